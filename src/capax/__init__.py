@@ -1,0 +1,60 @@
+"""capax: a measuring bench for recurrent sequence models.
+
+    capax.size("gru", budget=10_000, inputs=27, outputs=27)
+    capax.Network.create("gru", inputs=27, outputs=27, budget=10_000, key=key)
+    capax.tasks.get("text").batch(key, 32)
+    capax.run("capacity", out="runs/c", cells=["rnn"], budgets=[1000], trials=64)
+
+Everything is imported when it is first used, so that `import capax` (and `capax --help`) costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from capax.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from capax import cells as cells
+    from capax import networks as networks
+    from capax import search as search
+    from capax import tasks as tasks
+    from capax.api import run as run
+    from capax.cells import Affine as Affine
+    from capax.cells import Cell as Cell
+    from capax.cells import affine as affine
+    from capax.cells import forget_bias as forget_bias
+    from capax.cells import hyperparameter as hyperparameter
+    from capax.cells import sigmoid as sigmoid
+    from capax.errors import CapaxError as CapaxError
+    from capax.networks import Network as Network
+    from capax.networks import size as size
+
+_WHERE = {
+    "cells": "capax.cells",
+    "networks": "capax.networks",
+    "search": "capax.search",
+    "tasks": "capax.tasks",
+    "run": "capax.api:run",
+    "Cell": "capax.cells:Cell",
+    "Affine": "capax.cells:Affine",
+    "affine": "capax.cells:affine",
+    "forget_bias": "capax.cells:forget_bias",
+    "hyperparameter": "capax.cells:hyperparameter",
+    "sigmoid": "capax.cells:sigmoid",
+    "CapaxError": "capax.errors:CapaxError",
+    "Network": "capax.networks:Network",
+    "size": "capax.networks:size",
+}
+__all__ = ["__version__", *_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'capax' has no attribute '{name}'")
+    module, _, attribute = _WHERE[name].partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

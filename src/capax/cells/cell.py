@@ -1,0 +1,184 @@
+"""The contract of a recurrent cell: declared affine maps, `project(x)`, `step(state, projected)`, a learned initial state.
+
+A cell reads like its equations. It declares its affine maps and its scalar hyperparameters as fields; from the
+declaration alone follow initialisation, the search space, sizing, and the parameter count. Arrays have their features
+on the FIRST axis and any trailing batch axes, so the same equations serve one sample and a batch.
+
+Symbols: n = units, i = inputs, k = blocks of an affine map, `...` = any batch axes.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Inexact, PyTree
+
+State = PyTree[Inexact[Array, "n ..."]]
+Projected = PyTree[Inexact[Array, "_ ..."]]
+
+RECURRENT_INITIALISATIONS = ("identity", "orthogonal", "normal")
+
+
+def sigmoid(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
+    """Logistic function by way of tanh: the same function, and on CPUs about twice as fast per element."""
+    return 0.5 * jnp.tanh(0.5 * x) + 0.5
+
+
+NONLINEARITIES: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+
+
+@dataclasses.dataclass(frozen=True)
+class AffineDeclaration:
+    """What a cell says of one affine map W_h h + W_x x + b: its blocks, and which initialisations the tuner may choose."""
+
+    blocks: tuple[str, ...]
+    recurrent: tuple[str, ...] = RECURRENT_INITIALISATIONS
+    biased: bool = True
+
+
+def affine(*blocks: str, recurrent: tuple[str, ...] = RECURRENT_INITIALISATIONS, biased: bool = True) -> Any:
+    """Declare an affine map as a field of a cell.
+
+    **Arguments:**
+
+    - `blocks`: a name for each of the stacked maps that share one matrix product.
+    - `recurrent`: the initialisations that the tuner may choose for the recurrent matrices, of "identity",
+      "orthogonal", "normal". A single one is no choice; a sole "identity" has no scale either.
+    - `biased`: False keeps the biases at zero initially and takes them out of the tuner's choices.
+    """
+    if not blocks or not set(recurrent) <= set(RECURRENT_INITIALISATIONS) or not recurrent:
+        raise ValueError(f"affine() needs block names, and recurrent initialisations of {RECURRENT_INITIALISATIONS}.")
+    return AffineDeclaration(blocks, recurrent, biased)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScalarDeclaration:
+    """A scalar hyperparameter of a cell: given to it by the tuner, constant during training."""
+
+    low: float
+    high: float
+    default: float
+    log: bool = False
+
+
+def hyperparameter(low: float, high: float, *, default: float, log: bool = False) -> Any:
+    """Declare a scalar hyperparameter as a field of a cell, tuned in [low, high] (log-uniformly if `log`), never trained."""
+    if not low < high or not low <= default <= high or (log and low <= 0):
+        raise ValueError(
+            f"hyperparameter() needs low <= default <= high, low < high (low > 0 for log): {low}, {default}, {high}."
+        )
+    return ScalarDeclaration(low, high, default, log)
+
+
+def forget_bias() -> Any:
+    """The constant bias b_fg of a forget or update gate, tuned in [0, 6] (Collins et al. 2017, appendix A)."""
+    return hyperparameter(0.0, 6.0, default=1.0)
+
+
+class Affine(eqx.Module):
+    """Stacked affine maps W_h h + W_x x + b, one matrix product for all blocks."""
+
+    recurrent: Float[Array, "kn n"]
+    input: Float[Array, "kn i"]
+    bias: Float[Array, " kn"]
+    declaration: AffineDeclaration = eqx.field(static=True)
+
+    def __init__(self, declaration: AffineDeclaration, inputs: int, units: int):
+        rows = len(declaration.blocks) * units
+        self.recurrent = jnp.zeros((rows, units))
+        self.input = jnp.zeros((rows, inputs))
+        self.bias = jnp.zeros((rows,))
+        self.declaration = declaration
+
+    def project(self, x: Inexact[Array, "i *batch"]) -> Inexact[Array, "kn *batch"]:
+        """W_x x + b: all that depends on the input alone."""
+        return jnp.tensordot(self.input, x, 1) + jnp.reshape(self.bias, (-1,) + (1,) * (x.ndim - 1))
+
+    def recur(self, h: Inexact[Array, "n *batch"], projected: Inexact[Array, "kn *batch"]) -> Any:
+        """W_h h + projected: one array (n, ...) for a single block, else a tuple with one per block."""
+        total = jnp.tensordot(self.recurrent, h, 1) + projected
+        blocks = len(self.declaration.blocks)
+        return total if blocks == 1 else tuple(jnp.split(total, blocks, axis=0))
+
+
+class Cell(eqx.Module):
+    """One recurrence. Subclass it, declare affine maps and hyperparameters, write `project` and `step`.
+
+        class UGRNN(Cell):
+            affine: Affine = affine("candidate", "gate")
+            forget_bias: Array = forget_bias()
+
+            def project(self, x):
+                return self.affine.project(x)
+
+            def step(self, h, projected):
+                c, g = self.affine.recur(h, projected)
+                ...
+                return h, h                      # the new state, and the output to the layer above
+
+    Class variables: `nonlinearities`, the choices for `s` (empty: the equations fix them); `states`, the names of
+    the state's vectors (one: the state is an array (n, ...); several: a tuple of them); `square`, True if inputs and
+    outputs must have the same size, as in the Intersection RNN.
+    """
+
+    nonlinearities: ClassVar[tuple[str, ...]] = ("tanh", "relu")
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    square: ClassVar[bool] = False
+
+    inputs: int = eqx.field(static=True)
+    units: int = eqx.field(static=True)
+    nonlinearity: str | None = eqx.field(static=True)
+    initial: PyTree[Float[Array, " n"]]
+
+    def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
+        """All parameters zero: initialisation is apart (networks/initialisation.py).
+
+        **Arguments:** sizes of input and state; `nonlinearity`, one of the class's `nonlinearities` (default: its
+        first); `key`, unused here: for cells that draw their own parameters.
+        """
+        choices = type(self).nonlinearities
+        if nonlinearity is None:
+            nonlinearity = choices[0] if choices else None
+        elif nonlinearity not in choices:
+            raise ValueError(f"{type(self).__name__} has no nonlinearity {nonlinearity!r}; choose of {choices}.")
+        del key
+        self.inputs, self.units, self.nonlinearity = inputs, units, nonlinearity
+        zeros = tuple(jnp.zeros((units,)) for _ in type(self).states)
+        self.initial = zeros[0] if len(zeros) == 1 else zeros
+        for name, declaration in affine_declarations(type(self)).items():
+            setattr(self, name, Affine(declaration, inputs, units))
+        for name, declaration in scalar_declarations(type(self)).items():
+            setattr(self, name, jnp.asarray(declaration.default, jnp.float32))
+
+    @property
+    def s(self) -> Callable[[Array], Array]:
+        """The nonlinearity."""
+        if self.nonlinearity is None:
+            raise AttributeError(f"{type(self).__name__} declares no nonlinearities.")
+        return NONLINEARITIES[self.nonlinearity]
+
+    def project(self, x: Inexact[Array, "i ..."]) -> Projected:
+        """All that depends on the input alone; hoisted out of the loop over time."""
+        raise NotImplementedError
+
+    def step(self, state: State, projected: Projected) -> tuple[State, Inexact[Array, "n ..."]]:
+        """One step: the new state, and the output to the layer above."""
+        raise NotImplementedError
+
+
+def _declarations(cell: type, kind: type) -> dict[str, Any]:
+    fields = dataclasses.fields(cell) if dataclasses.is_dataclass(cell) else ()
+    return {field.name: field.default for field in fields if isinstance(field.default, kind)}
+
+
+def affine_declarations(cell: type) -> dict[str, AffineDeclaration]:
+    """The affine maps that a cell class declares, by field name, in the order of declaration."""
+    return _declarations(cell, AffineDeclaration)
+
+
+def scalar_declarations(cell: type) -> dict[str, ScalarDeclaration]:
+    """The scalar hyperparameters that a cell class declares, by field name."""
+    return _declarations(cell, ScalarDeclaration)

@@ -1,0 +1,139 @@
+"""The commands. JAX and all that needs it are imported inside them: `capax --help` must be quick."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from capax.errors import CapaxError, UserCodeError
+
+app = typer.Typer(
+    name="capax",
+    help="A measuring bench for recurrent sequence models: what a cell can hold, how hard it is to train, what it costs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+# Typer carries its own copy of click and exports only some of its exceptions: this is the base of them all.
+_ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
+
+
+def main() -> NoReturn:
+    """The entry point: a `CapaxError` is one line on standard error and exit code 2; an interrupt is no error of ours."""
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except UserCodeError as error:
+        _fail(f"{error.user_traceback}capax: {error}")
+    except CapaxError as error:
+        _fail(f"capax: {error}")
+    except _ClickException as error:
+        _fail(f"capax: {' '.join(error.format_message().split())}")
+    except (typer.Abort, KeyboardInterrupt):
+        print("capax: interrupted; what was done is kept, and the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from capax.version import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A name (see: capax list experiments) or a TOML file.")],
+    out: Annotated[Path | None, typer.Option(help="The run directory; by default runs/NAME.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, or TASK.key=value; may be repeated.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Where populations run: local.")] = "local",
+    as_json: Json = False,
+) -> None:
+    """Run an experiment, or go on with it; ends with the table and the path of report.html."""
+    from capax.cli import display, output
+    from capax.experiments.design import parse_setting
+
+    settings = dict(parse_setting(text) for text in set_ or [])
+    from capax.api import run as run_experiment
+
+    with display.choose(quiet=as_json) as shown:
+        report = run_experiment(experiment, out, engine=engine, display=shown, **settings)
+    output.results(report, as_json)
+
+
+@app.command()
+def status(
+    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until it is done.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What has been done in a run directory, whether it is running or not."""
+    import time
+
+    from capax.cli import output
+
+    while not output.status(directory, as_json) and watch:
+        time.sleep(5)
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="A run directory.")], as_json: Json = False) -> None:
+    """Rebuild tables, figures, and report.html of a run directory, finished or not."""
+    from capax.cli import output
+    from capax.report import build
+
+    output.results(build(directory), as_json)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="cells, tasks, or experiments")],
+    as_json: Json = False,
+) -> None:
+    """What there is, one line each."""
+    from capax.cli import output
+
+    found = output.inventory(what)
+    _print(found, as_json, [f"{name:<14}{text}" for name, text in found.items()])
+
+
+@app.command()
+def size(
+    cell: Annotated[str, typer.Argument(help="A cell's name, or module.path:Class.")],
+    budget: Annotated[int, typer.Option(help="The most parameters.")],
+    inputs: Annotated[int, typer.Option(help="Input features.")] = 1,
+    outputs: Annotated[int, typer.Option(help="Output features.")] = 1,
+    depth: Annotated[int, typer.Option(help="Layers.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """The largest network of a cell within a parameter budget: units per layer, and the exact number of parameters."""
+    import dataclasses
+
+    from capax.networks.sizing import size as size_network
+
+    found = size_network(cell, budget=budget, inputs=inputs, outputs=outputs, depth=depth)
+    layers = "1 layer" if depth == 1 else f"{depth} layers"
+    line = f"{found.cell}, {layers} of {found.units} units: {found.parameters} parameters of a budget of {found.budget}"
+    _print(dataclasses.asdict(found), as_json, [line])
+
+
+def _print(answer: Any, as_json: bool, lines: list[str]) -> None:
+    print(json.dumps(answer) if as_json else "\n".join(lines))

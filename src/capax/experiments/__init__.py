@@ -1,0 +1,1 @@
+"""Experiments: the file, the plan of studies, the runner, the results."""

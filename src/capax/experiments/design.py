@@ -1,0 +1,162 @@
+"""The experiment file: TOML, validated, every error naming the key and the allowed values."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from capax.errors import CapaxError, closest
+
+Positive = Annotated[int, pydantic.Field(ge=1)]
+Steps = tuple[Positive, Positive]
+OVERRIDABLE = ("cells", "depths", "budgets", "trials", "steps", "reruns")
+
+
+class Experiment(pydantic.BaseModel):
+    """A design: studies = tasks x cells x depths x budgets.
+
+    `[task.NAME]` tables hold a task's options, and may set any of `cells`, `depths`, `budgets`, `trials`, `steps`,
+    `reruns` for that task alone.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str
+    question: str = ""
+    source: str = ""
+    tasks: Annotated[list[str], pydantic.Field(min_length=1)]
+    cells: Annotated[list[str], pydantic.Field(min_length=1)]
+    depths: Annotated[list[Positive], pydantic.Field(min_length=1)] = [1]
+    budgets: Annotated[list[Positive], pydantic.Field(min_length=1)]
+    trials: Positive = 64
+    steps: Steps
+    sampler: Literal["bandit", "random"] = "bandit"
+    batch: Positive = 16
+    reruns: Annotated[int, pydantic.Field(ge=0)] = 5
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
+    task: dict[str, dict[str, Any]] = {}
+
+    @pydantic.field_validator("steps", mode="before")
+    @classmethod
+    def _one_or_two_steps(cls, value: Any) -> Any:
+        """A single number is a fixed number of steps."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return (value, value)
+        return tuple(value) if isinstance(value, list) else value
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        if self.steps[0] > self.steps[1]:
+            raise ValueError(f"steps: the first number must not exceed the second, got {list(self.steps)}")
+        for name in ("tasks", "cells", "depths", "budgets"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: {values} names something twice")
+        unknown = [name for name in self.task if name not in self.tasks]
+        if unknown:
+            raise ValueError(f"task.{unknown[0]}: this task is not among tasks = {self.tasks}")
+        return self
+
+    def for_task(self, task: str) -> "Experiment":
+        """The design as it holds for one task."""
+        overrides = {key: value for key, value in self.task.get(task, {}).items() if key in OVERRIDABLE}
+        return _validated({**self.model_dump(mode="json", exclude={"task"}), "tasks": [task], **overrides})
+
+    def options(self, task: str) -> dict[str, Any]:
+        """The options of a task."""
+        return {key: value for key, value in self.task.get(task, {}).items() if key not in OVERRIDABLE}
+
+
+def named() -> list[str]:
+    """The experiments that come with capax."""
+    folder = resources.files("capax.experiments") / "designs"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(name_or_file: str, settings: dict[str, Any] | None = None) -> Experiment:
+    """An experiment by name or from a TOML file, with keys replaced by `settings`.
+
+    A setting's key is one of the experiment's, or `TASK.key` for one task's table. Setting a key for all takes away
+    what the tasks' tables say of it. Raises `CapaxError` for anything that does not fit.
+    """
+    table = _read(name_or_file)
+    for key, value in (settings or {}).items():
+        _set(table, key, value)
+    return _validated(table)
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`key=value` from the command line; the value is TOML, or a plain word, or a list with commas."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise CapaxError(f"--set {text!r} is not of the form key=value.")
+    return key.strip(), _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return [_value(part.strip()) for part in text.split(",")] if "," in text else text
+
+
+def _read(name_or_file: str) -> dict[str, Any]:
+    if name_or_file in named():
+        text = (resources.files("capax.experiments") / "designs" / f"{name_or_file}.toml").read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    path = Path(name_or_file)
+    if path.suffix != ".toml" and not path.exists():
+        known = named()
+        raise CapaxError(
+            f"unknown experiment '{name_or_file}'{closest(name_or_file, known)}; choose of {', '.join(known)}, or name a .toml file."
+        )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CapaxError(f"experiment file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise CapaxError(f"experiment file {path} is not a text file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise CapaxError(f"experiment file {path} is not valid TOML: {error}.") from None
+    table.setdefault("name", path.stem)
+    return table
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    if "." in key:
+        task, _, option = key.removeprefix("task.").partition(".")
+        table.setdefault("task", {}).setdefault(task, {})[option] = _listed(option, value)
+        return
+    table[key] = _listed(key, value)
+    if key in OVERRIDABLE:
+        for overrides in table.get("task", {}).values():
+            overrides.pop(key, None)
+    if key == "tasks":  # tables of tasks that are no longer there
+        table["task"] = {name: options for name, options in table.get("task", {}).items() if name in table["tasks"]}
+
+
+def _listed(key: str, value: Any) -> Any:
+    """A single word or number where a list is due."""
+    return [value] if key in ("tasks", "cells", "depths", "budgets") and not isinstance(value, list) else value
+
+
+def _validated(table: dict[str, Any]) -> Experiment:
+    try:
+        return Experiment.model_validate(table)
+    except pydantic.ValidationError as error:
+        raise CapaxError(f"experiment {table.get('name', '?')}: {_one_line(error)}") from None
+
+
+def _one_line(error: pydantic.ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if part != "function-before")
+    if first["type"] == "extra_forbidden":
+        known = [*Experiment.model_fields]
+        return f"unknown key '{key}'{closest(key, known)}; the keys are {', '.join(known)}."
+    if first["type"] == "missing":
+        return f"the key '{key}' is missing."
+    if not key:
+        return f"{first['msg'].removeprefix('Value error, ')}."
+    return f"key '{key}' = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}."

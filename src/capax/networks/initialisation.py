@@ -1,0 +1,109 @@
+"""Initialisation of a network from hyperparameters (Collins et al. 2017, appendix A); what is not given has a default.
+
+The names, for each block of a declared affine map: `<block>_init` (identity, orthogonal, normal) and `<block>_scale` for
+the recurrent matrix, `<block>_input_scale` for the input matrix (normal / sqrt(inputs)); for the network:
+`readout_scale`, `entry_scale`, `bias_distribution` (constant, normal), `bias_scale`; and the cell's own scalars by name.
+The same values serve every layer. Learned initial states start at zero, or at what the cell gives.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from capax.cells.cell import Affine, AffineDeclaration, Cell, affine_declarations, scalar_declarations
+from capax.networks.network import Linear, Network
+
+
+def default_recurrent(declaration: AffineDeclaration) -> str:
+    """The initialisation used where none is given: orthogonal where the cell allows it."""
+    return "orthogonal" if "orthogonal" in declaration.recurrent else declaration.recurrent[0]
+
+
+def is_biased(cell: type[Cell]) -> bool:
+    """Whether biases start anywhere but at zero."""
+    return any(declaration.biased for declaration in affine_declarations(cell).values())
+
+
+def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array) -> Network:
+    """A copy of the network with its parameters drawn."""
+    cell = type(network.layers[0])
+    keys = iter(jax.random.split(key, 2 + len(network.layers)))
+    biased = is_biased(cell)
+
+    def linear(part: Linear, name: str, key: Array) -> Linear:
+        weight_key, bias_key = jax.random.split(key)
+        weight = _rectangular(weight_key, part.weight.shape, hyperparameters.get(f"{name}_scale", 1.0))
+        return eqx.tree_at(
+            lambda l: (l.weight, l.bias), part, (weight, _bias(bias_key, part.bias, hyperparameters, biased))
+        )
+
+    readout = linear(network.readout, "readout", next(keys))
+    entry_key = next(keys)
+    entry = None if network.entry is None else linear(network.entry, "entry", entry_key)
+    layers = tuple(_initialise_cell(layer, hyperparameters, next(keys)) for layer in network.layers)
+    return eqx.tree_at(
+        lambda n: (n.entry, n.layers, n.readout), network, (entry, layers, readout), is_leaf=lambda leaf: leaf is None
+    )
+
+
+def _initialise_cell(cell: Cell, hyperparameters: Mapping[str, Any], key: Array) -> Cell:
+    names = list(affine_declarations(type(cell)))
+    scalars = {
+        name: jnp.asarray(hyperparameters.get(name, declaration.default), jnp.float32)
+        for name, declaration in scalar_declarations(type(cell)).items()
+    }
+    maps = {
+        name: _initialise_affine(getattr(cell, name), hyperparameters, key)
+        for name, key in zip(names, jax.random.split(key, max(1, len(names))), strict=False)
+    }
+    new = {**maps, **scalars}
+    return eqx.tree_at(lambda c: [getattr(c, name) for name in new], cell, list(new.values())) if new else cell
+
+
+def _initialise_affine(affine: Affine, hyperparameters: Mapping[str, Any], key: Array) -> Affine:
+    declaration = affine.declaration
+    units, inputs = affine.recurrent.shape[1], affine.input.shape[1]
+    bias_key, *keys = jax.random.split(key, 1 + len(declaration.blocks))
+    recurrent, rectangular = [], []
+    for block, block_key in zip(declaration.blocks, keys, strict=True):
+        square_key, rectangular_key = jax.random.split(block_key)
+        kind = hyperparameters.get(f"{block}_init", default_recurrent(declaration))
+        recurrent.append(_square(square_key, units, kind, hyperparameters.get(f"{block}_scale", 1.0)))
+        rectangular.append(
+            _rectangular(rectangular_key, (units, inputs), hyperparameters.get(f"{block}_input_scale", 1.0))
+        )
+    bias = _bias(bias_key, affine.bias, hyperparameters, declaration.biased)
+    parts = (jnp.concatenate(recurrent), jnp.concatenate(rectangular), bias)
+    return eqx.tree_at(lambda a: (a.recurrent, a.input, a.bias), affine, parts)
+
+
+def _square(key: Array, units: int, kind: str, scale: float) -> Float[Array, "n n"]:
+    if kind == "identity":  # has no scale
+        return jnp.eye(units)
+    normal = _normals(key, (units, units))
+    if kind == "orthogonal":
+        q, r = jnp.linalg.qr(normal)
+        return scale * q * jnp.sign(jnp.diagonal(r))[None, :]  # the signs make the draw uniform (Mezzadri 2007)
+    return scale / units**0.5 * normal
+
+
+def _rectangular(key: Array, shape: tuple[int, ...], scale: float) -> Float[Array, "n i"]:
+    return scale / shape[1] ** 0.5 * _normals(key, shape)
+
+
+def _bias(key: Array, bias: Array, hyperparameters: Mapping[str, Any], biased: bool) -> Float[Array, " n"]:
+    scale = hyperparameters.get("bias_scale", 0.0) if biased else 0.0
+    if hyperparameters.get("bias_distribution", "constant") == "normal":
+        return scale * _normals(key, bias.shape)
+    return jnp.full(bias.shape, scale)
+
+
+def _normals(key: Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Standard normals, drawn in powers of two so that networks of all widths share a few compiled draws."""
+    number = math.prod(shape)
+    return jax.random.normal(key, (1 << (number - 1).bit_length(),))[:number].reshape(shape)

@@ -1,0 +1,3 @@
+"""Search: hyperparameter space, Gaussian-process bandit, store."""
+
+from capax.search.bandit import GaussianProcessBandit as GaussianProcessBandit

@@ -1,0 +1,202 @@
+"""Perceptron capacity: how many random labels of random inputs can a network store? (Collins et al. 2017, section 2.1)"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree, UInt32
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from capax.cells.sequence import Held
+from capax.errors import CapaxError
+from capax.tasks.task import Draw, Scalars, Split, Sums, Task
+
+LEAST, MOST = 0.1, 10.0
+"""Samples per parameter, the range of the tuner."""
+
+CHUNK = 500
+"""Samples in one draw. Measured: chunks of 500 to 1000 stay in cache, and a training step runs through as many as it needs."""
+
+ROUNDS = 8
+"""Rounds of mixing in the draw of distinct inputs."""
+
+CONFIDENCE_Z = 1.959964
+"""Two-sided 95% quantile of the normal distribution."""
+
+
+def mutual_information(samples: float, fraction: float) -> float:
+    """I(Y; Yhat) = b + b (p log2 p + (1 - p) log2(1 - p)) in bits (Collins et al. 2017, eq. 22); 0 for p <= 1/2.
+
+    **Arguments:** `samples`, b; `fraction`, p, of the samples classified correctly.
+    """
+    if fraction <= 0.5:
+        return 0.0
+    uncertainty = -sum(q * math.log2(q) for q in (fraction, 1 - fraction) if q > 0)
+    return samples * (1 - uncertainty)
+
+
+def compression_bound(samples: float, cross_entropy_bits: float) -> float:
+    """max(0, b - total cross-entropy in bits): what the labels shrink by when coded with the network's outputs, a lower
+    bound of the stored information that needs no threshold. Never exceeds b."""
+    return max(0.0, samples - max(0.0, cross_entropy_bits))
+
+
+def wilson_interval(correct: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
+    """Wilson's score interval for the probability behind `correct` of `samples` (Wilson 1927)."""
+    p = correct / samples
+    centre = (p + z * z / (2 * samples)) / (1 + z * z / samples)
+    half = z / (1 + z * z / samples) * math.sqrt(p * (1 - p) / samples + z * z / (4 * samples * samples))
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _distinct(key: Array, number: int, bits: int) -> UInt32[Array, " number"]:
+    """The first `number` values of a random permutation of 0 .. 2^bits - 1, without making the whole permutation.
+
+    Rounds of adding and multiplying by random (odd) numbers modulo 2^bits and of xor with the upper half: each is
+    one-to-one, so distinct numbers stay distinct, and a smaller data set is the beginning of a larger one.
+    """
+    mask = jnp.uint32(2**bits - 1)
+    codes = jnp.arange(number, dtype=jnp.uint32)
+    for addend, factor in jax.random.bits(key, (ROUNDS, 2)):
+        codes = ((codes + addend) * (factor | 1)) & mask
+        codes = codes ^ (codes >> (bits + 1) // 2)
+    return codes
+
+
+@dataclasses.dataclass(frozen=True)
+class Capacity(Task):
+    """X uniform in {0,1}^(n_in x b), all columns distinct, Y uniform in {0,1}^b, one fixed draw; one logit, read after
+    `steps` time steps. Training, validation, and evaluation set are one: the task is memorisation.
+
+    Options: `bits`, n_in (b is at most 2^n_in, so that all columns can be distinct); `steps`, T.
+    """
+
+    name: ClassVar[str] = "capacity"
+    direction: ClassVar[Literal["maximise", "minimise"]] = "maximise"
+    score_label: ClassVar[str] = "stored information (bits)"
+    memorisation: ClassVar[bool] = True
+
+    bits: int = 20
+    steps: int = 5
+
+    def __post_init__(self) -> None:
+        if not 4 <= self.bits <= 24:
+            raise CapaxError(f"task capacity: bits (inputs per sample) must be from 4 to 24, not {self.bits}.")
+        if not 1 <= self.steps <= 10_000:
+            raise CapaxError(f"task capacity: steps (time steps) must be from 1 to 10000, not {self.steps}.")
+
+    @property
+    def inputs(self) -> int:
+        return self.bits
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
+    def length(self) -> int:
+        return self.steps
+
+    @property
+    def first(self) -> int:
+        return self.steps - 1
+
+    @property
+    def chance(self) -> float:
+        return 0.0
+
+    @property
+    def perfect(self) -> float | None:
+        return None  # b bits: the tuner chooses b
+
+    @property
+    def chance_loss(self) -> float:
+        return math.log(2)
+
+    def space(self) -> dict[str, BaseDistribution]:
+        return {
+            "samples_per_parameter": FloatDistribution(LEAST, MOST, log=True),
+            "input_always": CategoricalDistribution([True, False]),
+        }
+
+    def samples(self, hyperparameters: Mapping[str, Any], parameters: int) -> int:
+        """b, from the tuned samples per parameter."""
+        return max(1, round(hyperparameters.get("samples_per_parameter", 3.0) * parameters))
+
+    def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
+        return {
+            "samples": jnp.asarray(self.samples(hyperparameters, parameters), jnp.int32),
+            "always": jnp.asarray(bool(hyperparameters.get("input_always", True))),
+        }
+
+    def _limit(self, parameters: int) -> int:
+        """The largest data set, in whole draws: a slice never runs over the end, and the samples past b weigh nothing."""
+        return math.ceil(MOST * parameters / CHUNK) * CHUNK
+
+    def check(self, parameters: int) -> None:
+        self._check_distinct(self._limit(parameters))
+
+    def data(self, parameters: int) -> PyTree:
+        return self._columns(jax.random.key(self.data_seed), self._limit(parameters))
+
+    def _check_distinct(self, number: int) -> None:
+        if number > 2**self.bits:
+            raise CapaxError(
+                f"task capacity: {number} samples cannot be distinct with {self.bits} bits each; "
+                f"set bits to {math.ceil(math.log2(number))} or more, or choose a smaller budget."
+            )
+
+    def _columns(self, key: Array, number: int) -> tuple[Float[Array, "bits number"], Float[Array, " number"]]:
+        self._check_distinct(number)
+        input_key, label_key = jax.random.split(key)
+        codes = _distinct(input_key, number, self.bits)
+        columns = (codes[None, :] >> jnp.arange(self.bits, dtype=jnp.uint32)[:, None]) & 1
+        return columns.astype(jnp.float32), jax.random.bernoulli(label_key, 0.5, (number,)).astype(jnp.float32)
+
+    def draws(self, split: Split, scalars: Scalars) -> Array:
+        return (scalars["samples"] + CHUNK - 1) // CHUNK
+
+    def draw(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> Draw:
+        columns, labels = data
+        start = index * CHUNK
+        x = jax.lax.dynamic_slice_in_dim(columns, start, CHUNK, axis=1)
+        y = jax.lax.dynamic_slice_in_dim(labels, start, CHUNK)
+        inside = (start + jnp.arange(CHUNK) < scalars["samples"]).astype(jnp.float32)
+        return Draw(Held(x, scalars["always"], self.steps), y[None], inside[None])
+
+    def sample(self, key: Array, size: int) -> Draw:
+        x, y = self._columns(key, size)
+        return Draw(Held(x, jnp.asarray(True), self.steps), y[None], jnp.ones((1, size)))
+
+    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
+        logits = outputs[0]
+        losses = jax.nn.softplus(logits) - draw.targets * logits
+        correct = (logits > 0) == (draw.targets > 0.5)
+        return {
+            "loss": jnp.sum(draw.weights * losses),
+            "weight": jnp.sum(draw.weights),
+            "correct": jnp.sum(draw.weights * correct),
+        }
+
+    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+        samples, correct = sums["weight"], sums["correct"]
+        low, high = wilson_interval(correct, samples)
+        return {
+            "score": mutual_information(samples, correct / samples),
+            "score_low": mutual_information(samples, low),
+            "score_high": mutual_information(samples, high),
+            "loss": sums["loss"] / samples,
+            "samples": samples,
+            "fraction_correct": correct / samples,
+            "fraction_low": low,
+            "fraction_high": high,
+            "compression_bits": compression_bound(samples, sums["loss"] / math.log(2)),
+        }
+
+    def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
+        return math.ceil(self.samples(hyperparameters, parameters) / CHUNK) * CHUNK * self.steps

@@ -1,0 +1,165 @@
+"""The contract of a task: data drawn from a key, a loss for training, a score for the tuner and another for the report.
+
+Inside, arrays have their features first, as in cells: outputs are (outputs, time, batch) from the first scored step on.
+The public methods `batch`, `loss`, and `score` speak (batch, time, features), as users do.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+from optuna.distributions import BaseDistribution
+
+from capax.cells.sequence import Sequence
+
+Split = Literal["train", "validation", "evaluation"]
+Sums = dict[str, Float[Array, ""]]
+Scalars = dict[str, Array]
+
+
+class Draw(eqx.Module):
+    """A batch as the trainer sees it: a sequence, the targets of the scored steps (time, batch), and their weights."""
+
+    inputs: Sequence
+    targets: Array
+    weights: Float[Array, "time batch"]
+
+
+class Batch(eqx.Module):
+    """A batch as users see it; `mask` is 0 at steps that do not count."""
+
+    inputs: Float[Array, "size time inputs"]
+    targets: Array
+    mask: Float[Array, "size time"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One task with its options (the fields). Frozen and hashable: it is a static part of the compiled program.
+
+    Class variables: `name`; `direction` of the score; `score_label` with its unit; `memorisation`, True where
+    training, validation, and evaluation set are one by definition.
+    """
+
+    name: ClassVar[str]
+    direction: ClassVar[Literal["maximise", "minimise"]]
+    score_label: ClassVar[str]
+    memorisation: ClassVar[bool] = False
+
+    data_seed: int = 0
+
+    @property
+    def inputs(self) -> int:
+        """Number of input features."""
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> int:
+        """Number of output features."""
+        raise NotImplementedError
+
+    @property
+    def length(self) -> int:
+        """Time steps of a sequence."""
+        raise NotImplementedError
+
+    @property
+    def first(self) -> int:
+        """The first time step whose output counts."""
+        return 0
+
+    @property
+    def chance(self) -> float:
+        """The score of a random guess."""
+        raise NotImplementedError
+
+    @property
+    def perfect(self) -> float | None:
+        """The best score there can be, where it is known."""
+        raise NotImplementedError
+
+    @property
+    def chance_loss(self) -> float:
+        """The training loss of a random guess, in nats or squared units: the scale by which divergence is judged."""
+        raise NotImplementedError
+
+    def space(self) -> dict[str, BaseDistribution]:
+        """The task's own hyperparameters, for the tuner."""
+        return {}
+
+    def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
+        """What the compiled program needs of one trial's hyperparameters: arrays without dimensions."""
+        del hyperparameters, parameters
+        return {}
+
+    def check(self, parameters: int) -> None:
+        """Raise `CapaxError` where the task cannot be had for networks with this number of parameters."""
+
+    def data(self, parameters: int) -> PyTree:
+        """What is drawn once and shared by all trials of networks with this number of parameters."""
+        raise NotImplementedError
+
+    def draws(self, split: Split, scalars: Scalars) -> Array:
+        """How many draws make one training step, or the whole of the validation or evaluation set."""
+        raise NotImplementedError
+
+    def draw(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> Draw:
+        """Draw number `index`: random by `key` where the split is sampled, fixed where it is a set."""
+        raise NotImplementedError
+
+    def sample(self, key: Array, size: int) -> Draw:
+        """A fresh batch of any size, from a key alone."""
+        raise NotImplementedError
+
+    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
+        """Sums over a draw: "loss" and "weight", whose quotient is the training loss, and what the score needs beside."""
+        raise NotImplementedError
+
+    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+        """The result of a whole split from its summed measures: "score", "loss", and more to report."""
+        raise NotImplementedError
+
+    def baselines(self) -> dict[str, float]:
+        """Scores of simple methods on the evaluation set, by name, shown beside the networks'."""
+        return {}
+
+    def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
+        """Relative cost of one training step: sequences times time steps. Long trials are started first."""
+        raise NotImplementedError
+
+    def batch(self, key: Array, size: int) -> Batch:
+        """`size` sequences drawn from `key`: inputs (size, time, inputs), targets and mask (size, time)."""
+        drawn = self.sample(key, size)
+        pad = ((self.first, 0), (0, 0))
+        return Batch(
+            jnp.transpose(drawn.inputs.values_at_every_step(), (2, 0, 1)),
+            jnp.pad(drawn.targets, pad).T,
+            jnp.pad(drawn.weights, pad).T,
+        )
+
+    def loss(self, outputs: Float[Array, "size time outputs"], batch: Batch) -> Float[Array, ""]:
+        """The training loss of outputs for a batch from `batch`."""
+        sums = self._measure_public(outputs, batch)
+        return sums["loss"] / sums["weight"]
+
+    def score(self, outputs: Float[Array, "size time outputs"], batch: Batch) -> float:
+        """The score of outputs for a batch from `batch`, in the unit of `score_label`."""
+        sums = {name: float(value) for name, value in self._measure_public(outputs, batch).items()}
+        return self.scores(sums, {})["score"]
+
+    def _measure_public(self, outputs: Array, batch: Batch) -> Sums:
+        inside = Draw(None, batch.targets.T[self.first :], batch.mask.T[self.first :])  # pyright: ignore[reportArgumentType]
+        return self.measure(jnp.transpose(outputs, (2, 1, 0))[:, self.first :], inside)
+
+
+def cross_entropy(
+    logits: Float[Array, "classes time batch"], targets: Array, weights: Float[Array, "time batch"]
+) -> Float[Array, ""]:
+    """Weighted sum of cross-entropies in nats."""
+    shifted = logits - jax.lax.stop_gradient(jnp.max(logits, axis=0, keepdims=True))
+    chosen = jnp.sum(shifted * jax.nn.one_hot(targets, logits.shape[0], axis=0, dtype=logits.dtype), axis=0)
+    return jnp.sum(weights * (jnp.log(jnp.sum(jnp.exp(shifted), axis=0)) - chosen))

@@ -1,0 +1,1 @@
+"""Training: optimiser, compiled program, population, checkpoints."""

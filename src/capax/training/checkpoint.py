@@ -1,0 +1,51 @@
+"""Checkpoints of running trials and files of trained parameters: safetensors, with a JSON manifest in the header."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from capax.files import write_atomically
+from capax.training.program import State
+
+FIELDS = ("parameters", "m", "v", "step", "diverged", "curve")
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
+    """Write arrays and a manifest as one file, at once or not at all."""
+    write_atomically(path, save(arrays, metadata={"manifest": json.dumps(manifest)}))
+
+
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Arrays and manifest of a file, None if there is none or it is not one of ours."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no mapping)
+            manifest = json.loads((file.metadata() or {}).get("manifest", "null"))
+    except (SafetensorError, json.JSONDecodeError):
+        return None
+    return (arrays, manifest) if isinstance(manifest, dict) else None
+
+
+def save_state(path: Path, state: State, manifest: dict[str, Any]) -> None:
+    """Keep a trial's state."""
+    save_arrays(path, {name: np.asarray(getattr(state, name)) for name in FIELDS}, manifest)
+
+
+def load_state(path: Path, manifest: dict[str, Any], parameters: int) -> tuple[State, dict[str, Any]] | None:
+    """A trial's state and manifest, None where there is no checkpoint of this very trial: `manifest`'s entries must be the same."""
+    loaded = load_arrays(path)
+    if loaded is None:
+        return None
+    arrays, found = loaded
+    if any(found.get(name) != value for name, value in manifest.items()) or set(arrays) != set(FIELDS):
+        return None
+    if arrays["parameters"].shape != (parameters,):
+        return None
+    return State(**{name: jnp.asarray(array) for name, array in arrays.items()}), found

@@ -1,0 +1,66 @@
+"""A trial before and after its training: plain data."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from capax.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkShape:
+    """What fixes the size of a network; with a task and a nonlinearity, what fixes the compiled program."""
+
+    cell: str
+    depth: int
+    units: int
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training run: one set of hyperparameters, one seed. Its result depends on nothing else.
+
+    `seed` draws the network; `data_seed` the order of the training data where it is sampled. `checkpoint` is the file
+    that keeps the trial between chunks, if any.
+    """
+
+    name: str
+    task: Task
+    shape: NetworkShape
+    hyperparameters: Mapping[str, Any]
+    steps: int
+    seed: int
+    data_seed: int = 0
+    checkpoint: Path | None = None
+
+    @property
+    def program_key(self) -> tuple[Task, NetworkShape, str | None]:
+        """Trials with the same key train in the same compiled program."""
+        return self.task, self.shape, self.hyperparameters.get("nonlinearity")
+
+    @property
+    def cost(self) -> float:
+        """Relative cost, for starting long trials first."""
+        return self.steps * self.task.cost(self.hyperparameters, self.shape.parameters)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came of a trial. `feasible` is False where it diverged; then it has no scores.
+
+    `validation` and `evaluation`: scores by name; `curve`: mean training loss (nats or squared units) in equal
+    intervals of steps, shape (points,), NaN where not reached; `parameters`: the trained parameters, flat, shape (p,).
+    """
+
+    feasible: bool
+    steps: int
+    seconds: float
+    validation: Mapping[str, float]
+    evaluation: Mapping[str, float]
+    curve: np.ndarray
+    curve_interval: int
+    parameters: np.ndarray
