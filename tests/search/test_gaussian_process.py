@@ -79,7 +79,8 @@ def test_likelihood_is_the_normal_density():
 def test_prior_gradient_matches_finite_differences():
     theta = np.array([0.4, -2.0, 1.0, 0.0, 0.7, -6.0])
     _, gradient = gp.log_prior(theta)
-    np.testing.assert_allclose(gradient, approx_fprime(theta, lambda t: gp.log_prior(t)[0], 1e-6), atol=1e-4)
+    by_difference = np.ravel(np.array(approx_fprime(theta, lambda t: gp.log_prior(t)[0], 1e-6)))
+    np.testing.assert_allclose(gradient, by_difference, atol=1e-4)
 
 
 def test_fit_finds_which_dimensions_matter():

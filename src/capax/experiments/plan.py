@@ -10,7 +10,7 @@ from capax import cells
 from capax.cells.cell import Cell
 from capax.experiments.design import Experiment
 from capax.networks.sizing import size
-from capax.search.space import Space, space
+from capax.search.space import Space, defaults, space
 from capax.tasks import registry as tasks
 from capax.tasks.task import Task
 from capax.training.trial import NetworkShape
@@ -25,6 +25,7 @@ class StudyPlan:
     shape: NetworkShape
     budget: int
     space: Space
+    defaults: dict[str, Any]  # the first proposal
     trials: int
     reruns: int
     expected_cost: float  # of one trial, relative, for the estimate of the time left
@@ -61,12 +62,14 @@ def _study(design: Experiment, task: Task, cell_name: str, cell: type[Cell], dep
     sized = size(cell_name, budget=budget, inputs=task.inputs, outputs=task.outputs, depth=depth)
     shape = NetworkShape(cell_name, depth, sized.units, sized.parameters)
     task.check(sized.parameters)
+    hyperparameters = space(cell, task, design.steps)
     return StudyPlan(
         name=f"{task.name}-{cell_name}-depth{depth}-{budget}",
         task=task,
         shape=shape,
         budget=budget,
-        space=space(cell, task, design.steps),
+        space=hyperparameters,
+        defaults=defaults(cell, task, hyperparameters),
         trials=design.trials,
         reruns=0 if task.memorisation else design.reruns,
         expected_cost=_expected_cost(task, sized.parameters, design.steps),

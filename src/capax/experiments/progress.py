@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from capax.experiments.plan import Plan, StudyPlan
 
@@ -68,6 +68,7 @@ class Progress:
         return left * self.seconds / done if done > 0 else math.nan
 
 
+@runtime_checkable
 class Display(Protocol):
     """Shows progress."""
 

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -29,6 +29,7 @@ RERUNS = " reruns"
 """What the name of the study that holds the reruns adds to the name of the tuned one."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Where populations run; see engines/local.py."""
 
@@ -47,7 +48,8 @@ class StudyRun:
     def __init__(self, plan: StudyPlan, store: Store, experiment_seed: int, sampler: str, batch: int):
         self.plan, self.store, self._seed, self._batch = plan, store, experiment_seed, batch
         seed = sampler_seed(experiment_seed, plan.name)
-        chosen = GaussianProcessBandit(seed=seed) if sampler == "bandit" else SeededRandom(seed)
+        self._guided = sampler == "bandit"
+        chosen = GaussianProcessBandit(seed=seed) if self._guided else SeededRandom(seed)
         self._tuning = store.study(plan.name, plan.task.direction, chosen)
         self._reruns = store.study(plan.name + RERUNS, plan.task.direction, SeededRandom(seed))
         self._outstanding: dict[str, tuple[optuna.Study, int]] = {}
@@ -67,6 +69,8 @@ class StudyRun:
         with self.store.writing():
             frozen = self._open(self._tuning)
             if not frozen and self.progress.done < self.plan.trials:
+                if not self._tuning.get_trials(deepcopy=False) and self._guided:
+                    self._tuning.enqueue_trial(self.plan.defaults)
                 for _ in range(min(self._batch, self.plan.trials - self.progress.done)):
                     frozen.append(self._ask(self._tuning.ask()))
             if frozen:

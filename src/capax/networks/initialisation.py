@@ -15,13 +15,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Affine, AffineDeclaration, Cell, affine_declarations, scalar_declarations
+from capax.cells.cell import Affine, Cell, affine_declarations, scalar_declarations
 from capax.networks.network import Linear, Network
 
 
-def default_recurrent(declaration: AffineDeclaration) -> str:
-    """The initialisation used where none is given: orthogonal where the cell allows it."""
-    return "orthogonal" if "orthogonal" in declaration.recurrent else declaration.recurrent[0]
+def defaults(cell: type[Cell]) -> dict[str, Any]:
+    """Every name with the value used where none is given: orthogonal recurrent matrices where the cell allows them, all
+    scales 1, biases 0, the cell's scalars as it declares them."""
+    found: dict[str, Any] = {"readout_scale": 1.0, "bias_distribution": "constant", "bias_scale": 0.0}
+    if cell.square:
+        found["entry_scale"] = 1.0
+    for declaration in affine_declarations(cell).values():
+        for block in declaration.blocks:
+            allowed = declaration.recurrent
+            found[f"{block}_init"] = "orthogonal" if "orthogonal" in allowed else allowed[0]
+            found[f"{block}_scale"] = found[f"{block}_input_scale"] = 1.0
+    for name, declaration in scalar_declarations(cell).items():
+        found[name] = declaration.default
+    return found
 
 
 def is_biased(cell: type[Cell]) -> bool:
@@ -32,12 +43,13 @@ def is_biased(cell: type[Cell]) -> bool:
 def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array) -> Network:
     """A copy of the network with its parameters drawn."""
     cell = type(network.layers[0])
+    hyperparameters = {**defaults(cell), **hyperparameters}
     keys = iter(jax.random.split(key, 2 + len(network.layers)))
     biased = is_biased(cell)
 
     def linear(part: Linear, name: str, key: Array) -> Linear:
         weight_key, bias_key = jax.random.split(key)
-        weight = _rectangular(weight_key, part.weight.shape, hyperparameters.get(f"{name}_scale", 1.0))
+        weight = _rectangular(weight_key, part.weight.shape, hyperparameters[f"{name}_scale"])
         return eqx.tree_at(
             lambda l: (l.weight, l.bias), part, (weight, _bias(bias_key, part.bias, hyperparameters, biased))
         )
@@ -54,8 +66,7 @@ def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array)
 def _initialise_cell(cell: Cell, hyperparameters: Mapping[str, Any], key: Array) -> Cell:
     names = list(affine_declarations(type(cell)))
     scalars = {
-        name: jnp.asarray(hyperparameters.get(name, declaration.default), jnp.float32)
-        for name, declaration in scalar_declarations(type(cell)).items()
+        name: jnp.asarray(hyperparameters[name], jnp.float32) for name in scalar_declarations(type(cell))
     }
     maps = {
         name: _initialise_affine(getattr(cell, name), hyperparameters, key)
@@ -72,10 +83,10 @@ def _initialise_affine(affine: Affine, hyperparameters: Mapping[str, Any], key: 
     recurrent, rectangular = [], []
     for block, block_key in zip(declaration.blocks, keys, strict=True):
         square_key, rectangular_key = jax.random.split(block_key)
-        kind = hyperparameters.get(f"{block}_init", default_recurrent(declaration))
-        recurrent.append(_square(square_key, units, kind, hyperparameters.get(f"{block}_scale", 1.0)))
+        kind = hyperparameters[f"{block}_init"]
+        recurrent.append(_square(square_key, units, kind, hyperparameters[f"{block}_scale"]))
         rectangular.append(
-            _rectangular(rectangular_key, (units, inputs), hyperparameters.get(f"{block}_input_scale", 1.0))
+            _rectangular(rectangular_key, (units, inputs), hyperparameters[f"{block}_input_scale"])
         )
     bias = _bias(bias_key, affine.bias, hyperparameters, declaration.biased)
     parts = (jnp.concatenate(recurrent), jnp.concatenate(rectangular), bias)
@@ -97,8 +108,8 @@ def _rectangular(key: Array, shape: tuple[int, ...], scale: float) -> Float[Arra
 
 
 def _bias(key: Array, bias: Array, hyperparameters: Mapping[str, Any], biased: bool) -> Float[Array, " n"]:
-    scale = hyperparameters.get("bias_scale", 0.0) if biased else 0.0
-    if hyperparameters.get("bias_distribution", "constant") == "normal":
+    scale = hyperparameters["bias_scale"] if biased else 0.0
+    if hyperparameters["bias_distribution"] == "normal":
         return scale * _normals(key, bias.shape)
     return jnp.full(bias.shape, scale)
 

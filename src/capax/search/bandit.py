@@ -133,7 +133,7 @@ def warp(values: np.ndarray) -> np.ndarray:
     """Targets (n,) of mean 0 and deviation 1 from finite losses (n,), lower better, that outliers do not bend.
 
     The worse half is known by its ranks only, as normal quantiles; the better half keeps its differences, in units of
-    its own spread (Song et al. 2024, section 3.2). Measured: ranks throughout lose precision near the optimum
+    its own spread (Song et al. 2024). Measured: ranks throughout lose precision near the optimum
     (Branin, Hartmann-6); a power transform (Yeo & Johnson 2000) instead or afterwards is no better.
     """
     if np.ptp(values) == 0.0:

@@ -1,9 +1,11 @@
 """The hyperparameter space of a study, derived from what the cell declares (Collins et al. 2017, appendix A)."""
 
+from typing import Any
+
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from capax.cells.cell import Cell, affine_declarations, scalar_declarations
-from capax.networks.initialisation import is_biased
+from capax.networks import initialisation
 from capax.tasks.task import Task
 from capax.training import optimiser
 
@@ -14,6 +16,17 @@ def space(cell: type[Cell], task: Task, steps: tuple[int, int]) -> Space:
     """All hyperparameters that are tuned for a cell on a task, by name, with training steps log-uniform in `steps`."""
     steps_range = IntDistribution(steps[0], steps[1], log=True)
     return {**network_space(cell), **optimiser.space(), "training_steps": steps_range, **task.space()}
+
+
+def defaults(cell: type[Cell], task: Task, space: Space) -> dict[str, Any]:
+    """The first proposal of every study: what a practitioner starts with, and the most training steps, so that a tuner
+    with few trials begins from something sensible. Every cell gets the same."""
+    known = {**initialisation.defaults(cell), **optimiser.DEFAULTS, **task.defaults()}
+    if cell.nonlinearities:
+        known["nonlinearity"] = cell.nonlinearities[0]
+    steps = space["training_steps"]
+    assert isinstance(steps, IntDistribution)
+    return {**{name: known[name] for name in space if name in known}, "training_steps": steps.high}
 
 
 def network_space(cell: type[Cell]) -> Space:
@@ -31,7 +44,7 @@ def network_space(cell: type[Cell]) -> Space:
     if cell.square:
         found["entry_scale"] = FloatDistribution(1e-3, 2.0, log=True)
     found["readout_scale"] = FloatDistribution(1e-3, 2.0, log=True)
-    if is_biased(cell):
+    if initialisation.is_biased(cell):
         found["bias_distribution"] = CategoricalDistribution(("constant", "normal"))
         found["bias_scale"] = FloatDistribution(-2.0, 2.0)
     for name, declaration in scalar_declarations(cell).items():

@@ -27,6 +27,8 @@ from capax.errors import CapaxError
 from capax.files import cannot_write, write_atomically
 
 JOURNAL, EXPERIMENT, LOCK = "optuna.journal", "experiment.json", ".lock"
+WORDS = ("question", "source")
+"""Keys of an experiment that change nothing in its results: a run goes on when they are reworded."""
 
 
 class Store:
@@ -98,13 +100,14 @@ class Store:
 
     def study(self, name: str, direction: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
         """The Optuna study of this name, made if it is new."""
+        if any(study.study_name == name for study in self._storage.get_all_studies()):
+            return optuna.load_study(study_name=name, storage=self._storage, sampler=sampler)
         with _writing(self.directory):
             return optuna.create_study(
                 storage=self._storage,
                 study_name=name,
                 sampler=sampler,
                 direction="maximize" if direction == "maximise" else "minimize",
-                load_if_exists=True,
             )
 
     def writing(self) -> contextlib.AbstractContextManager[None]:
@@ -160,7 +163,7 @@ def _read_frozen(directory: Path) -> dict[str, Any]:
 
 
 def _compare(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    different = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    different = [key for key in {**old, **new} if key not in WORDS and old.get(key) != new.get(key)]
     if different:
         key = different[0]
         raise CapaxError(

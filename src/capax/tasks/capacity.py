@@ -124,14 +124,17 @@ class Capacity(Task):
             "input_always": CategoricalDistribution([True, False]),
         }
 
+    def defaults(self) -> dict[str, Any]:
+        return {"samples_per_parameter": 3.0, "input_always": True}
+
     def samples(self, hyperparameters: Mapping[str, Any], parameters: int) -> int:
         """b, from the tuned samples per parameter."""
-        return max(1, round(hyperparameters.get("samples_per_parameter", 3.0) * parameters))
+        return max(1, round({**self.defaults(), **hyperparameters}["samples_per_parameter"] * parameters))
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
         return {
             "samples": jnp.asarray(self.samples(hyperparameters, parameters), jnp.int32),
-            "always": jnp.asarray(bool(hyperparameters.get("input_always", True))),
+            "always": jnp.asarray(bool({**self.defaults(), **hyperparameters}["input_always"])),
         }
 
     def _limit(self, parameters: int) -> int:
@@ -199,4 +202,4 @@ class Capacity(Task):
         }
 
     def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
-        return math.ceil(self.samples(hyperparameters, parameters) / CHUNK) * CHUNK * self.steps
+        return float(math.ceil(self.samples(hyperparameters, parameters) / CHUNK) * CHUNK * self.steps)

@@ -91,6 +91,10 @@ class Task:
         """The task's own hyperparameters, for the tuner."""
         return {}
 
+    def defaults(self) -> dict[str, Any]:
+        """The values of the task's own hyperparameters where none are given."""
+        return {}
+
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
         """What the compiled program needs of one trial's hyperparameters: arrays without dimensions."""
         del hyperparameters, parameters

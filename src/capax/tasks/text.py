@@ -198,7 +198,7 @@ class Text(Task):
         return _markov(self.path, self.letters("train"), self.letters("validation"), self.letters("evaluation"), order)
 
     def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
-        return self.batch_size * self.window
+        return float(self.batch_size * self.window)
 
 
 _MARKOV: dict[tuple[str | None, int], float] = {}

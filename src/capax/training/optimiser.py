@@ -30,10 +30,10 @@ EPSILON = 1e-8
 
 DEFAULTS: dict[str, Any] = {
     "optimiser": "adam",
-    "learning_rate": 3e-3,
-    "learning_rate_decay": 0.1,
+    "learning_rate": 1e-2,
+    "learning_rate_decay": 0.03,
     "momentum_logit": 2.197225,  # mu = .9
-    "gradient_clip": 10.0,
+    "gradient_clip": 1.0,
     "l2_decay": 1e-8,
 }
 

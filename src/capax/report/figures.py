@@ -1,0 +1,477 @@
+"""The figures: scores against parameters, and the best score so far against trials."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from capax.experiments.plan import Plan
+from capax.report import formatting
+from capax.report.style import GREY, Style, look, styles
+from capax.tasks.task import Task
+
+WIDTH, HEIGHT = 7.0, 4.3
+GUIDE = 5.0
+"""Bits per parameter that Collins et al. (2017) found cells to approach: the guide line."""
+
+LEAST_SHARE = 0.2
+"""Of the height of a panel, for the data: a reference line that would leave them less is named at the edge instead."""
+
+LINE_OF_TEXT = 0.058
+"""The height of a line of text, as a share of a panel's height."""
+
+LOGARITHMIC = 8.0
+"""Both axes are logarithmic where the largest budget is at least so many times the smallest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A figure, the name of its files, and what must be said below it."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reference:
+    """A line to compare with: a constant score, or a number of bits `per_parameter`."""
+
+    label: str
+    value: float
+    per_parameter: bool = False
+    always: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class _Quantity:
+    """What a figure shows against parameters: columns of the studies' table, its axis, and what to compare with."""
+
+    name: str
+    label: str
+    best: str
+    low: str
+    high: str
+    bound: str | None
+    references: tuple[_Reference, ...]
+    from_zero: bool
+    proportional: bool
+    caption: str
+
+
+def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Drawing]:
+    """All figures for which there are data."""
+    by_name = {study.task.name: study.task for study in plan.studies}
+    found: list[Drawing] = []
+    with look():
+        for name, task in by_name.items():
+            design = plan.experiment.for_task(name)
+            shown = styles(design.cells)
+            studies = frame[frame["task"] == name]
+            for quantity in _quantities(task):
+                if quantity.best in studies and studies[quantity.best].notna().any():
+                    figure = _against_parameters(studies, quantity, shown, design.budgets)
+                    found.append(Drawing(quantity.name, figure, quantity.caption))
+            of_task = trials[(trials["task"] == name) & ~trials["rerun"].astype(bool) & (trials["state"] != "running")]
+            if len(of_task):
+                found.append(_best_so_far(of_task, task, shown))
+    return found
+
+
+def _quantities(task: Task) -> list[_Quantity]:
+    return _memorised(task) if task.memorisation else [_scored(task)]
+
+
+def _memorised(task: Task) -> list[_Quantity]:
+    bars = "Filled: mutual information of the best trial, with Wilson's 95% interval. Open: the largest compression bound of any trial."
+    guide = f"{GUIDE:.0f} bits per parameter"
+    return [
+        _Quantity(
+            name=f"{task.name}-bits-per-parameter",
+            label="stored bits per parameter",
+            best="bits_per_parameter",
+            low="bits_per_parameter_low",
+            high="bits_per_parameter_high",
+            bound="compression_bits_per_parameter",
+            references=(_Reference(guide, GUIDE, always=False),),
+            from_zero=True,
+            proportional=False,
+            caption=f"Stored bits per parameter against parameters. {bars}",
+        ),
+        _Quantity(
+            name=f"{task.name}-stored-bits",
+            label="stored information (bits)",
+            best="best",
+            low="low",
+            high="high",
+            bound="compression_bits",
+            references=(_Reference(guide, GUIDE, per_parameter=True, always=False),),
+            from_zero=True,
+            proportional=True,
+            caption=f"Stored bits against parameters. {bars}",
+        ),
+    ]
+
+
+def _scored(task: Task) -> _Quantity:
+    baselines = tuple(_Reference(name, value) for name, value in task.baselines().items())
+    return _Quantity(
+        name=f"{task.name}-{_slug(task.score_label)}",
+        label=task.score_label,
+        best="best",
+        low="low",
+        high="high",
+        bound=None,
+        references=(*baselines, _Reference("random guess", task.chance, always=False)),
+        from_zero=False,
+        proportional=False,
+        caption=f"{_capital(task.score_label)} on the evaluation section against parameters: the mean over reruns on fresh seeds, "
+        "with Student's 95% interval (one that runs out of the panel is in the table). Lines: what simple methods score on the same section.",
+    )
+
+
+def _slug(text: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _against_parameters(
+    studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], budgets: list[int]
+) -> Figure:
+    """One panel a depth. With a single budget there is no line to draw, and the cells stand side by side instead."""
+    depths = sorted(studies["depth"].unique())
+    columns = min(3, len(depths))
+    rows = math.ceil(len(depths) / columns)
+    figure = Figure(figsize=(WIDTH, HEIGHT if rows == 1 else 1.0 + 2.7 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    single, logarithmic = len(budgets) == 1, max(budgets) >= LOGARITHMIC * min(budgets)
+    limits = _limits(studies, quantity, logarithmic and quantity.proportional)
+    for axes, depth in zip(grid.flat, depths, strict=False):
+        of_depth = studies[studies["depth"] == depth]
+        _draw(axes, of_depth, quantity, shown, single)
+        (_cells_axis if single else _parameters_axis)(axes, of_depth, quantity, shown, sorted(budgets))
+        if quantity.proportional and logarithmic:
+            axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(*limits)
+        last = grid[0, -1] is axes or depth == depths[-1]
+        _references(axes, of_depth, quantity, limits, single, named=last)
+        if len(depths) > 1:
+            axes.set_title(formatting.layers(int(depth)))
+    _finish(figure, grid, len(depths), _x_label(single), quantity.label)
+    _legend(figure, _handles(shown, studies[quantity.best].notna() & True, studies, quantity.bound is not None))
+    return figure
+
+
+def _x_label(single: bool) -> str:
+    return "cell, and its number of parameters" if single else "parameters (ticks at the budgets)"
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], single: bool) -> None:
+    for place, (cell, style) in enumerate(shown.items()):
+        of_cell = rows[(rows["cell"] == cell) & rows[quantity.best].notna()].sort_values("parameters")
+        if of_cell.empty:
+            continue
+        x = np.full(len(of_cell), float(place)) if single else of_cell["parameters"].to_numpy(float)
+        y, low, high = (of_cell[name].to_numpy(float) for name in (quantity.best, quantity.low, quantity.high))
+        if quantity.bound is not None:
+            bound = of_cell[quantity.bound].to_numpy(float)
+            open_ = {"markerfacecolor": "white", "markeredgecolor": style.colour, "markersize": 5.5}
+            axes.plot(x, bound, color=style.colour, linestyle=style.line, linewidth=0.7, marker=style.marker, **open_)
+        half = np.clip(np.stack([y - low, high - y]), 0, None)
+        axes.errorbar(
+            x,
+            y,
+            yerr=half,
+            color=style.colour,
+            linestyle=style.line,
+            marker=style.marker,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            elinewidth=1.1,
+            capsize=3,
+            zorder=3,
+        )
+
+
+def _parameters_axis(
+    axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], budgets: list[int]
+) -> None:
+    """Ticks at the budgets, as many as there is room for; from zero where a slope is what matters."""
+    least, most = float(rows["parameters"].min()), float(max(budgets))
+    if quantity.proportional and most < LOGARITHMIC * budgets[0]:
+        axes.set_xlim(0, 1.06 * most)
+    else:
+        margin = (most / least) ** 0.08
+        axes.set_xscale("log")
+        axes.set_xlim(least / margin, most * margin)
+    axes.xaxis.set_major_locator(FixedLocator(_apart(axes, budgets)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(value)))
+
+
+def _apart(axes: Axes, budgets: list[int], least: float = 0.12) -> list[int]:
+    """The largest budget and those below it that are far enough apart for their labels."""
+    places = axes.transAxes.inverted().transform(axes.transData.transform([(budget, 1.0) for budget in budgets]))[:, 0]
+    chosen = [len(budgets) - 1]
+    for number in range(len(budgets) - 2, -1, -1):
+        if places[chosen[-1]] - places[number] >= least:
+            chosen.append(number)
+    return sorted(budgets[number] for number in chosen)
+
+
+def _cells_axis(
+    axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], budgets: list[int]
+) -> None:
+    """One place a cell, with its name and its number of parameters; aslant where the names are too long."""
+    del quantity, budgets
+    parameters = dict(zip(rows["cell"], rows["parameters"], strict=True))
+    texts = [
+        f"{style.label}\n{formatting.count(parameters[cell]) if cell in parameters else 'left out'}"
+        for cell, style in shown.items()
+    ]
+    aslant = max(len(text.split("\n")[0]) for text in texts) * len(texts) > 66
+    axes.set_xticks(range(len(texts)), texts, rotation=35 if aslant else 0, ha="right" if aslant else "center")
+    axes.set_xlim(-0.6, len(texts) - 0.4)
+
+
+def _limits(studies: pd.DataFrame, quantity: _Quantity, logarithmic: bool) -> tuple[float, float]:
+    """The range of y: all points, their intervals, and the reference lines that leave the points enough room."""
+    low, high = _range(studies, quantity, logarithmic)
+    data = max(high - low, 0.02 * abs(high), 1e-9)
+    for reference in sorted(quantity.references, key=lambda reference: not reference.always):
+        value = reference.value * (float(studies["parameters"].max()) * 1.06 if reference.per_parameter else 1.0)
+        wider = min(low, value), max(high, value)
+        share = data / (wider[1] - wider[0]) if wider[1] > wider[0] else 1.0
+        if reference.always or logarithmic or share >= LEAST_SHARE:
+            low, high = wider
+    if logarithmic:
+        return low / 1.5, high * 1.5
+    margin = 0.06 * max(high - low, 0.02 * abs(high), 1e-9)
+    return (0.0 if quantity.from_zero else low - margin), high + margin
+
+
+def _range(studies: pd.DataFrame, quantity: _Quantity, logarithmic: bool) -> tuple[float, float]:
+    """The range of the points and their intervals. An interval of two or three reruns can be so wide that nothing else
+    could be seen: it widens the range by no more than the range of points and baselines, and runs out of the panel."""
+    points = _finite(studies, [quantity.best, quantity.bound], logarithmic)
+    ends = _finite(studies, [quantity.low, quantity.high], logarithmic)
+    if not len(points):
+        return 0.1, 1.0
+    if quantity.from_zero:
+        return (0.0 if not logarithmic else float(min(points))), float(max(*points, *ends))
+    points = np.concatenate([points, [reference.value for reference in quantity.references if reference.always]])
+    low, high = float(points.min()), float(points.max())
+    span = max(high - low, 0.1 * abs(high))
+    return max(min(low, *ends), low - span), min(max(high, *ends), high + span)
+
+
+def _finite(studies: pd.DataFrame, columns: list[str | None], positive: bool) -> np.ndarray:
+    values = studies[[name for name in columns if name is not None]].to_numpy(float)
+    values = values[np.isfinite(values)]
+    return values[values > 0] if positive else values
+
+
+def _references(
+    axes: Axes, rows: pd.DataFrame, quantity: _Quantity, limits: tuple[float, float], single: bool, named: bool
+) -> None:
+    """Thin grey lines, named beside the panel's right edge; those out of range are only named, with an arrow."""
+    ends: list[tuple[float, str]] = []
+    scale = _unit_interval(axes, limits)
+    for reference in quantity.references:
+        end = _end(axes, rows, reference, single)
+        text = reference.label if reference.per_parameter or reference.value == GUIDE else _with_value(reference)
+        if limits[0] <= end <= limits[1]:
+            _line(axes, reference, end, single)
+            ends.append((scale(end), text))
+        else:
+            ends.append((1.0, f"↑ {text}") if end > limits[1] else (0.0, f"↓ {text}"))
+    if named:
+        for (end, text), place in zip(ends, spread([end for end, _ in ends], LINE_OF_TEXT), strict=True):
+            _name(axes, end, place, text)
+
+
+def _with_value(reference: _Reference) -> str:
+    return f"{reference.label} {formatting.significant(reference.value, 3)}"
+
+
+def _name(axes: Axes, end: float, place: float, text: str) -> None:
+    """The name of a line that ends at height `end`, written at `place`, with a thin line between the two."""
+    shared: dict[str, Any] = {"xycoords": "axes fraction", "annotation_clip": False}
+    if not text.startswith(("↑", "↓")):
+        arrow = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate("", (1.0, end), (1.035, place), textcoords="axes fraction", arrowprops=arrow, **shared)
+    axes.annotate(text, (1.045, place), va="center", fontsize=9, color=GREY, **shared)
+
+
+def _unit_interval(axes: Axes, limits: tuple[float, float]) -> Callable[[float], float]:
+    low, high = limits
+    if axes.get_yscale() == "log":
+        return lambda value: math.log(value / low) / math.log(high / low)
+    return lambda value: (value - low) / (high - low)
+
+
+def _end(axes: Axes, rows: pd.DataFrame, reference: _Reference, single: bool) -> float:
+    """The height of a reference line at the panel's right edge."""
+    if not reference.per_parameter:
+        return reference.value
+    return reference.value * (float(rows["parameters"].max()) if single else axes.get_xlim()[1])
+
+
+def _line(axes: Axes, reference: _Reference, end: float, single: bool) -> None:
+    shared: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "zorder": 1}
+    if reference.per_parameter and not single:
+        x = np.linspace(*axes.get_xlim(), 50)
+        axes.plot(x, reference.value * x, scalex=False, scaley=False, **shared)
+    else:
+        axes.axhline(end, **shared)
+
+
+def spread(places: Sequence[float], least: float) -> list[float]:
+    """Places moved as little as needed to lie at least so far apart, in the same order: those too close form a cluster
+    around their mean."""
+    order = np.argsort(np.asarray(places, float), kind="stable")
+    clusters: list[list[int]] = []
+    for number in order:
+        clusters.append([int(number)])
+        while len(clusters) > 1 and _low(clusters[-1], places, least) < _high(clusters[-2], places, least) + least:
+            clusters[-2:] = [clusters[-2] + clusters[-1]]
+    moved = [0.0] * len(places)
+    for cluster in clusters:
+        for row, number in enumerate(cluster):
+            moved[number] = _low(cluster, places, least) + row * least
+    return moved
+
+
+def _low(cluster: list[int], places: Sequence[float], least: float) -> float:
+    return sum(places[number] for number in cluster) / len(cluster) - least * (len(cluster) - 1) / 2
+
+
+def _high(cluster: list[int], places: Sequence[float], least: float) -> float:
+    return _low(cluster, places, least) + least * (len(cluster) - 1)
+
+
+def _finish(figure: Figure, grid: np.ndarray, used: int, x_label: str, y_label: str) -> None:
+    """Panels that are not used away; axis labels where there is one for all."""
+    for axes in grid.flat[used:]:
+        axes.remove()
+    if used == 1:
+        grid[0, 0].set_xlabel(x_label)
+        grid[0, 0].set_ylabel(y_label)
+    else:
+        figure.supxlabel(x_label, fontsize=10.5)
+        figure.supylabel(y_label, fontsize=10.5)
+
+
+def _handles(shown: dict[str, Style], drawn: pd.Series, studies: pd.DataFrame, bound: bool) -> list[Line2D]:
+    present = set(studies["cell"][drawn])
+    handles = [_handle(style) for cell, style in shown.items() if cell in present]
+    if bound:
+        open_ = {"markerfacecolor": "white", "markeredgecolor": GREY, "markersize": 5.5}
+        handles.append(Line2D([], [], color=GREY, linewidth=0.7, marker="o", label="compression bound", **open_))
+    return handles
+
+
+def _handle(style: Style) -> Line2D:
+    return Line2D(
+        [],
+        [],
+        color=style.colour,
+        linestyle=style.line,
+        marker=style.marker,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        label=style.label,
+    )
+
+
+def _legend(figure: Figure, handles: list[Line2D]) -> None:
+    """Above the panels, where it covers nothing."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), 78 // (longest + 8)))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.4, handletextpad=0.5)
+
+
+def _best_so_far(trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> Drawing:
+    """One panel a depth and budget, one line a cell: the best validation score of the trials done so far."""
+    panels = sorted(set(zip(trials["depth"], trials["budget"], strict=True)))
+    columns = min(3, len({budget for _, budget in panels}))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(WIDTH, 1.3 + 2.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=not task.memorisation)
+    deep = len({depth for depth, _ in panels}) > 1
+    for axes, (depth, budget) in zip(grid.flat, panels, strict=False):
+        of_panel = trials[(trials["depth"] == depth) & (trials["budget"] == budget)]
+        _draw_best(axes, of_panel, task, shown)
+        title = f"budget {formatting.count(budget)}"
+        axes.set_title(f"{title}, {formatting.layers(int(depth))}" if deep else title)
+    label = task.score_label if task.memorisation else f"{task.score_label} (validation)"
+    _finish(figure, grid, len(panels), "trial", f"best so far: {label}")
+    handles = _handles(shown, trials["state"].notna(), trials, bound=False)
+    if (trials["state"] == "infeasible").any():
+        handles.append(Line2D([], [], color=GREY, linestyle="none", marker="x", label="infeasible"))
+    _legend(figure, handles)
+    caption = (
+        "Best validation score so far against the number of trials done: what the tuner sees. Markers: improvements. "
+        "Crosses below the axis of scores: trials that diverged, one row a cell. A score worse than a random guess is not drawn."
+    )
+    return Drawing(f"{task.name}-best-so-far", figure, caption)
+
+
+def _draw_best(axes: Axes, trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> None:
+    present = [cell for cell in shown if (trials["cell"] == cell).any()]
+    for row, cell in enumerate(present):
+        of_cell = trials[trials["cell"] == cell].sort_values("number")
+        style = shown[cell]
+        number, best = of_cell["number"].to_numpy(int) + 1, _running_best(of_cell, task)
+        improved = np.flatnonzero(np.diff(best, prepend=np.nan) != 0) if len(best) else []
+        improved = [place for place in improved if np.isfinite(best[place])]
+        axes.plot(
+            number,
+            best,
+            drawstyle="steps-post",
+            color=style.colour,
+            linestyle=style.line,
+            marker=style.marker,
+            markevery=improved,
+            markersize=5.5,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+        )
+        diverged = number[of_cell["state"].to_numpy() == "infeasible"]
+        if not len(diverged):
+            continue
+        below = np.full(len(diverged), -0.045 - 0.045 * row)
+        axes.plot(
+            diverged,
+            below,
+            "x",
+            color=style.colour,
+            markersize=4,
+            markeredgewidth=1.2,
+            transform=axes.get_xaxis_transform(),
+            clip_on=False,
+        )
+    any_diverged = (trials["state"] == "infeasible").any()
+    axes.tick_params(axis="x", pad=4 + (7 * len(present) if any_diverged else 0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+
+
+def _running_best(trials: pd.DataFrame, task: Task) -> np.ndarray:
+    """The best score so far, NaN until there is one that is no worse than a random guess."""
+    maximise = task.direction == "maximise"
+    scores = trials["validation"].where(trials["state"] == "complete").to_numpy(float)
+    worst = -math.inf if maximise else math.inf
+    scores = np.where(np.isnan(scores), worst, scores)
+    best = np.maximum.accumulate(scores) if maximise else np.minimum.accumulate(scores)
+    return np.where(best >= task.chance if maximise else best <= task.chance, best, math.nan)

@@ -1,0 +1,51 @@
+"""Numbers as people read them; every number of a report is formatted here."""
+
+import math
+
+MISSING = "–"
+
+
+def count(value: float) -> str:
+    """A whole number: 12,345."""
+    return MISSING if math.isnan(value) else f"{value:,.0f}"
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """At least so many significant digits, no exponent between 1e-3 and 1e15: 1,234; 12.35; 0.01235."""
+    if math.isnan(value):
+        return MISSING
+    if value == 0 or not math.isfinite(value):
+        return f"{value:.0f}"
+    if abs(value) < 1e-3:
+        return f"{value:.{digits - 1}g}"
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def bits(value: float) -> str:
+    """Stored bits: 1,234 or 12.3."""
+    return MISSING if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.1f}"
+
+
+def decimals(value: float, places: int) -> str:
+    """A fixed number of decimals."""
+    return MISSING if math.isnan(value) else f"{value:,.{places}f}"
+
+
+def seconds(value: float) -> str:
+    """Core-seconds: 1,234 or 1.2."""
+    return MISSING if math.isnan(value) else f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}"
+
+
+def layers(depth: int) -> str:
+    """1 layer, 2 layers."""
+    return f"{depth} layer" if depth == 1 else f"{depth} layers"
+
+
+def listed(words: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def number(count_: int, noun: str) -> str:
+    """1 trial, 2 trials, no trials."""
+    return f"{count_ or 'no'} {noun}" if count_ == 1 else f"{count(count_) if count_ else 'no'} {noun}s"

@@ -1,0 +1,63 @@
+"""From a run directory to its report: tables, figures, and report.html, whether the run is finished or not."""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from capax.experiments import results
+from capax.experiments.plan import Plan
+from capax.files import write_atomically
+from capax.report.figures import drawings
+from capax.report.page import page
+from capax.report.style import look
+
+PIXELS_PER_INCH = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a run has found: `frame` has one row a study, `trials` one row a trial, `path` is the HTML page."""
+
+    directory: Path
+    path: Path
+    plan: Plan
+    frame: pd.DataFrame
+    trials: pd.DataFrame
+    figures: dict[str, Figure]
+
+
+def build(directory: Path) -> Report:
+    """Write results and trials (.csv, .parquet), figures/ (.svg, .png), and report.html into a run directory.
+
+    Raises `CapaxError` where the directory holds no run, or cannot be written.
+    """
+    store, plan = results.read(directory)
+    frame, trials = results.studies(store, plan), results.trials(store, plan)
+    _save_table(frame, directory / "results")
+    _save_table(trials, directory / "trials")
+    drawn = drawings(frame, trials, plan)
+    images = {drawing.name: _save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in drawn}
+    path = directory / "report.html"
+    write_atomically(path, page(store, plan, frame, drawn, images))
+    return Report(directory, path, plan, frame, trials, {drawing.name: drawing.figure for drawing in drawn})
+
+
+def _save_table(frame: pd.DataFrame, path: Path) -> None:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    write_atomically(path.with_suffix(".parquet"), buffer.getvalue())
+    write_atomically(path.with_suffix(".csv"), frame.to_csv(index=False))
+
+
+def _save_figure(figure: Figure, path: Path) -> bytes:
+    """Write a figure as SVG and PNG, without a date, so that the same figure is the same file; returns the SVG."""
+    vector, pixels = io.BytesIO(), io.BytesIO()
+    with look():
+        figure.savefig(vector, format="svg", metadata={"Date": None})
+        figure.savefig(pixels, format="png", dpi=PIXELS_PER_INCH)
+    write_atomically(path.with_name(f"{path.name}.svg"), vector.getvalue())
+    write_atomically(path.with_name(f"{path.name}.png"), pixels.getvalue())
+    return vector.getvalue()

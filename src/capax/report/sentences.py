@@ -1,0 +1,118 @@
+"""What a run says, in plain sentences computed from its table, and no more than it can say."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import pandas as pd
+
+from capax.experiments.plan import Plan
+from capax.report import formatting
+from capax.report.style import labels
+from capax.report.tabulation import score, with_interval
+from capax.tasks.task import Task
+
+CAUTION = (
+    "Nothing was tested for significance, and nothing was corrected for the number of comparisons. Each interval holds "
+    "for the hyperparameters that were chosen; another search could choose others."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measure:
+    """The columns that are compared, and how they read."""
+
+    best: str
+    low: str
+    high: str
+    unit: str
+    verb: str
+    text: Callable[[float], str]
+    sign: int
+
+
+def _measure(task: Task) -> _Measure:
+    if task.memorisation:
+        columns = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
+        return _Measure(*columns, "bits per parameter", "stores most", lambda value: formatting.decimals(value, 2), 1)
+    sign = 1 if task.direction == "maximise" else -1
+    return _Measure("best", "low", "high", task.score_label, "scores best", score, sign)
+
+
+def findings(frame: pd.DataFrame, plan: Plan) -> list[str]:
+    """One paragraph a task: who is ahead at the largest budget, whose intervals overlap, and whether it holds elsewhere."""
+    by_name = {study.task.name: study.task for study in plan.studies}
+    return [_task(frame[frame["task"] == name], task, plan) for name, task in by_name.items()]
+
+
+def _task(frame: pd.DataFrame, task: Task, plan: Plan) -> str:
+    measure = _measure(task)
+    names = labels(plan.experiment.for_task(task.name).cells)
+    known = frame[frame[measure.best].notna()] if measure.best in frame else frame[:0]
+    if known.empty:
+        return f"On the {task.name} task there is no result yet." if _unfinished(frame) else _nothing(task)
+    depth, budget = max(zip(known["depth"], known["budget"], strict=True), key=lambda pair: (pair[1], -pair[0]))
+    group = known[(known["depth"] == depth) & (known["budget"] == budget)]
+    where = f"at a budget of {formatting.count(budget)} parameters and {formatting.layers(int(depth))}"
+    so_far = "So far, on" if _unfinished(frame) else "On"
+    sentences = [f"{so_far} the {task.name} task, {where}, {_ahead(group, measure, names)}"]
+    sentences += [*_elsewhere(known, group, measure, names), *_baselines(group, task, measure)]
+    return " ".join(sentences)
+
+
+def _unfinished(frame: pd.DataFrame) -> bool:
+    return bool((frame["trials"] < frame["planned"]).any())
+
+
+def _nothing(task: Task) -> str:
+    return f"On the {task.name} task every trial diverged, so there is nothing to compare."
+
+
+def _order(group: pd.DataFrame, measure: _Measure) -> pd.DataFrame:
+    return group.sort_values(measure.best, ascending=measure.sign < 0, kind="stable")
+
+
+def _ahead(group: pd.DataFrame, measure: _Measure, names: dict[str, str]) -> str:
+    rows = _order(group, measure).to_dict("records")
+    values = [with_interval(row[measure.best], row[measure.low], row[measure.high], measure.text) for row in rows]
+    first, name = rows[0], names[rows[0]["cell"]]
+    if len(rows) == 1:
+        return f"{name} reaches {values[0]} {measure.unit}."
+    lead = f"{name} {measure.verb}, with {values[0]} {measure.unit}, before {names[rows[1]['cell']]} with {values[1]}"
+    if any(math.isnan(row[measure.low]) for row in rows):
+        return f"{lead}; not every cell has an interval, so how sure this order is cannot be said."
+    overlapping = [names[row["cell"]] for row in rows[1:] if _overlap(first, row, measure)]
+    if overlapping:
+        return f"{lead}; its 95% interval overlaps with that of {formatting.listed(overlapping)}, so this run does not tell them apart."
+    return f"{lead}; its 95% interval overlaps with no other cell's."
+
+
+def _overlap(one: dict, other: dict, measure: _Measure) -> bool:
+    return one[measure.low] <= other[measure.high] and other[measure.low] <= one[measure.high]
+
+
+def _elsewhere(known: pd.DataFrame, group: pd.DataFrame, measure: _Measure, names: dict[str, str]) -> list[str]:
+    """Whether the same cell is ahead at the other budgets and depths where there is something to compare."""
+    ahead = [_order(rows, measure).iloc[0]["cell"] for _, rows in known.groupby(["depth", "budget"]) if len(rows) > 1]
+    others = len(ahead) - (len(group) > 1)
+    if others < 1:
+        return []
+    leader = _order(group, measure).iloc[0]["cell"]
+    same = ahead.count(leader) - (len(group) > 1)
+    elsewhere = "budget or depth" if known["depth"].nunique() > 1 else "budget"
+    if others == 1:
+        return [f"At the other {elsewhere} it is{'' if same else ' not'} ahead{', too' if same else ''}."]
+    return [f"It is ahead at {same or 'none'} of the {others} other combinations of budget and depth, too."]
+
+
+def _baselines(group: pd.DataFrame, task: Task, measure: _Measure) -> list[str]:
+    """Where the best mean stands among the baselines."""
+    baselines = task.baselines()
+    best = _order(group, measure).iloc[0][measure.best]
+    beaten = [f"{name} ({measure.text(v)})" for name, v in baselines.items() if measure.sign * (best - v) > 0]
+    not_beaten = [f"{name} ({measure.text(v)})" for name, v in baselines.items() if measure.sign * (best - v) <= 0]
+    if not baselines:
+        return []
+    parts = [f"better than {formatting.listed(beaten)}"] if beaten else []
+    parts += [f"not better than {formatting.listed(not_beaten)}"] if not_beaten else []
+    return [f"The best mean is {', but '.join(parts)}."]

@@ -1,0 +1,95 @@
+"""How cells look: one colour, one marker, and one line style each, the same in every figure of every run."""
+
+import contextlib
+import dataclasses
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import matplotlib
+
+LineStyle = str | tuple[int, tuple[float, ...]]
+
+GREY = "#5a5a5a"
+"""Reference lines, and what belongs to no cell."""
+
+RULES: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.7,
+    "axes.linewidth": 0.8,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 6.5,
+    "legend.frameon": False,
+    "legend.handlelength": 3.4,
+    "svg.fonttype": "path",  # looks the same where the font is missing
+    "svg.hashsalt": "capax",  # the same figure is the same file
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """What one cell is drawn with, and the name it is shown by."""
+
+    label: str
+    colour: str
+    marker: str
+    line: LineStyle
+
+
+# Colours that stay apart with any colour vision (Okabe and Ito 2008); markers and lines that stay apart without colour.
+_BUILT_IN: dict[str, tuple[str, str, LineStyle]] = {
+    "rnn": ("#0072B2", "o", "-"),
+    "irnn": ("#56B4E9", "s", (0, (7, 2))),
+    "ugrnn": ("#009E73", "^", (0, (5, 1.5, 1, 1.5))),
+    "gru": ("#D55E00", "D", (0, (3, 1.3))),
+    "lstm": ("#CC79A7", "v", (0, (1, 1.1))),
+    "intersection": ("#E69F00", "P", (0, (5, 1.3, 1, 1.3, 1, 1.3))),
+}
+_OTHERS: tuple[tuple[str, str, LineStyle], ...] = (
+    ("#000000", "X", (0, (9, 2))),
+    ("#8C510A", "*", (0, (2, 2))),
+    ("#5E3C99", "h", (0, (8, 2, 2, 2))),
+    ("#01665E", "<", (0, (1, 2))),
+    ("#7A7A7A", "p", "-"),
+    ("#9E1B32", ">", (0, (4, 1, 4, 3))),
+)
+
+
+def labels(cells: Sequence[str]) -> dict[str, str]:
+    """The names cells are shown by: of a user's `module.path:Class` only the class, unless two cells share it."""
+    short = {cell: cell.partition(":")[2] or cell for cell in cells}
+    shown = list(short.values())
+    return {cell: name if shown.count(name) == 1 else cell for cell, name in short.items()}
+
+
+def styles(cells: Sequence[str]) -> dict[str, Style]:
+    """The style of each cell of a run.
+
+    A built-in cell's is fixed. A user's cell takes its own from the hash of its name, so that it keeps it from run to
+    run, and the next free one where two would be alike.
+    """
+    names, found, taken = labels(cells), {}, set()
+    for cell in sorted(set(cells) - set(_BUILT_IN)):
+        place = zlib.crc32(cell.encode()) % len(_OTHERS)
+        if len(taken) < len(_OTHERS):
+            while place in taken:
+                place = (place + 1) % len(_OTHERS)
+        taken.add(place)
+        found[cell] = Style(names[cell], *_OTHERS[place])
+    return {cell: found.get(cell) or Style(names[cell], *_BUILT_IN[cell]) for cell in cells}
+
+
+@contextlib.contextmanager
+def look() -> Iterator[None]:
+    """The house style, for drawing and for saving; matplotlib's global settings are left as they were."""
+    with matplotlib.rc_context(RULES):
+        yield

@@ -1,0 +1,147 @@
+"""The tables, as strings: the page and the command line print these, so that they cannot differ."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from capax.experiments.plan import Plan
+from capax.report import formatting
+from capax.report.style import labels
+from capax.tasks.task import Task
+
+Row = dict[str, Any]
+Column = tuple[str, Callable[[Row], str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One task's studies: the first `studies` rows are studies, those after them references (a random guess, baselines)."""
+
+    task: str
+    title: str
+    headers: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+    studies: int
+
+
+def tables(frame: pd.DataFrame, plan: Plan) -> list[Table]:
+    """One table a task, from `experiments.results.studies`, formatted."""
+    by_name = {study.task.name: study.task for study in plan.studies}
+    return [_table(frame[frame["task"] == name], task, plan) for name, task in by_name.items()]
+
+
+def _table(frame: pd.DataFrame, task: Task, plan: Plan) -> Table:
+    names = labels(plan.experiment.for_task(task.name).cells)
+    reruns = {study.name: study.reruns for study in plan.studies}
+    columns = [*_plan_columns(names), *(_memorised(task) if task.memorisation else _rerun(task, reruns))]
+    columns.append(("core-seconds", lambda row: formatting.seconds(row["seconds"])))
+    rows = [[text(row) for _, text in columns] for row in frame.to_dict("records")]
+    headers = [header for header, _ in columns]
+    references = [_reference(headers, _score_header(task), name, text) for name, text in _references(task)]
+    return Table(task.name, _title(task), headers, rows + references, _notes(task), len(rows))
+
+
+def _title(task: Task) -> str:
+    better = "more is better" if task.direction == "maximise" else "less is better"
+    return f"{task.name}: {task.score_label}, {better}"
+
+
+def _plan_columns(names: dict[str, str]) -> list[Column]:
+    return [
+        ("cell", lambda row: names[row["cell"]]),
+        ("depth", lambda row: str(row["depth"])),
+        ("budget", lambda row: formatting.count(row["budget"])),
+        ("units", lambda row: formatting.count(row["units"])),
+        ("parameters", lambda row: formatting.count(row["parameters"])),
+        ("trials", lambda row: f"{row['trials']}/{row['planned']}"),
+        ("infeasible", lambda row: str(row["infeasible"])),
+    ]
+
+
+def _memorised(task: Task) -> list[Column]:
+    return [
+        (_score_header(task), lambda row: _with_interval(row, "best", "low", "high", formatting.bits)),
+        (
+            "bits per parameter [95%]",
+            lambda row: _with_interval(
+                row, "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high", _two_decimals
+            ),
+        ),
+        ("compression bound per parameter", lambda row: _two_decimals(_value(row, "compression_bits_per_parameter"))),
+        ("samples b", lambda row: formatting.count(_value(row, "samples"))),
+        ("fraction correct", lambda row: formatting.decimals(_value(row, "fraction_correct"), 3)),
+    ]
+
+
+def _rerun(task: Task, reruns: dict[str, int]) -> list[Column]:
+    return [
+        (_score_header(task), lambda row: _with_interval(row, "best", "low", "high", score)),
+        ("reruns", lambda row: f"{row['reruns']}/{reruns[row['study']]}"),
+        ("diverged reruns", lambda row: str(row["infeasible_reruns"])),
+    ]
+
+
+def score(value: float) -> str:
+    """A score that is not a number of bits stored, such as bits per character."""
+    return formatting.significant(value, 4)
+
+
+def _two_decimals(value: float) -> str:
+    return formatting.decimals(value, 2)
+
+
+def _score_header(task: Task) -> str:
+    return "stored bits [95%]" if task.memorisation else f"{task.score_label} [95%]"
+
+
+def _value(row: Row, name: str) -> float:
+    """NaN where a study has no such value yet: the column itself may be missing."""
+    return float(row.get(name, math.nan))
+
+
+def with_interval(value: float, low: float, high: float, text: Callable[[float], str]) -> str:
+    """2.93 [2.85, 3.01], or the value alone where there is no interval."""
+    if math.isnan(low) or math.isnan(high):
+        return text(value)
+    return f"{text(value)} [{text(low)}, {text(high)}]"
+
+
+def _with_interval(row: Row, best: str, low: str, high: str, text: Callable[[float], str]) -> str:
+    if math.isnan(_value(row, best)):
+        return why_missing(row)
+    return with_interval(_value(row, best), _value(row, low), _value(row, high), text)
+
+
+def why_missing(row: Row) -> str:
+    """Why a study has no number."""
+    if row["trials"] == row["planned"] == row["infeasible"]:
+        return "every trial diverged"
+    if row["reruns"] and row["reruns"] == row["infeasible_reruns"]:
+        return "every rerun diverged"
+    return "not yet"
+
+
+def _references(task: Task) -> list[tuple[str, str]]:
+    text = formatting.bits if task.memorisation else score
+    return [(name, text(value)) for name, value in {"random guess": task.chance, **task.baselines()}.items()]
+
+
+def _reference(headers: list[str], score_header: str, name: str, text: str) -> list[str]:
+    return [name, *(text if header == score_header else "" for header in headers[1:])]
+
+
+def _notes(task: Task) -> list[str]:
+    if task.memorisation:
+        return [
+            "Stored bits: the mutual information of labels and answers in the best trial, with Wilson's 95% interval for the "
+            "fraction of labels correct; a maximum over trials, so it grows with their number.",
+            "Compression bound: the largest of any trial, not always the best one's.",
+        ]
+    return [
+        "The mean over reruns of the best hyperparameters on fresh seeds, scored on the evaluation section, with "
+        "Student's 95% interval for that mean; diverged reruns are not in the mean."
+    ]

@@ -1,0 +1,157 @@
+"""The experiment file: what is accepted, and the one line for what is not."""
+
+import re
+
+import pytest
+from capax.errors import CapaxError
+from capax.experiments.design import load, named, parse_setting
+from capax.experiments.plan import plan, sampler_seed, trial_seed
+
+MINIMAL = """
+tasks = ["capacity"]
+cells = ["rnn"]
+budgets = [300]
+steps = 100
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_a_minimal_file_has_defaults_and_the_name_of_the_file(file):
+    experiment = load(file(MINIMAL))
+    assert (experiment.name, experiment.steps, experiment.depths, experiment.sampler) == ("mine", (100, 100), [1], "bandit")
+
+
+@pytest.mark.parametrize("name", named())
+def test_every_named_experiment_can_be_planned(name):
+    assert plan(load(name)).studies
+
+
+def test_the_named_experiments_of_the_main_job_are_there():
+    assert {"quickstart", "capacity", "text8"} <= set(named())
+
+
+def test_studies_are_tasks_by_cells_by_depths_by_budgets(file):
+    text = MINIMAL.replace('["rnn"]', '["rnn", "gru"]').replace("[300]", "[300, 600]") + "depths = [1, 2]\n"
+    studies = plan(load(file(text))).studies
+    assert len({study.name for study in studies}) == len(studies) == 8
+    assert all(study.shape.parameters <= study.budget for study in studies)
+
+
+def test_what_does_not_exist_is_left_out_and_said(file):
+    planned = plan(load(file(MINIMAL.replace('["rnn"]', '["intersection"]') + "depths = [1, 2]\n")))
+    assert [study.shape.depth for study in planned.studies] == [2]
+    assert planned.left_out == ["intersection at depth 1 (it gates between layers, so it needs two)"]
+
+
+def test_a_task_table_holds_options_and_overrides(file):
+    text = MINIMAL.replace('["capacity"]', '["capacity", "text"]') + "[task.capacity]\nbits = 14\ntrials = 3\nbudgets = [200]\n"
+    studies = plan(load(file(text))).studies
+    assert [(s.task.name, s.trials, s.budget) for s in studies] == [("capacity", 3, 200), ("text", 64, 300)]
+    assert studies[0].task.inputs == 14
+    assert studies[0].reruns == 0 and studies[1].reruns == 5
+
+
+def test_a_setting_for_all_takes_away_what_tasks_say(file):
+    text = MINIMAL + "[task.capacity]\ntrials = 3\nbits = 14\n"
+    changed = load(file(text), {"trials": 2, "steps": 20})
+    assert plan(changed).studies[0].trials == 2
+    assert changed.steps == (20, 20)
+    assert plan(changed).studies[0].task.inputs == 14
+
+
+def test_a_setting_for_one_task(file):
+    assert plan(load(file(MINIMAL), {"capacity.trials": 7})).studies[0].trials == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("trials=4", ("trials", 4)),
+        ("cells=rnn,gru", ("cells", ["rnn", "gru"])),
+        ('cells=["rnn"]', ("cells", ["rnn"])),
+        ("steps=[10, 20]", ("steps", [10, 20])),
+        ("steps=10,20", ("steps", [10, 20])),
+        ("text.path=/a/b.txt", ("text.path", "/a/b.txt")),
+        ("cells=my.cells:Mine", ("cells", "my.cells:Mine")),
+    ],
+)
+def test_settings_from_the_command_line(text, expected):
+    assert parse_setting(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("colour = 3", r"unknown key 'colour'; the keys are name, .*budgets"),
+        ("budgts = [3]", r"unknown key 'budgts' \(did you mean 'budgets'\?\)"),
+        ("trials = 0", r"key 'trials' = 0: .*greater than or equal to 1"),
+        ("trials = true", r"key 'trials' = True: .*integer"),
+        ("depths = [0]", r"key 'depths.0' = 0"),
+        ("steps = [5, 2]", r"steps: the first number must not exceed the second"),
+        ('sampler = "grid"', r"key 'sampler' = 'grid': .*'bandit' or 'random'"),
+        ('cells = ["rnn", "rnn"]', r"cells: .* names something twice"),
+        ('tasks = "capacity"', r"key 'tasks' = 'capacity': .*list"),
+        ("[task.text]\nwindow = 20", r"task.text: this task is not among tasks"),
+        ("seed = -1", r"key 'seed' = -1"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_that_names_the_key(file, change, line):
+    key = change.split(" =")[0]
+    kept = [row for row in MINIMAL.splitlines() if not row.startswith(f"{key} =")]
+    with pytest.raises(CapaxError) as error:
+        plan(load(file("\n".join([*kept, change]))))
+    assert re.search(line, str(error.value)), str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ('cells = ["gro"]', r"unknown cell 'gro' \(did you mean 'gru'\?\)"),
+        ('tasks = ["capaticy"]', r"unknown task 'capaticy' \(did you mean 'capacity'\?\)"),
+        ("budgets = [10]", r"budget of 10 parameters is too small for rnn at depth 1: .* takes \d+"),
+        ("[task.capacity]\nbit = 3", r"task capacity has no option 'bit' \(did you mean 'bits'\?\); it has"),
+        ("[task.capacity]\nbits = 3.5", r"option bits must be a whole number, not 3.5"),
+        ("[task.capacity]\nbits = 99", r"bits .* must be from 4 to 24"),
+        ("[task.capacity]\nbits = 8", r"samples cannot be distinct with 8 bits"),
+        ('cells = ["intersection"]', r"needs a depth of at least 2"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(file, change, line):
+    key = change.split(" =")[0]
+    kept = [row for row in MINIMAL.splitlines() if not row.startswith(f"{key} =")]
+    with pytest.raises(CapaxError, match=line) as error:
+        plan(load(file("\n".join([*kept, change]))))
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_cannot_be_read(tmp_path, file):
+    with pytest.raises(CapaxError, match=r"unknown experiment 'quikstart' \(did you mean 'quickstart'\?\)"):
+        load("quikstart")
+    with pytest.raises(CapaxError, match="cannot be read: No such file"):
+        load(str(tmp_path / "none.toml"))
+    with pytest.raises(CapaxError, match="is not valid TOML"):
+        load(file("a = = 3"))
+    with pytest.raises(CapaxError, match="key 'tasks' is missing"):
+        load(file("cells = ['rnn']"))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CapaxError, match="is not a text file"):
+        load(str(tmp_path / "binary.toml"))
+
+
+def test_tuning_and_reruns_never_share_a_seed():
+    tuning = {trial_seed(0, "study", 0, number) for number in range(2000)}
+    reruns = {trial_seed(0, "study", 1, number) for number in range(2000)}
+    assert len(tuning) > 1990  # 30 bits: a few may coincide
+    assert not tuning & reruns
+    assert trial_seed(0, "study", 0, 5) != trial_seed(1, "study", 0, 5) != trial_seed(0, "other", 0, 5)
+    assert sampler_seed(0, "study") != sampler_seed(1, "study")

@@ -1,0 +1,188 @@
+"""The same trial gives the same result wherever, with whomever, and however interrupted it trains."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from capax import networks, tasks
+from capax.training.population import Population
+from capax.training.program import Program, curve_interval
+from capax.training.trial import NetworkShape, Trial
+
+STEPS = 37
+
+
+def make_trials(task, cell="gru", budget=150, number=5, **hyperparameters):
+    size = networks.size(cell, budget=budget, inputs=task.inputs, outputs=task.outputs)
+    shape = NetworkShape(cell, 1, size.units, size.parameters)
+    optimisers = ("adam", "sgd", "momentum", "rmsprop")
+    return [
+        Trial(
+            name=f"trial {seed}",
+            task=task,
+            shape=shape,
+            hyperparameters={
+                "nonlinearity": "tanh",
+                "optimiser": optimisers[seed % 4],
+                "learning_rate": 0.003 * (seed + 1),
+                "samples_per_parameter": 2.0 + seed,
+                **hyperparameters,
+            },
+            steps=STEPS + 3 * seed,
+            seed=seed,
+        )
+        for seed in range(number)
+    ]
+
+
+def train(trials, slots=1, chunk=10**6, batching="mapped"):
+    population = Population(Program.get(*trials[0].program_key, batching), slots)
+    waiting, results = list(trials), {}
+    while waiting or population.trials:
+        while waiting and population.free:
+            population.add(waiting.pop(0))
+        results.update({trial.name: result for trial, result in population.advance(chunk)})
+    return results
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        for field in dataclasses.fields(one[name]):
+            if field.name != "seconds":
+                np.testing.assert_equal(getattr(one[name], field.name), getattr(other[name], field.name), field.name)
+
+
+@pytest.fixture(scope="module", params=["capacity", "text"])
+def trials(request):
+    return make_trials(tasks.get(request.param))
+
+
+@pytest.fixture(scope="module")
+def alone(trials):
+    return {name: result for trial in trials for name, result in train([trial]).items()}
+
+
+def test_a_population_gives_what_each_trial_gives_alone_to_the_bit(trials, alone):
+    assert_same(train(trials, slots=3), alone)
+
+
+def test_another_slot_and_other_companions_change_nothing(trials, alone):
+    assert_same(train(trials[::-1], slots=4), alone)
+
+
+def test_another_chunk_size_changes_nothing(trials, alone):
+    assert_same(train(trials, slots=3, chunk=7), alone)
+
+
+def test_an_interruption_changes_nothing(trials, alone, tmp_path):
+    kept = [dataclasses.replace(trial, checkpoint=tmp_path / trial.name) for trial in trials]
+    population = Population(Program.get(*trials[0].program_key, "mapped"), len(kept))
+    for trial in kept:
+        population.add(trial)
+    population.advance(11)
+    population.checkpoint()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(trial.name for trial in kept)
+
+    resumed = Population(Program.get(*trials[0].program_key, "mapped"), len(kept))
+    for trial in kept:
+        resumed.add(trial)
+    assert dict.fromkeys((trial.name for trial in kept), 11) == {t.name: steps for t, steps in resumed.progress()}
+    results = {}
+    while resumed.trials:
+        results.update({trial.name: result for trial, result in resumed.advance(13)})
+    assert_same(results, alone)
+
+
+def test_a_checkpoint_of_other_hyperparameters_is_not_taken(trials, tmp_path):
+    first = dataclasses.replace(trials[0], checkpoint=tmp_path / "kept")
+    population = Population(Program.get(*first.program_key, "mapped"))
+    population.add(first)
+    population.advance(5)
+    population.checkpoint()
+    other = dataclasses.replace(first, hyperparameters={**first.hyperparameters, "learning_rate": 0.5})
+    fresh = Population(Program.get(*first.program_key, "mapped"))
+    fresh.add(other)
+    assert fresh.progress()[0][1] == 0
+
+
+def test_a_damaged_checkpoint_starts_the_trial_anew(trials, alone, tmp_path):
+    (tmp_path / "damaged").write_bytes(b"\x10\0\0\0\0\0\0\0not json at all")
+    trial = dataclasses.replace(trials[0], checkpoint=tmp_path / "damaged")
+    assert_same(train([trial]), {trial.name: alone[trial.name]})
+
+
+def test_vectorised_agrees_with_mapped_to_rounding(trials, alone):
+    # Batched products sum in another order: the same arithmetic to float32 rounding, which 50 training steps amplify.
+    together = train(trials[:3], slots=3, batching="vectorised")
+    for name, result in together.items():
+        np.testing.assert_allclose(result.curve, alone[name].curve, rtol=2e-3)
+
+
+def test_another_seed_is_another_network(trials):
+    other = dataclasses.replace(trials[0], seed=1234)
+    assert not np.array_equal(train([other])[other.name].parameters, train([trials[0]])[trials[0].name].parameters)
+
+
+def test_another_data_seed_is_another_order_of_sampled_data_only(trials):
+    other = dataclasses.replace(trials[0], data_seed=3)
+    same = np.array_equal(train([other])[other.name].parameters, train([trials[0]])[trials[0].name].parameters)
+    assert same == trials[0].task.memorisation
+
+
+def test_divergence_is_a_result_and_does_not_touch_companions(trials, alone):
+    wild = dataclasses.replace(
+        trials[1], name="wild", hyperparameters={**trials[1].hyperparameters, "learning_rate": 1e30, "gradient_clip": 1e30}
+    )
+    results = train([trials[0], wild, trials[2]], slots=3)
+    assert not results["wild"].feasible
+    assert results["wild"].steps < wild.steps
+    assert results["wild"].validation == {}
+    companions = {trial.name: results[trial.name] for trial in (trials[0], trials[2])}
+    assert_same(companions, {name: alone[name] for name in companions})
+
+
+def test_the_curve_is_the_mean_loss_of_each_interval():
+    (trial,) = make_trials(tasks.get("capacity"), number=1)
+    long, short = (dataclasses.replace(trial, steps=steps) for steps in (250, 3))
+    assert curve_interval(250) == 3
+    result = train([long])[trial.name]
+    assert np.isfinite(result.curve[:84]).all()  # 83 whole intervals of three steps, and one step
+    assert np.isnan(result.curve[84:]).all()
+    assert np.log(2) == pytest.approx(result.curve[0], rel=0.3)
+    assert result.curve[83] < result.curve[0]
+    assert np.isfinite(train([short])[trial.name].curve).sum() == 3
+
+
+def test_training_does_what_a_plain_loop_does():
+    """The trainer against an independent loop: jax.grad over the whole data set at once, and optax's Adam."""
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from capax.networks.network import trainable
+
+    (trial,) = make_trials(tasks.get("capacity"), number=1, samples_per_parameter=4.3)
+    result = train([trial])[trial.name]
+    program = Program.get(*trial.program_key, "mapped")
+    state, settings = program.start(trial)
+    network = program.network(state.parameters, settings.constants)
+    trained, fixed = eqx.partition(network, trainable(network))
+    samples = trial.task.samples(trial.hyperparameters, trial.shape.parameters)
+    columns, labels = program.data
+    x = jnp.broadcast_to(columns[None, :, :samples], (trial.task.steps, *columns[:, :samples].shape))
+
+    def loss(trained):
+        logits = eqx.combine(trained, fixed).run(networks.Dense(x))[0, -1]
+        return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels[:samples]))
+
+    schedule = optax.exponential_decay(0.003, trial.steps, 0.1)
+    chain = optax.chain(
+        optax.add_decayed_weights(1e-8), optax.clip_by_global_norm(10.0), optax.adam(schedule, b1=0.9, b2=0.999)
+    )
+    adam = chain.init(trained)
+    for _ in range(trial.steps):
+        updates, adam = chain.update(eqx.filter_jit(jax.grad(loss))(trained), adam, trained)
+        trained = optax.apply_updates(trained, updates)
+    # Sums in another order, amplified by Adam's normalisation over 37 steps of .003.
+    np.testing.assert_allclose(result.parameters, jax.flatten_util.ravel_pytree(trained)[0], atol=2e-4)
