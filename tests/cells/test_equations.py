@@ -181,4 +181,5 @@ def test_gradients_of_all_parameters_agree_with_finite_differences(cell):
 
 def test_the_sigmoid_is_the_logistic_function_also_far_out():
     x = np.linspace(-100, 100, 401).astype(np.float32)
-    np.testing.assert_allclose(cells.sigmoid(jnp.asarray(x)), sigma(x.astype(np.float64)), atol=1e-7)
+    # By way of tanh the float32 resolution near 1 (6e-8, and twice that for the two halves) holds near 0, too.
+    np.testing.assert_allclose(cells.sigmoid(jnp.asarray(x)), sigma(x.astype(np.float64)), rtol=0, atol=1.3e-7)

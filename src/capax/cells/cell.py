@@ -97,8 +97,9 @@ class Affine(eqx.Module):
         """W_x x + b: all that depends on the input alone."""
         return jnp.tensordot(self.input, x, 1) + jnp.reshape(self.bias, (-1,) + (1,) * (x.ndim - 1))
 
-    def recur(self, h: Inexact[Array, "n *batch"], projected: Inexact[Array, "kn *batch"]) -> Any:
-        """W_h h + projected: one array (n, ...) for a single block, else a tuple with one per block."""
+    def recur(self, h: Inexact[Array, "n *#batch"], projected: Inexact[Array, "kn *#batch"]) -> Any:
+        """W_h h + projected: one array (n, ...) for a single block, else a tuple with one per block. A batch of one in
+        either is broadcast to the other's."""
         total = jnp.tensordot(self.recurrent, h, 1) + projected
         blocks = len(self.declaration.blocks)
         return total if blocks == 1 else tuple(jnp.split(total, blocks, axis=0))

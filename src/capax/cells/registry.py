@@ -81,7 +81,8 @@ def _load(name: str) -> type[Cell]:
 def _blame(name: str, what: str, error: BaseException) -> UserCodeError:
     """An error that carries the user's own part of the traceback, from its first frame outside capax and its libraries."""
     frames = traceback.extract_tb(error.__traceback__)
-    inside = (os.path.dirname(os.path.dirname(__file__)), os.path.dirname(os.path.dirname(eqx.__file__)))
+    libraries = (os.path.dirname(os.path.dirname(eqx.__file__)), os.path.dirname(importlib.__file__))
+    inside = (os.path.dirname(os.path.dirname(__file__)), *libraries)
     own = [frame for frame in frames if not frame.filename.startswith((*inside, "<frozen"))]
     reason = str(error).strip().splitlines()
     line = f"cell '{name}': {what}: {type(error).__name__}: {reason[0] if reason else 'no message'}"

@@ -135,9 +135,10 @@ class LocalEngine:
                 assert population is not None
                 for trial in trials:
                     population.add(trial)
-                started = time.perf_counter()
+                before, started = dict(population.progress()), time.perf_counter()
                 ended = population.advance(chunk)
-                chunk = _next_chunk(chunk, time.perf_counter() - started)
+                done = max([r.steps - before[t] for t, r in ended] + [s - before[t] for t, s in population.progress()])
+                chunk = _next_chunk(chunk, done, time.perf_counter() - started)
                 population.checkpoint()
             except BaseException as error:
                 self._events.put(Failed(busy, error))
@@ -147,6 +148,7 @@ class LocalEngine:
                 self._events.put(Finished(trial, result))
 
 
-def _next_chunk(chunk: int, seconds: float) -> int:
-    """Steps of the next chunk, so that it takes about CHUNK_SECONDS; grows at most eightfold, since the first call compiles."""
-    return max(1, min(8 * chunk, int(chunk * CHUNK_SECONDS / max(seconds, 1e-6))))
+def _next_chunk(chunk: int, done: int, seconds: float) -> int:
+    """Steps of the next chunk, so that it takes about CHUNK_SECONDS, from how long `done` steps took; at most eight times
+    as many as before, since trials of one program differ in their cost."""
+    return max(1, min(8 * chunk, int(done * CHUNK_SECONDS / seconds)))

@@ -65,9 +65,7 @@ def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array)
 
 def _initialise_cell(cell: Cell, hyperparameters: Mapping[str, Any], key: Array) -> Cell:
     names = list(affine_declarations(type(cell)))
-    scalars = {
-        name: jnp.asarray(hyperparameters[name], jnp.float32) for name in scalar_declarations(type(cell))
-    }
+    scalars = {name: jnp.asarray(hyperparameters[name], jnp.float32) for name in scalar_declarations(type(cell))}
     maps = {
         name: _initialise_affine(getattr(cell, name), hyperparameters, key)
         for name, key in zip(names, jax.random.split(key, max(1, len(names))), strict=False)
@@ -85,9 +83,7 @@ def _initialise_affine(affine: Affine, hyperparameters: Mapping[str, Any], key: 
         square_key, rectangular_key = jax.random.split(block_key)
         kind = hyperparameters[f"{block}_init"]
         recurrent.append(_square(square_key, units, kind, hyperparameters[f"{block}_scale"]))
-        rectangular.append(
-            _rectangular(rectangular_key, (units, inputs), hyperparameters[f"{block}_input_scale"])
-        )
+        rectangular.append(_rectangular(rectangular_key, (units, inputs), hyperparameters[f"{block}_input_scale"]))
     bias = _bias(bias_key, affine.bias, hyperparameters, declaration.biased)
     parts = (jnp.concatenate(recurrent), jnp.concatenate(rectangular), bias)
     return eqx.tree_at(lambda a: (a.recurrent, a.input, a.bias), affine, parts)

@@ -151,7 +151,7 @@ def _first_state(cell: Cell, projected: Any) -> State:
     single = _batched(cell.initial, 1)
     try:
         broadcasts = jax.eval_shape(cell.step, single, projected) == jax.eval_shape(cell.step, whole, projected)
-    except (TypeError, ValueError):
+    except Exception:  # whatever a user's step says of a batch of one
         broadcasts = False
     return single if broadcasts else whole
 

@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from capax.experiments.plan import Plan
 from capax.report import formatting
+from capax.report.rows import column, known, select
 from capax.report.style import GREY, Style, look, styles
 from capax.tasks.task import Task
 
@@ -22,7 +23,7 @@ WIDTH, HEIGHT = 7.0, 4.3
 GUIDE = 5.0
 """Bits per parameter that Collins et al. (2017) found cells to approach: the guide line."""
 
-LEAST_SHARE = 0.2
+LEAST_SHARE = 0.3
 """Of the height of a panel, for the data: a reference line that would leave them less is named at the edge instead."""
 
 LINE_OF_TEXT = 0.058
@@ -75,12 +76,13 @@ def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Draw
         for name, task in by_name.items():
             design = plan.experiment.for_task(name)
             shown = styles(design.cells)
-            studies = frame[frame["task"] == name]
+            studies = select(frame, task=name)
             for quantity in _quantities(task):
-                if quantity.best in studies and studies[quantity.best].notna().any():
+                if len(known(studies, quantity.best)):
                     figure = _against_parameters(studies, quantity, shown, design.budgets)
                     found.append(Drawing(quantity.name, figure, quantity.caption))
-            of_task = trials[(trials["task"] == name) & ~trials["rerun"].astype(bool) & (trials["state"] != "running")]
+            of_task = select(trials, task=name, rerun=False)
+            of_task = pd.DataFrame(of_task[of_task["state"] != "running"])
             if len(of_task):
                 found.append(_best_so_far(of_task, task, shown))
     return found
@@ -134,7 +136,7 @@ def _scored(task: Task) -> _Quantity:
         from_zero=False,
         proportional=False,
         caption=f"{_capital(task.score_label)} on the evaluation section against parameters: the mean over reruns on fresh seeds, "
-        "with Student's 95% interval (one that runs out of the panel is in the table). Lines: what simple methods score on the same section.",
+        "with Student's 95% interval (in full in the table). Lines: what simple methods score on the same section.",
     )
 
 
@@ -150,15 +152,15 @@ def _against_parameters(
     studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], budgets: list[int]
 ) -> Figure:
     """One panel a depth. With a single budget there is no line to draw, and the cells stand side by side instead."""
-    depths = sorted(studies["depth"].unique())
-    columns = min(3, len(depths))
+    depths = sorted(set(studies["depth"]))
+    columns = min(2, len(depths))
     rows = math.ceil(len(depths) / columns)
     figure = Figure(figsize=(WIDTH, HEIGHT if rows == 1 else 1.0 + 2.7 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     single, logarithmic = len(budgets) == 1, max(budgets) >= LOGARITHMIC * min(budgets)
     limits = _limits(studies, quantity, logarithmic and quantity.proportional)
     for axes, depth in zip(grid.flat, depths, strict=False):
-        of_depth = studies[studies["depth"] == depth]
+        of_depth = select(studies, depth=depth)
         _draw(axes, of_depth, quantity, shown, single)
         (_cells_axis if single else _parameters_axis)(axes, of_depth, quantity, shown, sorted(budgets))
         if quantity.proportional and logarithmic:
@@ -169,7 +171,7 @@ def _against_parameters(
         if len(depths) > 1:
             axes.set_title(formatting.layers(int(depth)))
     _finish(figure, grid, len(depths), _x_label(single), quantity.label)
-    _legend(figure, _handles(shown, studies[quantity.best].notna() & True, studies, quantity.bound is not None))
+    _legend(figure, _handles(shown, known(studies, quantity.best), quantity.bound is not None))
     return figure
 
 
@@ -179,13 +181,13 @@ def _x_label(single: bool) -> str:
 
 def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], single: bool) -> None:
     for place, (cell, style) in enumerate(shown.items()):
-        of_cell = rows[(rows["cell"] == cell) & rows[quantity.best].notna()].sort_values("parameters")
+        of_cell = known(select(rows, cell=cell), quantity.best).sort_values("parameters")
         if of_cell.empty:
             continue
-        x = np.full(len(of_cell), float(place)) if single else of_cell["parameters"].to_numpy(float)
-        y, low, high = (of_cell[name].to_numpy(float) for name in (quantity.best, quantity.low, quantity.high))
+        x = np.full(len(of_cell), float(place)) if single else column(of_cell, "parameters")
+        y, low, high = (column(of_cell, name) for name in (quantity.best, quantity.low, quantity.high))
         if quantity.bound is not None:
-            bound = of_cell[quantity.bound].to_numpy(float)
+            bound = column(of_cell, quantity.bound)
             open_ = {"markerfacecolor": "white", "markeredgecolor": style.colour, "markersize": 5.5}
             axes.plot(x, bound, color=style.colour, linestyle=style.line, linewidth=0.7, marker=style.marker, **open_)
         half = np.clip(np.stack([y - low, high - y]), 0, None)
@@ -208,7 +210,7 @@ def _parameters_axis(
     axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], budgets: list[int]
 ) -> None:
     """Ticks at the budgets, as many as there is room for; from zero where a slope is what matters."""
-    least, most = float(rows["parameters"].min()), float(max(budgets))
+    least, most = float(min(rows["parameters"])), float(max(budgets))
     if quantity.proportional and most < LOGARITHMIC * budgets[0]:
         axes.set_xlim(0, 1.06 * most)
     else:
@@ -217,7 +219,7 @@ def _parameters_axis(
         axes.set_xlim(least / margin, most * margin)
     axes.xaxis.set_major_locator(FixedLocator(_apart(axes, budgets)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(float(value))))
 
 
 def _apart(axes: Axes, budgets: list[int], least: float = 0.12) -> list[int]:
@@ -250,7 +252,7 @@ def _limits(studies: pd.DataFrame, quantity: _Quantity, logarithmic: bool) -> tu
     low, high = _range(studies, quantity, logarithmic)
     data = max(high - low, 0.02 * abs(high), 1e-9)
     for reference in sorted(quantity.references, key=lambda reference: not reference.always):
-        value = reference.value * (float(studies["parameters"].max()) * 1.06 if reference.per_parameter else 1.0)
+        value = reference.value * (float(max(studies["parameters"])) * 1.06 if reference.per_parameter else 1.0)
         wider = min(low, value), max(high, value)
         share = data / (wider[1] - wider[0]) if wider[1] > wider[0] else 1.0
         if reference.always or logarithmic or share >= LEAST_SHARE:
@@ -269,15 +271,17 @@ def _range(studies: pd.DataFrame, quantity: _Quantity, logarithmic: bool) -> tup
     if not len(points):
         return 0.1, 1.0
     if quantity.from_zero:
-        return (0.0 if not logarithmic else float(min(points))), float(max(*points, *ends))
+        every = np.concatenate([points, ends])
+        return (float(points.min()) if logarithmic else 0.0), float(every.max())
     points = np.concatenate([points, [reference.value for reference in quantity.references if reference.always]])
     low, high = float(points.min()), float(points.max())
     span = max(high - low, 0.1 * abs(high))
-    return max(min(low, *ends), low - span), min(max(high, *ends), high + span)
+    ends = np.clip(np.append(ends, [low, high]), low - span, high + span)
+    return float(ends.min()), float(ends.max())
 
 
 def _finite(studies: pd.DataFrame, columns: list[str | None], positive: bool) -> np.ndarray:
-    values = studies[[name for name in columns if name is not None]].to_numpy(float)
+    values = np.concatenate([column(studies, name) for name in columns if name is not None])
     values = values[np.isfinite(values)]
     return values[values > 0] if positive else values
 
@@ -287,6 +291,7 @@ def _references(
 ) -> None:
     """Thin grey lines, named beside the panel's right edge; those out of range are only named, with an arrow."""
     ends: list[tuple[float, str]] = []
+    above: list[str] = []
     scale = _unit_interval(axes, limits)
     for reference in quantity.references:
         end = _end(axes, rows, reference, single)
@@ -294,9 +299,12 @@ def _references(
         if limits[0] <= end <= limits[1]:
             _line(axes, reference, end, single)
             ends.append((scale(end), text))
+        elif end > limits[1]:
+            above.append(f"↑ {text}")
         else:
-            ends.append((1.0, f"↑ {text}") if end > limits[1] else (0.0, f"↓ {text}"))
+            ends.append((0.0, f"↓ {text}"))
     if named:
+        axes.set_title(", ".join(above), loc="right", fontsize=9, color=GREY)
         for (end, text), place in zip(ends, spread([end for end, _ in ends], LINE_OF_TEXT), strict=True):
             _name(axes, end, place, text)
 
@@ -308,7 +316,7 @@ def _with_value(reference: _Reference) -> str:
 def _name(axes: Axes, end: float, place: float, text: str) -> None:
     """The name of a line that ends at height `end`, written at `place`, with a thin line between the two."""
     shared: dict[str, Any] = {"xycoords": "axes fraction", "annotation_clip": False}
-    if not text.startswith(("↑", "↓")):
+    if not text.startswith("↓"):
         arrow = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", (1.0, end), (1.035, place), textcoords="axes fraction", arrowprops=arrow, **shared)
     axes.annotate(text, (1.045, place), va="center", fontsize=9, color=GREY, **shared)
@@ -325,7 +333,7 @@ def _end(axes: Axes, rows: pd.DataFrame, reference: _Reference, single: bool) ->
     """The height of a reference line at the panel's right edge."""
     if not reference.per_parameter:
         return reference.value
-    return reference.value * (float(rows["parameters"].max()) if single else axes.get_xlim()[1])
+    return reference.value * (float(max(rows["parameters"])) if single else axes.get_xlim()[1])
 
 
 def _line(axes: Axes, reference: _Reference, end: float, single: bool) -> None:
@@ -373,8 +381,8 @@ def _finish(figure: Figure, grid: np.ndarray, used: int, x_label: str, y_label: 
         figure.supylabel(y_label, fontsize=10.5)
 
 
-def _handles(shown: dict[str, Style], drawn: pd.Series, studies: pd.DataFrame, bound: bool) -> list[Line2D]:
-    present = set(studies["cell"][drawn])
+def _handles(shown: dict[str, Style], drawn: pd.DataFrame, bound: bool) -> list[Line2D]:
+    present = set(drawn["cell"])
     handles = [_handle(style) for cell, style in shown.items() if cell in present]
     if bound:
         open_ = {"markerfacecolor": "white", "markeredgecolor": GREY, "markersize": 5.5}
@@ -397,9 +405,17 @@ def _handle(style: Style) -> Line2D:
 
 def _legend(figure: Figure, handles: list[Line2D]) -> None:
     """Above the panels, where it covers nothing."""
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), 78 // (longest + 8)))
+    texts = [len(str(handle.get_label())) for handle in handles]
+    fitting = [number for number in range(1, len(texts) + 1) if _legend_width(texts, number) <= WIDTH]
+    rows = math.ceil(len(texts) / max(fitting, default=1))
+    columns = math.ceil(len(texts) / rows)
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.4, handletextpad=0.5)
+
+
+def _legend_width(texts: list[int], columns: int) -> float:
+    """About how wide a legend is, in inches; its columns are filled one after the other."""
+    rows = math.ceil(len(texts) / columns)
+    return sum(0.72 + 0.085 * max(texts[start : start + rows]) for start in range(0, len(texts), rows))
 
 
 def _best_so_far(trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> Drawing:
@@ -407,33 +423,32 @@ def _best_so_far(trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> D
     panels = sorted(set(zip(trials["depth"], trials["budget"], strict=True)))
     columns = min(3, len({budget for _, budget in panels}))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(WIDTH, 1.3 + 2.6 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.4 + 2.7 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=not task.memorisation)
     deep = len({depth for depth, _ in panels}) > 1
     for axes, (depth, budget) in zip(grid.flat, panels, strict=False):
-        of_panel = trials[(trials["depth"] == depth) & (trials["budget"] == budget)]
+        of_panel = select(trials, depth=depth, budget=budget)
         _draw_best(axes, of_panel, task, shown)
         title = f"budget {formatting.count(budget)}"
         axes.set_title(f"{title}, {formatting.layers(int(depth))}" if deep else title)
-    label = task.score_label if task.memorisation else f"{task.score_label} (validation)"
-    _finish(figure, grid, len(panels), "trial", f"best so far: {label}")
-    handles = _handles(shown, trials["state"].notna(), trials, bound=False)
-    if (trials["state"] == "infeasible").any():
+    _finish(figure, grid, len(panels), "trials done", f"best {task.score_label}")
+    handles = _handles(shown, trials, bound=False)
+    if len(select(trials, state="infeasible")):
         handles.append(Line2D([], [], color=GREY, linestyle="none", marker="x", label="infeasible"))
     _legend(figure, handles)
     caption = (
         "Best validation score so far against the number of trials done: what the tuner sees. Markers: improvements. "
-        "Crosses below the axis of scores: trials that diverged, one row a cell. A score worse than a random guess is not drawn."
+        "Crosses below the axis: trials that diverged, one row a cell. A score worse than a random guess is not drawn."
     )
     return Drawing(f"{task.name}-best-so-far", figure, caption)
 
 
 def _draw_best(axes: Axes, trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> None:
-    present = [cell for cell in shown if (trials["cell"] == cell).any()]
-    for row, cell in enumerate(present):
-        of_cell = trials[trials["cell"] == cell].sort_values("number")
+    failing = [cell for cell in shown if len(select(trials, cell=cell, state="infeasible"))]
+    for cell in [cell for cell in shown if len(select(trials, cell=cell))]:
+        of_cell = select(trials, cell=cell).sort_values("number")
         style = shown[cell]
-        number, best = of_cell["number"].to_numpy(int) + 1, _running_best(of_cell, task)
+        number, best = column(of_cell, "number") + 1, _running_best(of_cell, task)
         improved = np.flatnonzero(np.diff(best, prepend=np.nan) != 0) if len(best) else []
         improved = [place for place in improved if np.isfinite(best[place])]
         axes.plot(
@@ -448,29 +463,31 @@ def _draw_best(axes: Axes, trials: pd.DataFrame, task: Task, shown: dict[str, St
             markeredgecolor="white",
             markeredgewidth=0.5,
         )
-        diverged = number[of_cell["state"].to_numpy() == "infeasible"]
-        if not len(diverged):
-            continue
-        below = np.full(len(diverged), -0.045 - 0.045 * row)
-        axes.plot(
-            diverged,
-            below,
-            "x",
-            color=style.colour,
-            markersize=4,
-            markeredgewidth=1.2,
-            transform=axes.get_xaxis_transform(),
-            clip_on=False,
-        )
-    any_diverged = (trials["state"] == "infeasible").any()
-    axes.tick_params(axis="x", pad=4 + (7 * len(present) if any_diverged else 0))
+        if cell in failing:
+            diverged = column(select(of_cell, state="infeasible"), "number") + 1
+            _crosses(axes, diverged, failing.index(cell), style)
+    axes.tick_params(axis="x", pad=4 + 9 * len(failing))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+
+
+def _crosses(axes: Axes, trials: np.ndarray, row: int, style: Style) -> None:
+    """Infeasible trials of one cell, in a row of its own between the axis and its ticks' labels."""
+    axes.plot(
+        trials,
+        np.full(len(trials), -0.04 - 0.05 * row),
+        "x",
+        color=style.colour,
+        markersize=4.5,
+        markeredgewidth=1.4,
+        transform=axes.get_xaxis_transform(),
+        clip_on=False,
+    )
 
 
 def _running_best(trials: pd.DataFrame, task: Task) -> np.ndarray:
     """The best score so far, NaN until there is one that is no worse than a random guess."""
     maximise = task.direction == "maximise"
-    scores = trials["validation"].where(trials["state"] == "complete").to_numpy(float)
+    scores = np.where(trials["state"] == "complete", column(trials, "validation"), math.nan)
     worst = -math.inf if maximise else math.inf
     scores = np.where(np.isnan(scores), worst, scores)
     best = np.maximum.accumulate(scores) if maximise else np.minimum.accumulate(scores)

@@ -2,15 +2,19 @@
 
 import math
 
+Number = float | int
 MISSING = "–"
 
+WHOLE_BITS = 99.95
+"""From here on bits are shown without decimals."""
 
-def count(value: float) -> str:
+
+def count(value: Number) -> str:
     """A whole number: 12,345."""
     return MISSING if math.isnan(value) else f"{value:,.0f}"
 
 
-def significant(value: float, digits: int = 4) -> str:
+def significant(value: Number, digits: int = 4) -> str:
     """At least so many significant digits, no exponent between 1e-3 and 1e15: 1,234; 12.35; 0.01235."""
     if math.isnan(value):
         return MISSING
@@ -21,17 +25,17 @@ def significant(value: float, digits: int = 4) -> str:
     return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
 
 
-def bits(value: float) -> str:
+def bits(value: Number) -> str:
     """Stored bits: 1,234 or 12.3."""
-    return MISSING if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.1f}"
+    return MISSING if math.isnan(value) else f"{value:,.0f}" if abs(value) >= WHOLE_BITS else f"{value:.1f}"
 
 
-def decimals(value: float, places: int) -> str:
+def decimals(value: Number, places: int) -> str:
     """A fixed number of decimals."""
     return MISSING if math.isnan(value) else f"{value:,.{places}f}"
 
 
-def seconds(value: float) -> str:
+def seconds(value: Number) -> str:
     """Core-seconds: 1,234 or 1.2."""
     return MISSING if math.isnan(value) else f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}"
 

@@ -9,12 +9,14 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from capax.experiments.plan import Plan, StudyPlan
+from capax.experiments.plan import Plan
 from capax.report import formatting, reproduction
 from capax.report.figures import Drawing
+from capax.report.progress import missing
+from capax.report.rows import column, known, records
 from capax.report.sentences import CAUTION, findings
 from capax.report.style import labels
-from capax.report.tabulation import score, tables
+from capax.report.tabulation import Table, score, tables
 from capax.search.store import Store
 from capax.tasks.task import Task
 
@@ -29,7 +31,7 @@ def page(store: Store, plan: Plan, frame: pd.DataFrame, drawn: list[Drawing], im
     template = (resources.files("capax.report") / TEMPLATE).read_text(encoding="utf-8")
     return environment.from_string(template).render(
         experiment=plan.experiment,
-        missing=_missing(plan, frame),
+        missing=missing(plan, frame),
         findings=findings(frame, plan),
         caution=CAUTION,
         tasks=[_section(table.task, table, plan, drawn, images) for table in tables(frame, plan)],
@@ -42,7 +44,7 @@ def page(store: Store, plan: Plan, frame: pd.DataFrame, drawn: list[Drawing], im
     )
 
 
-def _section(name: str, table: Any, plan: Plan, drawn: list[Drawing], images: dict[str, bytes]) -> dict[str, Any]:
+def _section(name: str, table: Table, plan: Plan, drawn: list[Drawing], images: dict[str, bytes]) -> dict[str, Any]:
     """What the page shows of one task."""
     studies = [study for study in plan.studies if study.task.name == name]
     task = studies[0].task
@@ -71,55 +73,45 @@ def _direction(task: Task) -> str:
 
 def _options(task: Task) -> dict[str, str]:
     """The task's options, and the sizes that follow from them."""
-    sizes = {"inputs": task.inputs, "outputs": task.outputs, "time steps": task.length, "first scored step": task.first + 1}
+    sizes = {
+        "inputs": task.inputs,
+        "outputs": task.outputs,
+        "time steps": task.length,
+        "first scored step": task.first + 1,
+    }
     given = {key: "default" if value is None else str(value) for key, value in dataclasses.asdict(task).items()}
     return {**given, **{key: str(value) for key, value in sizes.items()}}
 
 
-def reruns_due(study: StudyPlan, row: dict[str, Any]) -> int:
-    """How many reruns a study will have: none where every trial diverged, so that there is nothing to rerun."""
-    return 0 if row["infeasible"] == study.trials else study.reruns
-
-
-def _missing(plan: Plan, frame: pd.DataFrame) -> str:
-    """What an unfinished run has and has not, empty for a finished one."""
-    rows = frame.set_index("study").to_dict("index")
-    due = sum(reruns_due(study, rows[study.name]) for study in plan.studies)
-    trials, planned, reruns = int(frame["trials"].sum()), int(frame["planned"].sum()), int(frame["reruns"].sum())
-    if trials >= planned and reruns >= due:
-        return ""
-    parts = [f"{formatting.count(trials)} of {formatting.count(planned)} trials"]
-    parts += [f"{formatting.count(reruns)} of {formatting.count(due)} reruns"] if due else []
-    return f"{' and '.join(parts)} are done"
-
-
 def _totals(frame: pd.DataFrame) -> dict[str, str]:
-    infeasible = int(frame["infeasible"].sum() + frame["infeasible_reruns"].sum())
+    names = ("trials", "reruns", "infeasible", "infeasible_reruns", "seconds")
+    totals = {name: float(column(frame, name).sum()) for name in names}
+    infeasible = totals["infeasible"] + totals["infeasible_reruns"]
     return {
-        "studies": formatting.number(len(frame), "study").replace("studys", "studies"),
-        "trials": formatting.number(int(frame["trials"].sum()), "trial"),
-        "reruns": formatting.number(int(frame["reruns"].sum()), "rerun"),
+        "studies": "1 study" if len(frame) == 1 else f"{len(frame)} studies",
+        "trials": formatting.number(int(totals["trials"]), "trial"),
+        "reruns": formatting.number(int(totals["reruns"]), "rerun"),
         "infeasible": formatting.count(infeasible) if infeasible else "none",
-        "seconds": formatting.seconds(float(frame["seconds"].sum())),
+        "seconds": formatting.seconds(totals["seconds"]),
     }
 
 
 def _best(frame: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
     """The chosen hyperparameters of each study that has a feasible trial."""
-    if "best_hyperparameters" not in frame:
-        return []
     tasks = {study.name: study.task for study in plan.studies}
     found = []
-    for row in frame[frame["best_hyperparameters"].notna()].to_dict("records"):
+    for row in records(known(frame, "best_hyperparameters")):
         task = tasks[row["study"]]
         names = labels(plan.experiment.for_task(task.name).cells)
         found.append(
             {
                 "title": f"{task.name}, {names[row['cell']]}, {formatting.layers(row['depth'])}, "
                 f"{formatting.count(row['parameters'])} parameters",
-                "chosen": f"trial {int(row['best_trial'])} of study {row['study']}; "
+                "chosen": f"trial number {int(row['best_trial'])} (from 0) of study {row['study']}; "
                 f"its validation score, by which it was chosen: {score(row['selection'])} ({task.score_label})",
-                "hyperparameters": {key: _value(value) for key, value in json.loads(row["best_hyperparameters"]).items()},
+                "hyperparameters": {
+                    key: _value(value) for key, value in json.loads(row["best_hyperparameters"]).items()
+                },
             }
         )
     return found

@@ -15,7 +15,13 @@ _UNSET = object()
 def command(experiment: Experiment, directory: Path) -> str:
     """The `capax run` that makes this run: by name and settings where a named experiment leads there, else from a file."""
     settings = _settings(experiment)
-    words = ["capax", "run", f"{experiment.name}.toml" if settings is None else experiment.name, "--out", str(directory)]
+    words = [
+        "capax",
+        "run",
+        f"{experiment.name}.toml" if settings is None else experiment.name,
+        "--out",
+        str(directory),
+    ]
     for key, value in (settings or {}).items():
         words += ["--set", f"{key}={json.dumps(value)}"]
     return shlex.join(words)

@@ -8,6 +8,8 @@ import pandas as pd
 
 from capax.experiments.plan import Plan
 from capax.report import formatting
+from capax.report.progress import unfinished, why_no_score
+from capax.report.rows import Row, by_study, known, records, select
 from capax.report.style import labels
 from capax.report.tabulation import score, with_interval
 from capax.tasks.task import Task
@@ -27,7 +29,7 @@ class _Measure:
     high: str
     unit: str
     verb: str
-    text: Callable[[float], str]
+    text: Callable[[formatting.Number], str]
     sign: int
 
 
@@ -42,38 +44,37 @@ def _measure(task: Task) -> _Measure:
 def findings(frame: pd.DataFrame, plan: Plan) -> list[str]:
     """One paragraph a task: who is ahead at the largest budget, whose intervals overlap, and whether it holds elsewhere."""
     by_name = {study.task.name: study.task for study in plan.studies}
-    return [_task(frame[frame["task"] == name], task, plan) for name, task in by_name.items()]
+    return [_task(select(frame, task=name), task, plan) for name, task in by_name.items()]
 
 
 def _task(frame: pd.DataFrame, task: Task, plan: Plan) -> str:
     measure = _measure(task)
     names = labels(plan.experiment.for_task(task.name).cells)
-    known = frame[frame[measure.best].notna()] if measure.best in frame else frame[:0]
-    if known.empty:
-        return f"On the {task.name} task there is no result yet." if _unfinished(frame) else _nothing(task)
-    depth, budget = max(zip(known["depth"], known["budget"], strict=True), key=lambda pair: (pair[1], -pair[0]))
-    group = known[(known["depth"] == depth) & (known["budget"] == budget)]
+    rows = by_study(frame)
+    studies = [study for study in plan.studies if study.name in rows]
+    scored = known(frame, measure.best)
+    if scored.empty:
+        reasons = sorted({why_no_score(study, rows[study.name]) for study in studies} - {"not yet"})
+        return f"On the {task.name} task there is no result yet{': ' if reasons else ''}{formatting.listed(reasons)}."
+    depth, budget = max(zip(scored["depth"], scored["budget"], strict=True), key=lambda pair: (pair[1], -pair[0]))
+    group = select(scored, depth=depth, budget=budget)
     where = f"at a budget of {formatting.count(budget)} parameters and {formatting.layers(int(depth))}"
-    so_far = "So far, on" if _unfinished(frame) else "On"
+    so_far = "So far, on" if any(unfinished(study, rows[study.name]) for study in studies) else "On"
     sentences = [f"{so_far} the {task.name} task, {where}, {_ahead(group, measure, names)}"]
-    sentences += [*_elsewhere(known, group, measure, names), *_baselines(group, task, measure)]
+    sentences += [
+        *_elsewhere(scored, group, measure),
+        *_baselines(group, task, measure),
+        *_diverged(group, task, names),
+    ]
     return " ".join(sentences)
 
 
-def _unfinished(frame: pd.DataFrame) -> bool:
-    return bool((frame["trials"] < frame["planned"]).any())
-
-
-def _nothing(task: Task) -> str:
-    return f"On the {task.name} task every trial diverged, so there is nothing to compare."
-
-
-def _order(group: pd.DataFrame, measure: _Measure) -> pd.DataFrame:
-    return group.sort_values(measure.best, ascending=measure.sign < 0, kind="stable")
+def _order(group: pd.DataFrame, measure: _Measure) -> list[Row]:
+    return sorted(records(group), key=lambda row: -measure.sign * row[measure.best])
 
 
 def _ahead(group: pd.DataFrame, measure: _Measure, names: dict[str, str]) -> str:
-    rows = _order(group, measure).to_dict("records")
+    rows = _order(group, measure)
     values = [with_interval(row[measure.best], row[measure.low], row[measure.high], measure.text) for row in rows]
     first, name = rows[0], names[rows[0]["cell"]]
     if len(rows) == 1:
@@ -83,32 +84,38 @@ def _ahead(group: pd.DataFrame, measure: _Measure, names: dict[str, str]) -> str
         return f"{lead}; not every cell has an interval, so how sure this order is cannot be said."
     overlapping = [names[row["cell"]] for row in rows[1:] if _overlap(first, row, measure)]
     if overlapping:
-        return f"{lead}; its 95% interval overlaps with that of {formatting.listed(overlapping)}, so this run does not tell them apart."
+        others = formatting.listed(overlapping)
+        return (
+            f"{lead}; its 95% interval overlaps with that of {others}, so this run alone does not settle their order."
+        )
     return f"{lead}; its 95% interval overlaps with no other cell's."
 
 
-def _overlap(one: dict, other: dict, measure: _Measure) -> bool:
+def _overlap(one: Row, other: Row, measure: _Measure) -> bool:
     return one[measure.low] <= other[measure.high] and other[measure.low] <= one[measure.high]
 
 
-def _elsewhere(known: pd.DataFrame, group: pd.DataFrame, measure: _Measure, names: dict[str, str]) -> list[str]:
+def _elsewhere(scored: pd.DataFrame, group: pd.DataFrame, measure: _Measure) -> list[str]:
     """Whether the same cell is ahead at the other budgets and depths where there is something to compare."""
-    ahead = [_order(rows, measure).iloc[0]["cell"] for _, rows in known.groupby(["depth", "budget"]) if len(rows) > 1]
-    others = len(ahead) - (len(group) > 1)
-    if others < 1:
+    ahead = [_order(rows, measure)[0]["cell"] for _, rows in scored.groupby(["depth", "budget"]) if len(rows) > 1]
+    others = len(ahead) - 1
+    if len(group) < 2 or others < 1:
         return []
-    leader = _order(group, measure).iloc[0]["cell"]
-    same = ahead.count(leader) - (len(group) > 1)
-    elsewhere = "budget or depth" if known["depth"].nunique() > 1 else "budget"
+    same = ahead.count(_order(group, measure)[0]["cell"]) - 1
+    places = "combinations of budget and depth" if len(set(scored["depth"])) > 1 else "budgets"
     if others == 1:
-        return [f"At the other {elsewhere} it is{'' if same else ' not'} ahead{', too' if same else ''}."]
-    return [f"It is ahead at {same or 'none'} of the {others} other combinations of budget and depth, too."]
+        return [
+            f"At the other of the two {places} it is ahead, too."
+            if same
+            else f"At the other of the two {places} it is not ahead."
+        ]
+    return [f"Of the {others} other {places}, it is ahead at {same or 'none'}."]
 
 
 def _baselines(group: pd.DataFrame, task: Task, measure: _Measure) -> list[str]:
     """Where the best mean stands among the baselines."""
     baselines = task.baselines()
-    best = _order(group, measure).iloc[0][measure.best]
+    best = _order(group, measure)[0][measure.best]
     beaten = [f"{name} ({measure.text(v)})" for name, v in baselines.items() if measure.sign * (best - v) > 0]
     not_beaten = [f"{name} ({measure.text(v)})" for name, v in baselines.items() if measure.sign * (best - v) <= 0]
     if not baselines:
@@ -116,3 +123,10 @@ def _baselines(group: pd.DataFrame, task: Task, measure: _Measure) -> list[str]:
     parts = [f"better than {formatting.listed(beaten)}"] if beaten else []
     parts += [f"not better than {formatting.listed(not_beaten)}"] if not_beaten else []
     return [f"The best mean is {', but '.join(parts)}."]
+
+
+def _diverged(group: pd.DataFrame, task: Task, names: dict[str, str]) -> list[str]:
+    """Means leave diverged reruns out, which flatters cells that often diverge: say whose."""
+    rows = [] if task.memorisation else [row for row in records(group) if row["infeasible_reruns"] > 0]
+    shares = [f"{names[row['cell']]} {row['infeasible_reruns']} of {row['reruns']}" for row in rows]
+    return [f"Diverged reruns are not in these means: {formatting.listed(shares)}."] if shares else []

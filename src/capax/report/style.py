@@ -8,12 +8,12 @@ from typing import Any
 
 import matplotlib
 
-LineStyle = str | tuple[int, tuple[float, ...]]
+LineStyle = Any  # of matplotlib: a word, or an offset and the lengths of dashes and gaps
 
 GREY = "#5a5a5a"
 """Reference lines, and what belongs to no cell."""
 
-RULES: dict[str, Any] = {
+RULES: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
     "axes.titlesize": 10.5,
@@ -59,7 +59,7 @@ _OTHERS: tuple[tuple[str, str, LineStyle], ...] = (
     ("#8C510A", "*", (0, (2, 2))),
     ("#5E3C99", "h", (0, (8, 2, 2, 2))),
     ("#01665E", "<", (0, (1, 2))),
-    ("#7A7A7A", "p", "-"),
+    ("#7A7A7A", "p", (0, (12, 1.5))),
     ("#9E1B32", ">", (0, (4, 1, 4, 3))),
 )
 

@@ -3,16 +3,17 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 
-from capax.experiments.plan import Plan
+from capax.experiments.plan import Plan, StudyPlan
 from capax.report import formatting
+from capax.report.formatting import Number
+from capax.report.progress import reruns_due, why_no_score
+from capax.report.rows import Row, number, records, select
 from capax.report.style import labels
 from capax.tasks.task import Task
 
-Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
 
 
@@ -31,15 +32,15 @@ class Table:
 def tables(frame: pd.DataFrame, plan: Plan) -> list[Table]:
     """One table a task, from `experiments.results.studies`, formatted."""
     by_name = {study.task.name: study.task for study in plan.studies}
-    return [_table(frame[frame["task"] == name], task, plan) for name, task in by_name.items()]
+    return [_table(select(frame, task=name), task, plan) for name, task in by_name.items()]
 
 
 def _table(frame: pd.DataFrame, task: Task, plan: Plan) -> Table:
     names = labels(plan.experiment.for_task(task.name).cells)
-    reruns = {study.name: study.reruns for study in plan.studies}
-    columns = [*_plan_columns(names), *(_memorised(task) if task.memorisation else _rerun(task, reruns))]
+    studies = {study.name: study for study in plan.studies}
+    columns = [*_plan_columns(names), *(_memorised(task, studies) if task.memorisation else _rerun(task, studies))]
     columns.append(("core-seconds", lambda row: formatting.seconds(row["seconds"])))
-    rows = [[text(row) for _, text in columns] for row in frame.to_dict("records")]
+    rows = [[text(row) for _, text in columns] for row in records(frame)]
     headers = [header for header, _ in columns]
     references = [_reference(headers, _score_header(task), name, text) for name, text in _references(task)]
     return Table(task.name, _title(task), headers, rows + references, _notes(task), len(rows))
@@ -62,35 +63,36 @@ def _plan_columns(names: dict[str, str]) -> list[Column]:
     ]
 
 
-def _memorised(task: Task) -> list[Column]:
+def _memorised(task: Task, studies: dict[str, StudyPlan]) -> list[Column]:
+    stored = "best", "low", "high"
+    per_parameter = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
     return [
-        (_score_header(task), lambda row: _with_interval(row, "best", "low", "high", formatting.bits)),
+        (_score_header(task), lambda row: _with_interval(row, stored, studies[row["study"]], formatting.bits)),
         (
             "bits per parameter [95%]",
-            lambda row: _with_interval(
-                row, "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high", _two_decimals
-            ),
+            lambda row: _with_interval(row, per_parameter, studies[row["study"]], _two_decimals),
         ),
-        ("compression bound per parameter", lambda row: _two_decimals(_value(row, "compression_bits_per_parameter"))),
-        ("samples b", lambda row: formatting.count(_value(row, "samples"))),
-        ("fraction correct", lambda row: formatting.decimals(_value(row, "fraction_correct"), 3)),
+        ("compression bound per parameter", lambda row: _two_decimals(number(row, "compression_bits_per_parameter"))),
+        ("samples b", lambda row: formatting.count(number(row, "samples"))),
+        ("fraction correct", lambda row: formatting.decimals(number(row, "fraction_correct"), 3)),
     ]
 
 
-def _rerun(task: Task, reruns: dict[str, int]) -> list[Column]:
+def _rerun(task: Task, studies: dict[str, StudyPlan]) -> list[Column]:
+    columns = "best", "low", "high"
     return [
-        (_score_header(task), lambda row: _with_interval(row, "best", "low", "high", score)),
-        ("reruns", lambda row: f"{row['reruns']}/{reruns[row['study']]}"),
+        (_score_header(task), lambda row: _with_interval(row, columns, studies[row["study"]], score)),
+        ("reruns", lambda row: f"{row['reruns']}/{reruns_due(studies[row['study']], row)}"),
         ("diverged reruns", lambda row: str(row["infeasible_reruns"])),
     ]
 
 
-def score(value: float) -> str:
+def score(value: Number) -> str:
     """A score that is not a number of bits stored, such as bits per character."""
     return formatting.significant(value, 4)
 
 
-def _two_decimals(value: float) -> str:
+def _two_decimals(value: Number) -> str:
     return formatting.decimals(value, 2)
 
 
@@ -98,31 +100,18 @@ def _score_header(task: Task) -> str:
     return "stored bits [95%]" if task.memorisation else f"{task.score_label} [95%]"
 
 
-def _value(row: Row, name: str) -> float:
-    """NaN where a study has no such value yet: the column itself may be missing."""
-    return float(row.get(name, math.nan))
-
-
-def with_interval(value: float, low: float, high: float, text: Callable[[float], str]) -> str:
+def with_interval(value: Number, low: Number, high: Number, text: Callable[[Number], str]) -> str:
     """2.93 [2.85, 3.01], or the value alone where there is no interval."""
     if math.isnan(low) or math.isnan(high):
         return text(value)
+    if text is formatting.bits and high >= formatting.WHOLE_BITS:  # the same number of decimals for all three
+        text = formatting.count
     return f"{text(value)} [{text(low)}, {text(high)}]"
 
 
-def _with_interval(row: Row, best: str, low: str, high: str, text: Callable[[float], str]) -> str:
-    if math.isnan(_value(row, best)):
-        return why_missing(row)
-    return with_interval(_value(row, best), _value(row, low), _value(row, high), text)
-
-
-def why_missing(row: Row) -> str:
-    """Why a study has no number."""
-    if row["trials"] == row["planned"] == row["infeasible"]:
-        return "every trial diverged"
-    if row["reruns"] and row["reruns"] == row["infeasible_reruns"]:
-        return "every rerun diverged"
-    return "not yet"
+def _with_interval(row: Row, columns: tuple[str, str, str], study: StudyPlan, text: Callable[[Number], str]) -> str:
+    best, low, high = (number(row, name) for name in columns)
+    return why_no_score(study, row) if math.isnan(best) else with_interval(best, low, high, text)
 
 
 def _references(task: Task) -> list[tuple[str, str]]:

@@ -125,7 +125,7 @@ class Capacity(Task):
         }
 
     def defaults(self) -> dict[str, Any]:
-        return {"samples_per_parameter": 3.0, "input_always": True}
+        return {"samples_per_parameter": 4.0, "input_always": True}
 
     def samples(self, hyperparameters: Mapping[str, Any], parameters: int) -> int:
         """b, from the tuned samples per parameter."""

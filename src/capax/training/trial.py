@@ -20,7 +20,7 @@ class NetworkShape:
     parameters: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
     """One training run: one set of hyperparameters, one seed. Its result depends on nothing else.
 

@@ -1,0 +1,149 @@
+"""A network gives the same outputs whichever way it is run, and trains what should be trained."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from capax import cells
+from capax.cells.sequence import Dense
+from capax.errors import CapaxError
+from capax.networks import network as network_module
+from capax.networks.network import Network, count_parameters, trainable
+
+from tests.networks.random_networks import randomise
+
+INPUTS, OUTPUTS, UNITS, STEPS, BATCH = 3, 2, 4, 6, 3
+SUMS_IN_ANOTHER_ORDER = {"rtol": 1e-5, "atol": 1e-6}  # float32
+
+
+def make(cell, depth=2):
+    return randomise(Network(cells.get(cell), inputs=INPUTS, outputs=OUTPUTS, depth=depth, units=UNITS))
+
+
+def values(steps=STEPS, batch=BATCH):
+    return jnp.asarray(np.random.default_rng(3).normal(size=(steps, INPUTS, batch)), jnp.float32)
+
+
+def run(network, x, first=0):
+    """Compiled afresh at every call, so that what a test patches counts."""
+    return eqx.filter_jit(lambda network, x: network.run(Dense(x), first))(network, x)
+
+
+@pytest.mark.parametrize("cell", cells.BUILT_IN)
+def test_unrolled_and_scanned_outputs_agree(cell, monkeypatch):
+    network, x = make(cell), values()
+    monkeypatch.setattr(network_module, "UNROLL_UP_TO", STEPS)
+    unrolled = run(network, x)
+    assert unrolled.shape == (OUTPUTS, STEPS, BATCH)
+    monkeypatch.setattr(network_module, "UNROLL_UP_TO", STEPS - 1)
+    np.testing.assert_allclose(unrolled, run(network, x), **SUMS_IN_ANOTHER_ORDER)
+
+
+@pytest.mark.parametrize("cell", cells.BUILT_IN)
+def test_the_first_state_is_a_batch_of_one_and_gives_the_same_as_the_full_one(cell):
+    layer = make(cell).layers[1]
+    projected = layer.project(jnp.asarray(np.random.default_rng(3).normal(size=(UNITS, BATCH)), jnp.float32))
+    single, whole = network_module._first_state(layer, projected), network_module._batched(layer.initial, BATCH)
+    assert {leaf.shape for leaf in jax.tree.leaves(single)} == {(UNITS, 1)}
+    assert {leaf.shape for leaf in jax.tree.leaves(whole)} == {(UNITS, BATCH)}
+    for one, other in zip(*(jax.tree.leaves(layer.step(state, projected)) for state in (single, whole)), strict=True):
+        assert one.shape == (UNITS, BATCH)
+        np.testing.assert_allclose(one, other, **SUMS_IN_ANOTHER_ORDER)
+
+
+def test_the_first_state_of_a_cell_that_cannot_broadcast_is_a_full_batch():
+    layer = Network.create("equinox.nn:LSTMCell", inputs=INPUTS, outputs=1, units=UNITS, key=jax.random.key(0)).layers[0]
+    state = network_module._first_state(layer, layer.project(values()[0]))
+    assert {leaf.shape for leaf in jax.tree.leaves(state)} == {(UNITS, BATCH)}
+
+
+def test_the_first_state_of_a_cell_that_asserts_its_batch_is_a_full_batch():
+    class Strict(cells.get("rnn")):
+        def step(self, state, projected):
+            assert state.shape == projected.shape
+            return super().step(state, projected)
+
+    network = randomise(Network(Strict, inputs=INPUTS, outputs=1, depth=1, units=UNITS))
+    assert run(network, values()).shape == (1, STEPS, BATCH)
+
+
+@pytest.mark.parametrize(("cell", "steps"), [("lstm", STEPS), ("intersection", 20)], ids=["unrolled", "scanned"])
+def test_a_batch_one_sample_at_a_time_and_a_call_agree(cell, steps):
+    network, x = make(cell), values(steps)
+    batch = run(network, x)
+    call = eqx.filter_jit(network)
+    for sample in range(BATCH):
+        alone = call(x[:, :, sample])
+        assert alone.shape == (steps, OUTPUTS)
+        np.testing.assert_allclose(alone.T, batch[:, :, sample], **SUMS_IN_ANOTHER_ORDER)
+    mapped = jax.jit(jax.vmap(network))(jnp.moveaxis(x, 2, 0))
+    np.testing.assert_allclose(jnp.moveaxis(mapped, (0, 1, 2), (2, 1, 0)), batch, **SUMS_IN_ANOTHER_ORDER)
+
+
+@pytest.mark.parametrize("steps", [STEPS, 20], ids=["unrolled", "scanned"])
+def test_first_leaves_out_the_outputs_before_it(steps):
+    network, x = make("rnn"), values(steps)
+    whole = run(network, x)
+    for first in (1, steps - 1):
+        part = run(network, x, first)
+        assert part.shape == (OUTPUTS, steps - first, BATCH)
+        np.testing.assert_allclose(part, whole[:, first:], **SUMS_IN_ANOTHER_ORDER)
+
+
+def test_outputs_depend_on_the_past_and_never_on_the_future():
+    network, x = make("gru"), values()
+    changed = run(network, x.at[2].add(1.0)) - run(network, x)
+    assert np.all(changed[:, :2] == 0) and np.all(np.abs(changed[:, 2:]).max(axis=(0, 2)) > 1e-4)
+
+
+@pytest.mark.parametrize("cell", cells.BUILT_IN)
+def test_all_but_the_scalars_of_the_cell_is_trained(cell):
+    network = make(cell)
+    mask = trainable(network)
+    for layer, layer_mask in zip(network.layers, mask.layers, strict=True):
+        for name, value in vars(layer_mask).items():
+            leaves = jax.tree.leaves(value)
+            if name.startswith("forget_bias"):
+                assert leaves == [False] and getattr(layer, name).ndim == 0
+            elif name not in ("inputs", "units", "nonlinearity"):
+                assert leaves and all(leaves)
+    assert mask.readout.weight and mask.readout.bias
+    assert (mask.entry is None) == (cell != "intersection")
+    assert all(jax.tree.leaves(mask.entry))
+
+
+def test_an_intersection_network_of_one_layer_is_refused():
+    with pytest.raises(CapaxError, match="depth of at least 2"):
+        Network.create("intersection", inputs=3, outputs=2, units=4, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("sizes", [{}, {"units": 3, "budget": 100}])
+def test_create_wants_either_units_or_a_budget(sizes):
+    with pytest.raises(CapaxError, match="either units= or budget="):
+        Network.create("gru", inputs=3, outputs=2, key=jax.random.key(0), **sizes)
+
+
+def leaves_of(network):
+    return jax.tree.leaves(eqx.filter(network, eqx.is_array))
+
+
+@pytest.mark.parametrize("cell", ["ugrnn", "equinox.nn:GRUCell"])
+def test_create_depends_on_its_key_alone_also_compiled_and_mapped(cell):
+    def create(key):
+        return Network.create(cell, inputs=3, outputs=2, units=4, key=key)
+
+    keys = jax.random.split(jax.random.key(7), 3)
+    alone = [create(key) for key in keys]
+    for one, again in zip(leaves_of(alone[0]), leaves_of(create(keys[0])), strict=True):
+        np.testing.assert_array_equal(one, again)
+    assert np.any(np.asarray(alone[0].readout.weight) != np.asarray(alone[1].readout.weight))
+    mapped = leaves_of(eqx.filter_jit(eqx.filter_vmap(create))(keys))
+    for place, one in enumerate(alone):
+        for stacked, leaf in zip(mapped, leaves_of(one), strict=True):
+            np.testing.assert_allclose(stacked[place], leaf, **SUMS_IN_ANOTHER_ORDER)
+
+
+def test_create_within_a_budget_has_the_size_of_the_budget():
+    network = Network.create("gru", inputs=3, outputs=2, budget=400, key=jax.random.key(0))
+    assert count_parameters(network) <= 400 and count_parameters(network) > 300

@@ -1,0 +1,86 @@
+"""Run directories as the runner leaves them, written without any training."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from capax.experiments.design import Experiment
+from capax.experiments.plan import Plan, StudyPlan, plan
+from capax.experiments.runner import RERUNS
+from capax.search.random import SeededRandom
+from capax.search.store import Store
+from capax.tasks.capacity import Capacity
+
+
+def design(**keys: Any) -> Experiment:
+    table = {
+        "name": "quickstart",
+        "question": "Which cell stores more <bits>?",
+        "source": "Collins & others 2017",
+        "tasks": ["capacity", "text"],
+        "cells": ["rnn", "gru"],
+        "budgets": [250, 500],
+        "trials": 3,
+        "steps": [100, 200],
+        "reruns": 2,
+        "task": {"text": {"budgets": [2000, 5000]}},
+    } | keys
+    table["task"] = {task: options for task, options in table["task"].items() if task in table["tasks"]}
+    return Experiment.model_validate(table)
+
+
+def memorised(samples: float, correct: float, nats: float = 0.2) -> dict[str, float]:
+    return Capacity().scores({"weight": samples, "correct": correct, "loss": nats * samples}, {})
+
+
+def scored(bits: float) -> dict[str, float]:
+    return {"score": bits, "loss": bits * 0.6931, "characters": 1000.0}
+
+
+def add(
+    store: Store, study: StudyPlan, scores: dict[str, float] | None, rerun: bool = False, state: str = "ended"
+) -> None:
+    """One trial; no scores: it diverged."""
+    name = study.name + (RERUNS if rerun else "")
+    opened = store.study(name, study.task.direction, SeededRandom(0))
+    trial = opened.ask(study.space)
+    if state == "running":
+        return
+    found = scores or {}
+    record = {"feasible": scores is not None, "steps": 100, "seconds": 1.5, "seed": 7}
+    trial.set_user_attr("result", {**record, "validation": found, "evaluation": found})
+    if scores is None:
+        opened.tell(trial, state=TrialState.FAIL)
+    else:
+        opened.tell(trial, scores["score"])
+
+
+def finish(store: Store, study: StudyPlan) -> None:
+    """Three trials, one of them infeasible, and the reruns: results that depend on cell and budget."""
+    better = 1.0 if study.shape.cell == "rnn" else 0.5
+    memorises = study.task.memorisation
+    samples = 2.0 * study.shape.parameters
+    first = memorised(samples, samples * (0.8 + 0.1 * better)) if memorises else scored(3.5 - better)
+    second = memorised(samples, 0.7 * samples) if memorises else scored(4.0 - better)
+    for scores in (second, None, first):
+        add(store, study, scores)
+    for number in range(study.reruns):
+        add(store, study, scored(3.6 - better + 0.1 * number), rerun=True)
+
+
+def write_run(directory: Path, fill: Callable[[Store, StudyPlan], None] = finish, **keys: Any) -> Plan:
+    """Write a run directory, by default a finished one; returns its plan."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    experiment = design(**keys)
+    planned = plan(experiment)
+    store = Store.create(directory, experiment.model_dump(mode="json"), "0.1.0")
+    try:
+        for study in planned.studies:
+            store.study(study.name, study.task.direction, SeededRandom(0))
+            fill(store, study)
+    finally:
+        store.close()
+    return planned
