@@ -41,21 +41,24 @@ def scored(bits: float) -> dict[str, float]:
 
 
 def add(
-    store: Store, study: StudyPlan, scores: dict[str, float] | None, rerun: bool = False, state: str = "ended"
+    store: Store, study: StudyPlan, scores: dict[str, float] | None, rerun: bool = False, running: bool = False
 ) -> None:
     """One trial; no scores: it diverged."""
     name = study.name + (RERUNS if rerun else "")
-    opened = store.study(name, study.task.direction, SeededRandom(0))
-    trial = opened.ask(study.space)
-    if state == "running":
-        return
     found = scores or {}
     record = {"feasible": scores is not None, "steps": 100, "seconds": 1.5, "seed": 7}
-    trial.set_user_attr("result", {**record, "validation": found, "evaluation": found})
-    if scores is None:
-        opened.tell(trial, state=TrialState.FAIL)
-    else:
-        opened.tell(trial, scores["score"])
+    state = TrialState.RUNNING if running else TrialState.COMPLETE if scores else TrialState.FAIL
+    store.study(name, study.task.direction, SeededRandom(0)).add_trial(
+        optuna.trial.create_trial(
+            state=state,
+            value=found.get("score"),
+            params={
+                key: getattr(kind, "choices", [getattr(kind, "low", None)])[0] for key, kind in study.space.items()
+            },
+            distributions=dict(study.space),
+            user_attrs={} if running else {"result": {**record, "validation": found, "evaluation": found}},
+        )
+    )
 
 
 def finish(store: Store, study: StudyPlan) -> None:

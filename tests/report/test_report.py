@@ -170,7 +170,7 @@ def test_a_run_whose_trials_all_diverged(tmp_path: Path):
 
 
 def test_a_run_that_has_just_begun(tmp_path: Path):
-    write_run(tmp_path / "run", lambda store, study: add(store, study, None, state="running"))
+    write_run(tmp_path / "run", lambda store, study: add(store, study, None, running=True))
     report = build(tmp_path / "run")
     text = text_of(report)
     assert report.figures == {}

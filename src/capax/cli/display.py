@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -23,7 +22,7 @@ def choose(quiet: bool) -> Iterator[Display]:
     """A live display on a terminal, plain lines elsewhere; on standard error where standard output is for JSON."""
     console = Console(stderr=True) if quiet else Console()
     if not console.is_terminal:
-        yield Plain(sys.stderr if quiet else sys.stdout)
+        yield Plain(to_stderr=quiet)
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         yield Moving(live)
@@ -92,8 +91,8 @@ class Moving:
 class Plain:
     """A line every few seconds, and one for every study that is done."""
 
-    def __init__(self, stream: TextIO):
-        self._stream = stream
+    def __init__(self, to_stderr: bool):
+        self._to_stderr = to_stderr
         self._last = 0.0
         self._finished: set[str] = set()
 
@@ -114,4 +113,4 @@ class Plain:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(text, file=self._stream, flush=True)
+        print(text, file=sys.stderr if self._to_stderr else sys.stdout, flush=True)

@@ -24,10 +24,15 @@ _ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
 
 
+INTERRUPTED = 130
+
+
 def main() -> NoReturn:
     """The entry point: a `CapaxError` is one line on standard error and exit code 2; an interrupt is no error of ours."""
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # Typer turns a KeyboardInterrupt into this exit code
+            _interrupted()
         sys.exit(code if isinstance(code, int) else 0)
     except UserCodeError as error:
         _fail(f"{error.user_traceback}capax: {error}")
@@ -36,11 +41,15 @@ def main() -> NoReturn:
     except _ClickException as error:
         _fail(f"capax: {' '.join(error.format_message().split())}")
     except (typer.Abort, KeyboardInterrupt):
-        print("capax: interrupted; what was done is kept, and the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
+        _interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _interrupted() -> NoReturn:
+    print("capax: interrupted; what was done is kept, and the same command goes on from there.", file=sys.stderr)
+    sys.exit(INTERRUPTED)
 
 
 def _fail(message: str) -> NoReturn:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import rich.table
 from rich.console import Console
-from rich.table import Table
 
 from capax.errors import CapaxError, closest
 from capax.experiments import results as experiment_results
-from capax.report import Report, tables
+from capax.report import Report, Table, tables
 
 
 def results(report: Report, as_json: bool) -> None:
@@ -68,18 +68,62 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
+LEFT_OUT_FIRST = (
+    "budget",
+    "compression bound per parameter",
+    "fraction correct",
+    "diverged reruns",
+    "samples b",
+    "depth",
+    "units",
+    "reruns",
+    "core-seconds",
+    "infeasible",
+)
+"""Columns that a narrow terminal does without, in this order; the report has them all."""
+GAP = 2
+
+
 def _tables(frame: pd.DataFrame, plan: Any) -> None:
     console = Console()
+    width = console.width if console.is_terminal else 10_000
     for table in tables(frame, plan):
-        shown = Table(title=table.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        for number, header in enumerate(table.headers):
-            shown.add_column(header, justify="left" if number == 0 else "right")
+        kept, missing = _fitting(table, width)
+        shown = rich.table.Table(
+            title=table.title,
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+            padding=(0, GAP, 0, 0),
+            header_style="bold",
+        )
+        for number, column in enumerate(kept):
+            justify = "left" if number == 0 else "right"
+            shown.add_column(table.headers[column], justify=justify, min_width=_width(table, column), vertical="bottom")
         for row in table.rows:
-            shown.add_row(*row)
-        console.print(shown)
-        for note in table.notes:
-            console.print(note, style="dim", highlight=False)
+            shown.add_row(*(row[column] for column in kept))
+        console.print(shown, width=width if not console.is_terminal else None, crop=False)
+        notes = [*table.notes, *([f"Left out for want of width: {', '.join(missing)}."] if missing else [])]
+        for note in notes:
+            console.print(note, style="dim", highlight=False, soft_wrap=not console.is_terminal)
         console.print()
+
+
+def _width(table: Table, column: int) -> int:
+    """What a column needs: its longest entry, or the longest word of its header, which may be broken at spaces."""
+    return max(len(text) for text in [*table.headers[column].split(), *(row[column] for row in table.rows)])
+
+
+def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
+    """The columns that fit, and the names of those that do not."""
+    kept, missing = list(range(len(table.headers))), []
+    for name in LEFT_OUT_FIRST:
+        if sum(_width(table, column) + GAP for column in kept) <= width:
+            break
+        found = [column for column in kept if table.headers[column] == name]
+        kept = [column for column in kept if column not in found]
+        missing += [name] if found else []
+    return kept, missing
 
 
 def inventory(what: str) -> dict[str, str]:

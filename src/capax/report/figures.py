@@ -1,6 +1,7 @@
 """The figures: scores against parameters, and the best score so far against trials."""
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from capax.experiments.plan import Plan
 from capax.report import formatting
@@ -22,6 +23,9 @@ from capax.tasks.task import Task
 WIDTH, HEIGHT = 7.0, 4.3
 GUIDE = 5.0
 """Bits per parameter that Collins et al. (2017) found cells to approach: the guide line."""
+
+INCHES_A_LETTER = 0.085
+"""About the width of a letter in the figures' font."""
 
 LEAST_SHARE = 0.3
 """Of the height of a panel, for the data: a reference line that would leave them less is named at the edge instead."""
@@ -164,15 +168,31 @@ def _against_parameters(
         _draw(axes, of_depth, quantity, shown, single)
         (_cells_axis if single else _parameters_axis)(axes, of_depth, quantity, shown, sorted(budgets))
         if quantity.proportional and logarithmic:
-            axes.set_yscale("log", nonpositive="clip")
+            _logarithmic(axes)
         axes.set_ylim(*limits)
-        last = grid[0, -1] is axes or depth == depths[-1]
-        _references(axes, of_depth, quantity, limits, single, named=last)
+        _references(axes, of_depth, quantity, limits, single, named=axes is grid[0, -1])
         if len(depths) > 1:
             axes.set_title(formatting.layers(int(depth)))
     _finish(figure, grid, len(depths), _x_label(single), quantity.label)
+    _make_room(figure, grid[0, -1])
     _legend(figure, _handles(shown, known(studies, quantity.best), quantity.bound is not None))
     return figure
+
+
+def _logarithmic(axes: Axes) -> None:
+    """A logarithmic y axis with plain numbers; an interval that reaches to zero runs out of the panel."""
+    axes.set_yscale("log", nonpositive="clip")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.significant(float(value), 1)))
+
+
+def _make_room(figure: Figure, axes: Axes) -> None:
+    """Beside several panels the names of reference lines get a margin of their own, or they would part the panels."""
+    if len(figure.axes) > 1 and len(axes.texts):
+        for text in axes.texts:
+            text.set_in_layout(False)
+        figure.set_layout_engine("constrained", rect=(0, 0, 0.79, 1))
 
 
 def _x_label(single: bool) -> str:
@@ -242,7 +262,9 @@ def _cells_axis(
         f"{style.label}\n{formatting.count(parameters[cell]) if cell in parameters else 'left out'}"
         for cell, style in shown.items()
     ]
-    aslant = max(len(text.split("\n")[0]) for text in texts) * len(texts) > 66
+    lengths = [len(text.split("\n")[0]) for text in texts]
+    widest = max((one + other for one, other in itertools.pairwise(lengths)), default=0) / 2 * INCHES_A_LETTER
+    aslant = widest > axes.get_position().width * WIDTH * 0.85 / len(texts)
     axes.set_xticks(range(len(texts)), texts, rotation=35 if aslant else 0, ha="right" if aslant else "center")
     axes.set_xlim(-0.6, len(texts) - 0.4)
 
@@ -415,7 +437,7 @@ def _legend(figure: Figure, handles: list[Line2D]) -> None:
 def _legend_width(texts: list[int], columns: int) -> float:
     """About how wide a legend is, in inches; its columns are filled one after the other."""
     rows = math.ceil(len(texts) / columns)
-    return sum(0.72 + 0.085 * max(texts[start : start + rows]) for start in range(0, len(texts), rows))
+    return sum(0.8 + INCHES_A_LETTER * max(texts[start : start + rows]) for start in range(0, len(texts), rows))
 
 
 def _best_so_far(trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> Drawing:
@@ -467,6 +489,8 @@ def _draw_best(axes: Axes, trials: pd.DataFrame, task: Task, shown: dict[str, St
             diverged = column(select(of_cell, state="infeasible"), "number") + 1
             _crosses(axes, diverged, failing.index(cell), style)
     axes.tick_params(axis="x", pad=4 + 9 * len(failing))
+    if task.memorisation:
+        axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
 
 

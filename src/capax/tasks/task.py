@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 from optuna.distributions import BaseDistribution
 
-from capax.cells.sequence import Sequence
+from capax.cells.sequence import Dense, Sequence
 
 Split = Literal["train", "validation", "evaluation"]
 Sums = dict[str, Float[Array, ""]]
@@ -156,7 +156,8 @@ class Task:
         return self.scores(sums, {})["score"]
 
     def _measure_public(self, outputs: Array, batch: Batch) -> Sums:
-        inside = Draw(None, batch.targets.T[self.first :], batch.mask.T[self.first :])  # pyright: ignore[reportArgumentType]
+        inputs = Dense(jnp.transpose(batch.inputs, (1, 2, 0)))
+        inside = Draw(inputs, batch.targets.T[self.first :], batch.mask.T[self.first :])
         return self.measure(jnp.transpose(outputs, (2, 1, 0))[:, self.first :], inside)
 
 

@@ -1,0 +1,219 @@
+"""The command line: answers, JSON, one clear line and exit code 2 for bad input."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from capax.cli import display, main
+
+SMALL = ["--set", "cells=rnn", "--set", "budgets=300", "--set", "trials=2", "--set", "steps=20", "--set", "batch=2"]
+
+
+@pytest.fixture
+def capax(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["capax", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def refused(capax):
+    def call(*arguments):
+        code, out, err = capax(*arguments)
+        assert code == 2 and out == "", (code, out, err)
+        assert err.startswith("capax: ") and err.count("\n") == 1, err
+        return err
+
+    return call
+
+
+def test_help_does_not_load_what_takes_long():
+    code = (
+        "import sys\n"
+        "sys.argv = ['capax', '--help']\n"
+        "from capax.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'jax', 'numpy', 'scipy', 'optuna', 'pandas', 'matplotlib', 'equinox', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"\brun\b.*\bstatus\b.*\breport\b.*\blist\b.*\bsize\b", result.stdout, re.DOTALL)
+
+
+def test_version(capax):
+    code, out, _ = capax("--version")
+    assert code == 0 and re.fullmatch(r"\d+\.\d+\.\d+\n", out)
+
+
+def test_size_answers_in_a_line_and_in_json(capax):
+    assert capax("size", "gru", "--budget", 10000, "--inputs", 27, "--outputs", 27, "--depth", 2) == (
+        0,
+        "gru, 2 layers of 27 units: 9720 parameters of a budget of 10000\n",
+        "",
+    )
+    code, out, err = capax("size", "gru", "--budget", 10000, "--inputs", 27, "--outputs", 27, "--depth", 2, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"cell": "gru", "depth": 2, "units": 27, "parameters": 9720, "budget": 10000}
+
+
+@pytest.mark.parametrize(
+    ("what", "name"), [("cells", "intersection"), ("tasks", "capacity"), ("experiments", "quickstart")]
+)
+def test_list_has_a_line_each(capax, what, name):
+    code, out, _ = capax("list", what)
+    assert code == 0
+    assert any(line.split()[0] == name and len(line) > 20 for line in out.splitlines())
+    assert name in json.loads(capax("list", what, "--json")[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["size", "gro", "--budget", 10], r"unknown cell 'gro' \(did you mean 'gru'\?\)"),
+        (["size", "gru"], r"Missing option '--budget'"),
+        (["size", "gru", "--budget", "x"], r"Invalid value for '--budget'"),
+        (["size", "gru", "--budget", "0"], r"budget must be at least 1, not 0"),
+        (["size", "gru", "--budget", "5", "--inputs", "9"], r"budget of 5 parameters is too small for gru at depth 1"),
+        (["size", "intersection", "--budget", "1000", "--depth", "1"], r"needs a depth of at least 2"),
+        (["size", "no.such:Cell", "--budget", "10"], r"there is no module 'no' here or on PYTHONPATH"),
+        (["list", "cell"], r"no list of 'cell' \(did you mean 'cells'\?\)"),
+        (["sizes"], r"No such command 'sizes'"),
+        (["run", "quikstart"], r"unknown experiment 'quikstart' \(did you mean 'quickstart'\?\)"),
+        (["run", "quickstart", "--set", "trials"], r"--set 'trials' is not of the form key=value"),
+        (["run", "quickstart", "--set", "trails=3"], r"unknown key 'trails' \(did you mean 'trials'\?\)"),
+        (["run", "quickstart", "--set", "cells=gro"], r"unknown cell 'gro'"),
+        (["run", "quickstart", "--set", "tasks=parity"], r"unknown task 'parity'"),
+        (["run", "quickstart", "--set", "budgets=5"], r"budget of 5 parameters is too small"),
+        (["run", "quickstart", "--set", "text.path=none.txt"], r"there is no file .*none.txt; text8.zip is at"),
+        (["run", "quickstart", "--engine", "slurm"], r"unknown engine 'slurm'; choose of local"),
+        (["status", "nothing"], r"nothing holds no capax experiment"),
+        (["report", "nothing"], r"nothing holds no capax experiment"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(refused, tmp_path, arguments, line):
+    assert re.search(line, refused(*arguments))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", "has no letters a-z"),
+        (b"\x00\x01\x02", "is not a text file"),
+        (b"\xff\xfe\xfd", "is not a text file"),
+        (b"only a few letters", "has 18 letters; a window of 50 needs 2040 or more"),
+    ],
+)
+def test_files_that_are_no_text_are_one_line(refused, tmp_path, content, line):
+    (tmp_path / "words").write_bytes(content)
+    assert line in refused("run", "text8", "--set", "text.path=words")
+    assert os.listdir(tmp_path) == ["words"]
+
+
+CELL = "import capax\nimport jax.numpy as jnp\nclass Mine(capax.cells.get('rnn')):\n    def step(self, state, projected):\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "traceback"),
+    [
+        ("        return state, state[:1]", r"step's output has shape \(1, 3\) where \(units, batch\) = \(4, 3\) is due", False),
+        ("        return state[:2], state", r"a state of shape \(4, 3\).* into \(2, 3\)", False),
+        ("        return 1 / 0", r"raised: ZeroDivisionError: division by zero", True),
+    ],
+)
+def test_a_users_cell_that_breaks_the_contract_is_one_line_after_its_own_traceback(
+    capax, tmp_path, monkeypatch, body, line, traceback
+):
+    name = f"mine_{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(CELL + body)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, err = capax("run", "capacity", "--set", f"cells={name}:Mine")
+    assert code == 2 and out == ""
+    *frames, last = err.splitlines()
+    assert re.search(line, last) and last.startswith("capax: cell")
+    assert bool(frames) == traceback
+    assert all("capax/" not in frame for frame in frames)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_users_cell_runs_by_its_module_path(capax, tmp_path, monkeypatch):
+    (tmp_path / "my_cells.py").write_text(CELL.replace("Mine", "Mirror") + "        return super().step(-state, projected)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, _ = capax("run", "capacity", *SMALL, "--set", "cells=my_cells:Mirror", "--json")
+    assert code == 0
+    assert json.loads(out)["studies"][0]["cell"] == "my_cells:Mirror"
+
+
+def test_run_status_report(capax, tmp_path):
+    code, out, err = capax("run", "capacity", "--out", "r", *SMALL)
+    assert code == 0 and err == ""
+    assert "done: capacity rnn depth 1" in out and "bits per" in out
+    assert out.splitlines()[-1] == "report: r/report.html"
+    assert (tmp_path / "r" / "report.html").exists()
+
+    code, out, err = capax("run", "capacity", "--out", "r", *SMALL, "--json")
+    answer = json.loads(out)
+    assert code == 0 and answer["directory"] == "r" and answer["report"] == "r/report.html"
+    (study,) = answer["studies"]
+    assert {"cell", "depth", "budget", "units", "parameters", "trials", "infeasible", "best", "interval"} <= set(study)
+    assert study["trials"] == 2 and study["parameters"] <= study["budget"] == 300
+    assert json.loads(capax("status", "r", "--json")[1])["studies"] == answer["studies"]
+    assert capax("status", "r")[1].splitlines()[-1] == "r: 2 of 2 trials and reruns done"
+    (tmp_path / "r" / "report.html").unlink()
+    assert capax("report", "r")[0] == 0
+    assert (tmp_path / "r" / "report.html").exists()
+
+
+def test_the_same_directory_with_another_experiment_is_refused(capax, refused):
+    capax("run", "capacity", "--out", "r", *SMALL)
+    assert "holds another experiment: it has seed = 0, this one 1" in refused(
+        "run", "capacity", "--out", "r", *SMALL, "--set", "seed=1"
+    )
+
+
+def test_an_interrupt_is_said_and_ends_with_130(capax, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("capax.api.run", interrupted)
+    code, _, err = capax("run", "capacity")
+    assert code == 130 and err == "capax: interrupted; what was done is kept, and the same command goes on from there.\n"
+
+
+def test_the_live_display_shows_every_study_and_the_time_left():
+    import io
+
+    from capax.experiments.design import load
+    from capax.experiments.plan import plan
+    from capax.experiments.progress import Progress, StudyProgress
+    from rich.console import Console
+    from rich.live import Live
+
+    planned = plan(load("capacity", {"budgets": [300], "cells": ["rnn", "gru"], "trials": 10}))
+    studies = {study.name: StudyProgress(study) for study in planned.studies}
+    half = studies[planned.studies[0].name]
+    half.done, half.infeasible, half.best = 5, 1, 123.4
+    half.work_done = 5 * planned.studies[0].expected_cost * planned.studies[0].shape.parameters
+    progress = Progress(planned, studies, steps=1000, seconds=10.0)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=20)
+    with Live(console=console, auto_refresh=False) as live:
+        display.Moving(live).update(progress)
+        live.refresh()
+    shown = console.file.getvalue()
+    assert "5/10" in shown and "123.4" in shown and "100 trial-steps/s" in shown
+    # As much again is left of this study, and all of the other: its work per trial decides.
+    other = planned.studies[1]
+    ratio = other.expected_cost * other.shape.parameters / (half.work_done / 5)
+    assert progress.seconds_left == pytest.approx(10 * (5 + 10 * ratio) / 5, rel=1e-6)
