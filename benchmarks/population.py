@@ -147,7 +147,9 @@ def check(cell: str, losses: dict[str, float]) -> None:
     for name, loss in losses.items():
         comparable = not (name == "torch nn" and cell == "gru")
         if comparable and abs(loss - losses["capax"]) > 1e-4:
-            raise SystemExit(f"{cell}: after {STEPS_IN_CHECK} steps capax has a loss of {losses['capax']}, {name} of {loss}")
+            raise SystemExit(
+                f"{cell}: after {STEPS_IN_CHECK} steps capax has a loss of {losses['capax']}, {name} of {loss}"
+            )
 
 
 def quartiles(ratios: np.ndarray) -> dict[str, float]:
@@ -235,7 +237,9 @@ def show(results: list[dict[str, Any]]) -> str:
     for row in results:
         rates = row["steps_per_second"]
         best = max((rate, name) for name, rate in rates.items() if name != "capax")
-        ratios = [f"{r['median']:.1f} ({r['low']:.1f} to {r['high']:.1f})" for r in (row["ratio_to_nn"], row["ratio_to_best"])]
+        ratios = [
+            f"{r['median']:.1f} ({r['low']:.1f} to {r['high']:.1f})" for r in (row["ratio_to_nn"], row["ratio_to_best"])
+        ]
         lines.append(
             f"| {row['cell']}, {row['parameters']}, {row['samples']} | {rates['capax']:.1f} | {rates['torch nn']:.1f} "
             f"| {best[0]:.1f} ({best[1].removeprefix('torch ')}) | {ratios[0]} | {ratios[1]} |"
@@ -249,7 +253,9 @@ def main() -> None:
     parser.add_argument("--budgets", default="1000,10000")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--torch-python", default=str(HERE.parent / ".venv-torch" / "bin" / "python"))
-    parser.add_argument("--compile", action="store_true", help="with torch.compile, which takes minutes and a C++ compiler")
+    parser.add_argument(
+        "--compile", action="store_true", help="with torch.compile, which takes minutes and a C++ compiler"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -257,7 +263,9 @@ def main() -> None:
         work(arguments.worker[0], int(arguments.worker[1]), Path(arguments.worker[2]))
         return
     if not Path(arguments.torch_python).exists():
-        raise SystemExit(f"{arguments.torch_python} is not there: run `make benchmark`, or name a Python with PyTorch by --torch-python.")
+        raise SystemExit(
+            f"{arguments.torch_python} is not there: run `make benchmark`, or name a Python with PyTorch by --torch-python."
+        )
     results = []
     for budget in map(int, arguments.budgets.split(",")):
         for cell in arguments.cells.split(","):

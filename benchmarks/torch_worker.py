@@ -16,6 +16,9 @@ import torch
 from torch import nn
 
 CHUNK = 500
+KINDS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+# The blocks of capax and PyTorch stand in the same order: one; r u c as r z n; i f c o as i f g o.
+FORGET_BLOCK = {"rnn": None, "gru": 1, "lstm": 1}
 
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
@@ -24,19 +27,17 @@ torch.set_flush_denormal(True)
 class Library(nn.Module):
     """nn.RNN, nn.GRU, nn.LSTM as most people use them: (time, batch, features), the whole batch at once."""
 
-    KINDS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-    # capax's order of blocks -> PyTorch's (RNN: one; GRU: r z n; LSTM: i f g o)
-    FORGET_BLOCK = {"rnn": None, "gru": 1, "lstm": 1}
-
     def __init__(self, cell: str, start: dict[str, np.ndarray]):
         super().__init__()
         units, inputs = start["recurrent"].shape[1], start["input"].shape[1]
-        self.layer = self.KINDS[cell](inputs, units)
+        self.layer = KINDS[cell](inputs, units)
         self.readout = nn.Linear(units, 1)
         self.initial = nn.Parameter(tensor(start["initial"]))
         bias = start["bias"].copy()
-        block = self.FORGET_BLOCK[cell]
-        if block is not None:  # a constant in capax, here part of the initial bias: the same training without weight decay
+        block = FORGET_BLOCK[cell]
+        if (
+            block is not None
+        ):  # a constant in capax, here part of the initial bias: the same training without weight decay
             bias[block * units : (block + 1) * units] += start["forget_bias"]
         with torch.no_grad():
             self.layer.weight_hh_l0.copy_(tensor(start["recurrent"]))
@@ -103,7 +104,9 @@ class Trial:
     """Full-batch Adam on the capacity task."""
 
     def __init__(self, cell: str, variant: str, start: dict[str, np.ndarray]):
-        self.model = Library(cell, start) if variant == "nn" else Hand(cell, start, None if variant == "hand" else CHUNK)
+        self.model = (
+            Library(cell, start) if variant == "nn" else Hand(cell, start, None if variant == "hand" else CHUNK)
+        )
         self.optimiser = torch.optim.Adam(
             [p for p in self.model.parameters() if p.requires_grad], lr=float(start["learning_rate"]), foreach=True
         )

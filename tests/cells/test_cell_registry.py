@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from capax import cells
 from capax.cells.cell import Cell
 from capax.cells.sequence import Dense

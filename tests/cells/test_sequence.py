@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from capax import cells
 from capax.cells.sequence import Dense, Held, OneHot
 from capax.networks.network import Network, trainable
-
 from tests.networks.random_networks import randomise
 
 STEPS, SIZE, BATCH = 3, 4, 3

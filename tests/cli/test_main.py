@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from capax.cli import display, main
 
 SMALL = ["--set", "cells=rnn", "--set", "budgets=300", "--set", "trials=2", "--set", "steps=20", "--set", "batch=2"]
@@ -128,7 +129,11 @@ CELL = "import capax\nimport jax.numpy as jnp\nclass Mine(capax.cells.get('rnn')
 @pytest.mark.parametrize(
     ("body", "line", "traceback"),
     [
-        ("        return state, state[:1]", r"step's output has shape \(1, 3\) where \(units, batch\) = \(4, 3\) is due", False),
+        (
+            "        return state, state[:1]",
+            r"step's output has shape \(1, 3\) where \(units, batch\) = \(4, 3\) is due",
+            False,
+        ),
         ("        return state[:2], state", r"a state of shape \(4, 3\).* into \(2, 3\)", False),
         ("        return 1 / 0", r"raised: ZeroDivisionError: division by zero", True),
     ],
@@ -149,7 +154,9 @@ def test_a_users_cell_that_breaks_the_contract_is_one_line_after_its_own_traceba
 
 
 def test_a_users_cell_runs_by_its_module_path(capax, tmp_path, monkeypatch):
-    (tmp_path / "my_cells.py").write_text(CELL.replace("Mine", "Mirror") + "        return super().step(-state, projected)\n")
+    (tmp_path / "my_cells.py").write_text(
+        CELL.replace("Mine", "Mirror") + "        return super().step(-state, projected)\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     code, out, _ = capax("run", "capacity", *SMALL, "--set", "cells=my_cells:Mirror", "--json")
     assert code == 0
@@ -170,7 +177,7 @@ def test_run_status_report(capax, tmp_path):
     assert {"cell", "depth", "budget", "units", "parameters", "trials", "infeasible", "best", "interval"} <= set(study)
     assert study["trials"] == 2 and study["parameters"] <= study["budget"] == 300
     assert json.loads(capax("status", "r", "--json")[1])["studies"] == answer["studies"]
-    assert capax("status", "r")[1].splitlines()[-1] == "r: 2 of 2 trials and reruns done"
+    assert capax("status", "r")[1].splitlines()[-1] == "r: everything is done"
     (tmp_path / "r" / "report.html").unlink()
     assert capax("report", "r")[0] == 0
     assert (tmp_path / "r" / "report.html").exists()
@@ -189,17 +196,20 @@ def test_an_interrupt_is_said_and_ends_with_130(capax, monkeypatch):
 
     monkeypatch.setattr("capax.api.run", interrupted)
     code, _, err = capax("run", "capacity")
-    assert code == 130 and err == "capax: interrupted; what was done is kept, and the same command goes on from there.\n"
+    assert (
+        code == 130 and err == "capax: interrupted; what was done is kept, and the same command goes on from there.\n"
+    )
 
 
 def test_the_live_display_shows_every_study_and_the_time_left():
     import io
 
+    from rich.console import Console
+    from rich.live import Live
+
     from capax.experiments.design import load
     from capax.experiments.plan import plan
     from capax.experiments.progress import Progress, StudyProgress
-    from rich.console import Console
-    from rich.live import Live
 
     planned = plan(load("capacity", {"budgets": [300], "cells": ["rnn", "gru"], "trials": 10}))
     studies = {study.name: StudyProgress(study) for study in planned.studies}

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from capax.errors import CapaxError
 from capax.experiments.design import load, named, parse_setting
 from capax.experiments.plan import plan, sampler_seed, trial_seed
@@ -27,7 +28,12 @@ def file(tmp_path):
 
 def test_a_minimal_file_has_defaults_and_the_name_of_the_file(file):
     experiment = load(file(MINIMAL))
-    assert (experiment.name, experiment.steps, experiment.depths, experiment.sampler) == ("mine", (100, 100), [1], "bandit")
+    assert (experiment.name, experiment.steps, experiment.depths, experiment.sampler) == (
+        "mine",
+        (100, 100),
+        [1],
+        "bandit",
+    )
 
 
 @pytest.mark.parametrize("name", named())
@@ -53,7 +59,10 @@ def test_what_does_not_exist_is_left_out_and_said(file):
 
 
 def test_a_task_table_holds_options_and_overrides(file):
-    text = MINIMAL.replace('["capacity"]', '["capacity", "text"]') + "[task.capacity]\nbits = 14\ntrials = 3\nbudgets = [200]\n"
+    text = (
+        MINIMAL.replace('["capacity"]', '["capacity", "text"]')
+        + "[task.capacity]\nbits = 14\ntrials = 3\nbudgets = [200]\n"
+    )
     studies = plan(load(file(text))).studies
     assert [(s.task.name, s.trials, s.budget) for s in studies] == [("capacity", 3, 200), ("text", 64, 300)]
     assert studies[0].task.inputs == 14

@@ -9,6 +9,7 @@ import time
 
 import pandas as pd
 import pytest
+
 from capax.engines.local import LocalEngine
 from capax.errors import CapaxError
 from capax.experiments import results
@@ -29,7 +30,14 @@ TABLE = {
     "seed": 3,
 }
 # A design of long trials, to be killed in the middle of: a chunk is about two seconds, a trial several.
-LONG = {**TABLE, "tasks": ["capacity"], "trials": 5, "steps": [4000, 9000], "task": {"capacity": {"bits": 12}}, "budgets": [100]}
+LONG = {
+    **TABLE,
+    "tasks": ["capacity"],
+    "trials": 5,
+    "steps": [4000, 9000],
+    "task": {"capacity": {"bits": 12}},
+    "budgets": [100],
+}
 
 
 def make(table):
@@ -179,7 +187,9 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
     notes: list[str] = []
     resumed = run(directory, LONG, display=Watch())
     assert notes == [f"resuming: {len(kept)} finished trials are kept"]
-    pd.testing.assert_frame_equal(resumed.set_index(["study", "rerun", "number"]).loc[kept.index, kept.columns], kept, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        resumed.set_index(["study", "rerun", "number"]).loc[kept.index, kept.columns], kept, check_dtype=False
+    )
     assert max(reached.values()) > 500  # a trial that began anew would show a handful of steps first
     pd.testing.assert_frame_equal(comparable(resumed), comparable(run(whole, LONG)))
 

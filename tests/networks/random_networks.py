@@ -3,9 +3,10 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
+
 from capax.cells.cell import affine_declarations
 from capax.networks.network import trainable
-from jax.flatten_util import ravel_pytree
 
 
 def randomise(network, seed=0, scale=0.5):

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from capax import cells
 from capax.networks.initialisation import defaults, initialise
 from capax.networks.network import Network
 from capax.search.space import network_space
-
 from tests.networks.random_networks import blocks
 
 UNITS, INPUTS = 64, 32

@@ -5,12 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from capax import cells
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError
 from capax.networks import network as network_module
 from capax.networks.network import Network, count_parameters, trainable
-
 from tests.networks.random_networks import randomise
 
 INPUTS, OUTPUTS, UNITS, STEPS, BATCH = 3, 2, 4, 6, 3
@@ -53,7 +53,9 @@ def test_the_first_state_is_a_batch_of_one_and_gives_the_same_as_the_full_one(ce
 
 
 def test_the_first_state_of_a_cell_that_cannot_broadcast_is_a_full_batch():
-    layer = Network.create("equinox.nn:LSTMCell", inputs=INPUTS, outputs=1, units=UNITS, key=jax.random.key(0)).layers[0]
+    layer = Network.create("equinox.nn:LSTMCell", inputs=INPUTS, outputs=1, units=UNITS, key=jax.random.key(0)).layers[
+        0
+    ]
     state = network_module._first_state(layer, layer.project(values()[0]))
     assert {leaf.shape for leaf in jax.tree.leaves(state)} == {(UNITS, BATCH)}
 

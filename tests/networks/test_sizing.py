@@ -3,12 +3,13 @@
 import equinox as eqx
 import jax
 import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
 from capax import cells, networks
 from capax.errors import CapaxError
 from capax.networks.network import Network, count_parameters, trainable
 from capax.networks.sizing import parameters
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
 
 DEPTHS = (1, 2, 4, 8)
 # Matrices W_h (with W_x and b beside each) and learned initial vectors of one layer.

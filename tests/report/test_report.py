@@ -216,6 +216,17 @@ def test_one_budget_only(tmp_path: Path, depths: list[int]):
     assert [label.get_text().split("\n")[0] for label in axes[0].get_xticklabels()] == ["rnn", "gru"]
 
 
+@pytest.mark.parametrize("budgets", [[500], [500, 1000]])
+def test_nothing_lies_outside_a_figure(tmp_path: Path, budgets: list[int]):
+    cells = ["rnn", "irnn", "ugrnn", "gru", "lstm", "intersection"]
+    write_run(tmp_path / "run", tasks=["capacity"], cells=cells, depths=[2], budgets=budgets)
+    for figure in build(tmp_path / "run").figures.values():
+        width, height = figure.bbox.width, figure.bbox.height
+        for artist in [*figure.legends, *figure.axes, *figure.axes[0].texts]:
+            box = artist.get_tightbbox()
+            assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1, artist
+
+
 def test_combinations_that_do_not_exist_are_named(tmp_path: Path):
     write_run(tmp_path / "run", tasks=["capacity"], cells=["rnn", "intersection"], depths=[1, 2])
     assert "intersection at depth 1" in text_of(build(tmp_path / "run"))

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from capax import tasks
 from capax.errors import CapaxError
 from capax.tasks.capacity import CHUNK, compression_bound, mutual_information, wilson_interval
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 fractions = st.floats(0, 1)
 counts = st.integers(1, 10**6).map(float)
@@ -62,7 +63,12 @@ def test_no_constant_confidence_beats_perfect_calibration(samples, p, confidence
 
 @pytest.mark.parametrize(
     ("correct", "samples", "low", "high"),
-    [(81.0, 263.0, 0.2553, 0.3662), (15.0, 148.0, 0.0624, 0.1605), (0.0, 20.0, 0.0, 0.1611), (1.0, 29.0, 0.0061, 0.1718)],
+    [
+        (81.0, 263.0, 0.2553, 0.3662),
+        (15.0, 148.0, 0.0624, 0.1605),
+        (0.0, 20.0, 0.0, 0.1611),
+        (1.0, 29.0, 0.0061, 0.1718),
+    ],
 )
 def test_the_interval_is_that_of_the_published_examples(correct, samples, low, high):
     # Newcombe (1998), Statistics in Medicine 17, 857-872, table I, method 3; four digits are printed.

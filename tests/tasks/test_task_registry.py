@@ -1,6 +1,7 @@
 """Tasks by name; every wrong name, option, or value is one line that says what is allowed."""
 
 import pytest
+
 from capax import tasks
 from capax.errors import CapaxError
 

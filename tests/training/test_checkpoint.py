@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from capax.errors import CapaxError
 from capax.training.checkpoint import load_arrays, save_arrays
 

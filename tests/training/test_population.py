@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from capax import networks, tasks
 from capax.training.population import Population
 from capax.training.program import Program, curve_interval
@@ -132,7 +133,9 @@ def test_another_data_seed_is_another_order_of_sampled_data_only(trials):
 
 def test_divergence_is_a_result_and_does_not_touch_companions(trials, alone):
     wild = dataclasses.replace(
-        trials[1], name="wild", hyperparameters={**trials[1].hyperparameters, "learning_rate": 1e30, "gradient_clip": 1e30}
+        trials[1],
+        name="wild",
+        hyperparameters={**trials[1].hyperparameters, "learning_rate": 1e30, "gradient_clip": 1e30},
     )
     results = train([trials[0], wild, trials[2]], slots=3)
     assert not results["wild"].feasible
@@ -160,6 +163,7 @@ def test_training_does_what_a_plain_loop_does():
     import jax
     import jax.numpy as jnp
     import optax
+
     from capax.networks.network import trainable
 
     (trial,) = make_trials(tasks.get("capacity"), number=1, samples_per_parameter=4.3)

@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 import rich.table
 from rich.console import Console
+from rich.text import Text
 
 from capax.errors import CapaxError, closest
 from capax.experiments import results as experiment_results
 from capax.report import Report, Table, tables
+from capax.report.progress import missing as unfinished_part
 
 
 def results(report: Report, as_json: bool) -> None:
@@ -28,14 +30,13 @@ def status(directory: Path, as_json: bool) -> bool:
     """What has been done so far; True when nothing is left to do."""
     store, plan = experiment_results.read(directory)
     frame = experiment_results.studies(store, plan)
-    done = int(frame[["trials", "reruns"]].to_numpy().sum())
-    planned = sum(study.trials + study.reruns for study in plan.studies)
+    missing = unfinished_part(plan, frame)
     if as_json:
         print(json.dumps(_as_json(directory, frame)))
     else:
         _tables(frame, plan)
-        print(f"{directory}: {done} of {planned} trials and reruns done")
-    return done >= planned
+        print(f"{directory}: {missing or 'everything is done'}")
+    return not missing
 
 
 def _as_json(directory: Path, frame: pd.DataFrame) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def _tables(frame: pd.DataFrame, plan: Any) -> None:
             justify = "left" if number == 0 else "right"
             shown.add_column(table.headers[column], justify=justify, min_width=_width(table, column), vertical="bottom")
         for row in table.rows:
-            shown.add_row(*(row[column] for column in kept))
+            shown.add_row(*(Text(row[column]) for column in kept))
         console.print(shown, width=width if not console.is_terminal else None, crop=False)
         notes = [*table.notes, *([f"Left out for want of width: {', '.join(missing)}."] if missing else [])]
         for note in notes:

@@ -34,7 +34,7 @@ class Experiment(pydantic.BaseModel):
     steps: Steps
     sampler: Literal["bandit", "random"] = "bandit"
     batch: Positive = 16
-    reruns: Annotated[int, pydantic.Field(ge=0)] = 5
+    reruns: Positive = 5
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     task: dict[str, dict[str, Any]] = {}
 

@@ -71,7 +71,11 @@ def _trial_row(study: StudyPlan, trial: FrozenTrial, rerun: bool) -> dict[str, A
         "validation": validation.get("score", math.nan),
         "evaluation": evaluation.get("score", math.nan),
         "loss": validation.get("loss", math.nan),
-        **{f"score_{name}": value for name, value in evaluation.items() if name not in ("score", "loss")},
+        **{
+            f"score_{name.removeprefix('score_')}": value
+            for name, value in evaluation.items()
+            if name not in ("score", "loss")
+        },
         **{f"hp_{name}": value for name, value in trial.params.items()},
     }
 
@@ -124,7 +128,7 @@ def _study_row(store: Store, study: StudyPlan) -> dict[str, Any]:
     }
     best = _best(study, ended)
     if best is None:
-        return row
+        return row | ({"interval": "every trial diverged"} if len(ended) == study.trials else {})
     row |= {
         "best_trial": best.number,
         "best_hyperparameters": json.dumps(best.params),

@@ -25,6 +25,8 @@ from capax.training.population import identity
 from capax.training.trial import Result, Trial
 from capax.version import __version__
 
+LEAST_UNGUIDED = 8
+"""The fewest trials before the tuner uses its model; a fifth of the study where that is more."""
 RERUNS = " reruns"
 """What the name of the study that holds the reruns adds to the name of the tuned one."""
 
@@ -49,7 +51,9 @@ class StudyRun:
         self.plan, self.store, self._seed, self._batch = plan, store, experiment_seed, batch
         seed = sampler_seed(experiment_seed, plan.name)
         self._guided = sampler == "bandit"
-        chosen = GaussianProcessBandit(seed=seed) if self._guided else SeededRandom(seed)
+        # Without a model at first, but not for most of a short study: a cell has up to 27 hyperparameters.
+        unguided = max(LEAST_UNGUIDED, plan.trials // 5)
+        chosen = GaussianProcessBandit(seed=seed, n_startup=unguided) if self._guided else SeededRandom(seed)
         self._tuning = store.study(plan.name, plan.task.direction, chosen)
         self._reruns = store.study(plan.name + RERUNS, plan.task.direction, SeededRandom(seed))
         self._outstanding: dict[str, tuple[optuna.Study, int]] = {}

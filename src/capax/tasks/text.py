@@ -5,6 +5,7 @@ import functools
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -34,9 +35,9 @@ def clean(text: str) -> str:
 
 
 def _read(path: Path) -> str:
-    if not path.exists():
-        raise CapaxError(f"task text: there is no file {path}; {WHERE}.")
     try:
+        if not path.exists():
+            raise CapaxError(f"task text: there is no file {path}; {WHERE}.")
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -49,8 +50,10 @@ def _read(path: Path) -> str:
             raw = path.read_bytes()
     except OSError as error:
         raise CapaxError(f"task text: {path} cannot be read: {error.strerror}.") from None
-    except zipfile.BadZipFile:
-        raise CapaxError(f"task text: {path} is a damaged zip file.") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted, unknown method
+        raise CapaxError(
+            f"task text: the zip file {path} cannot be unpacked ({error}); unpack it and name the text."
+        ) from None
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
