@@ -50,10 +50,11 @@ def places(task, text, split, draws=None, key=0):
     starts, data = [], task.data(0)
     for index in range(int(task.draws(split, {})) if draws is None else draws):
         draw = task.draw(data, split, jax.random.fold_in(jax.random.key(key), index), jnp.asarray(index), {})
+        draw = jax.tree.map(np.asarray, draw)
         assert draw.inputs.symbols.shape == (task.window, task.batch_size)
         assert draw.targets.shape == draw.weights.shape == (task.window - task.warm_up, task.batch_size)
         for column in range(task.batch_size):
-            weights = np.asarray(draw.weights[:, column])
+            weights = draw.weights[:, column]
             assert set(weights) in ({0.0}, {1.0})
             if weights[0]:
                 shown, next_letters = decode(draw.inputs.symbols[:, column]), decode(draw.targets[:, column])
@@ -142,10 +143,10 @@ def test_a_fresh_sample_is_of_the_training_section(make):
     assert batch.inputs.shape == (200, WINDOW, 27) and batch.targets.shape == batch.mask.shape == (200, WINDOW)
     np.testing.assert_array_equal(np.sum(batch.inputs, axis=2), 1)
     np.testing.assert_array_equal(batch.mask, np.tile([0] * WARM_UP + [1] * (WINDOW - WARM_UP), (200, 1)))
-    symbols = np.argmax(batch.inputs, axis=2)
-    np.testing.assert_array_equal(symbols[:, WARM_UP + 1 :], batch.targets[:, WARM_UP:-1])
+    symbols, targets = np.argmax(batch.inputs, axis=2), np.asarray(batch.targets)
+    np.testing.assert_array_equal(symbols[:, WARM_UP + 1 :], targets[:, WARM_UP:-1])
     train = text[: task.section("train")[1]]
-    assert all(decode(row) + decode(last) in train for row, last in zip(symbols, batch.targets[:, -1:], strict=True))
+    assert all(decode(row) + decode(last) in train for row, last in zip(symbols, targets[:, -1:], strict=True))
 
 
 def test_loss_and_score_of_public_outputs(make):

@@ -69,7 +69,7 @@ def test_a_population_gives_what_each_trial_gives_alone_to_the_bit(trials, alone
 
 
 def test_another_slot_and_other_companions_change_nothing(trials, alone):
-    assert_same(train(trials[::-1], slots=4), alone)
+    assert_same(train(trials[::-1], slots=3), alone)
 
 
 def test_another_chunk_size_changes_nothing(trials, alone):
@@ -78,6 +78,7 @@ def test_another_chunk_size_changes_nothing(trials, alone):
 
 def test_an_interruption_changes_nothing(trials, alone, tmp_path):
     kept = [dataclasses.replace(trial, checkpoint=tmp_path / trial.name) for trial in trials]
+    kept = kept[:3]
     population = Population(Program.get(*trials[0].program_key, "mapped"), len(kept))
     for trial in kept:
         population.add(trial)
@@ -92,7 +93,7 @@ def test_an_interruption_changes_nothing(trials, alone, tmp_path):
     results = {}
     while resumed.trials:
         results.update({trial.name: result for trial, result in resumed.advance(13)})
-    assert_same(results, alone)
+    assert_same(results, {trial.name: alone[trial.name] for trial in kept})
 
 
 def test_a_checkpoint_of_other_hyperparameters_is_not_taken(trials, tmp_path):
