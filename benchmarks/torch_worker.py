@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-CHUNK = 500
+CHUNK = 720
 KINDS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 # The blocks of capax and PyTorch stand in the same order: one; r u c as r z n; i f c o as i f g o.
 FORGET_BLOCK = {"rnn": None, "gru": 1, "lstm": 1}

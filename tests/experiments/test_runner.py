@@ -258,10 +258,10 @@ def test_a_cell_that_fails_while_training_stops_the_run_with_its_own_error(tmp_p
         "import capax\n"
         "class Late(capax.cells.get('rnn')):\n"
         "    def step(self, state, projected):\n"
-        "        if projected.shape[-1] == 500:\n"
-        "            raise RuntimeError('only at five hundred')\n"
+        "        if projected.shape[-1] == 720:\n"
+        "            raise RuntimeError('only at a whole draw')\n"
         "        return super().step(state, projected)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(RuntimeError, match="only at five hundred"):
+    with pytest.raises(RuntimeError, match="only at a whole draw"):
         run(tmp_path / "run", {**TABLE, "cells": ["late_failure:Late"], "tasks": ["capacity"]})
