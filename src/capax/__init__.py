@@ -45,7 +45,7 @@ _WHERE = {
     "Network": "capax.networks:Network",
     "size": "capax.networks:size",
 }
-__all__ = ["__version__", *_WHERE]
+__all__ = ["__version__", *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -217,7 +217,7 @@ def test_declarations_that_make_no_sense_are_refused_when_the_class_is_written()
 
 
 def test_a_nonlinearity_that_the_cell_does_not_declare_is_refused():
-    with pytest.raises(ValueError, match="tanh"):
+    with pytest.raises(CapaxError, match="tanh"):
         cells.get("irnn")(2, 3, "tanh")
     with pytest.raises(AttributeError, match="declares no nonlinearities"):
         _ = cells.get("intersection")(3, 3).s

@@ -149,3 +149,26 @@ def test_create_depends_on_its_key_alone_also_compiled_and_mapped(cell):
 def test_create_within_a_budget_has_the_size_of_the_budget():
     network = Network.create("gru", inputs=3, outputs=2, budget=400, key=jax.random.key(0))
     assert count_parameters(network) <= 400 and count_parameters(network) > 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ({"units": 0}, "units must be at least 1, not 0"),
+        ({"units": 3, "depth": 0}, "depth must be at least 1, not 0"),
+        ({"units": 3, "budget": 100}, "either units= or budget="),
+        ({}, "either units= or budget="),
+        ({"units": 3, "nonlinearity": "sine"}, "no nonlinearity 'sine'; choose of tanh, relu"),
+        ({"units": 3, "forget_bais": 1.0}, r"no hyperparameter 'forget_bais' \(did you mean 'forget_bias'\?\)"),
+        (
+            {"units": 3, "update_init": "uniform"},
+            "update_init must be one of identity, orthogonal, normal, not 'uniform'",
+        ),
+        ({"units": 3, "bias_distribution": "uniform"}, "bias_distribution must be one of constant, normal"),
+        ({"units": 3, "cell": "irnn", "hidden_init": "normal"}, "hidden_init must be one of identity"),
+    ],
+)
+def test_create_says_what_is_wrong_with_its_arguments(arguments, line):
+    cell = arguments.pop("cell", "gru")
+    with pytest.raises(CapaxError, match=line):
+        Network.create(cell, inputs=2, outputs=1, key=jax.random.key(0), **arguments)

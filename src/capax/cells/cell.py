@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, PyTree
 
+from capax.errors import CapaxError
+
 State = PyTree[Inexact[Array, "n ..."]]
 Projected = PyTree[Inexact[Array, "_ ..."]]
 
@@ -144,7 +146,8 @@ class Cell(eqx.Module):
         if nonlinearity is None:
             nonlinearity = choices[0] if choices else None
         elif nonlinearity not in choices:
-            raise ValueError(f"{type(self).__name__} has no nonlinearity {nonlinearity!r}; choose of {choices}.")
+            allowed = f"choose of {', '.join(choices)}" if choices else "its equations fix them"
+            raise CapaxError(f"{type(self).__name__} has no nonlinearity {nonlinearity!r}; {allowed}.")
         del key
         self.inputs, self.units, self.nonlinearity = inputs, units, nonlinearity
         zeros = tuple(jnp.zeros((units,)) for _ in type(self).states)

@@ -59,7 +59,7 @@ def _load(name: str) -> type[Cell]:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise CapaxError(f"cell '{name}': there is no module '{error.name}' here or on PYTHONPATH.") from None
         raise _blame(name, f"importing {module_name} failed", error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _blame(name, f"importing {module_name} failed", error) from error
     cell = getattr(module, class_name, None)
     if not inspect.isclass(cell):

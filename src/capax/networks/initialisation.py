@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from capax.cells.cell import Affine, Cell, affine_declarations, scalar_declarations
+from capax.errors import CapaxError
 from capax.networks.network import Linear, Network
 
 
@@ -35,6 +36,23 @@ def defaults(cell: type[Cell]) -> dict[str, Any]:
     return found
 
 
+def choices(cell: type[Cell]) -> dict[str, tuple[str, ...]]:
+    """The names that stand for a choice, with what may be chosen."""
+    found: dict[str, tuple[str, ...]] = {"bias_distribution": ("constant", "normal")}
+    for declaration in affine_declarations(cell).values():
+        found |= {f"{block}_init": declaration.recurrent for block in declaration.blocks}
+    return found
+
+
+def check(cell: type[Cell], hyperparameters: Mapping[str, Any]) -> None:
+    """Raise `CapaxError` for a choice that the cell does not allow."""
+    for name, allowed in choices(cell).items():
+        if name in hyperparameters and hyperparameters[name] not in allowed:
+            raise CapaxError(
+                f"{cell.__name__}: {name} must be one of {', '.join(allowed)}, not {hyperparameters[name]!r}."
+            )
+
+
 def is_biased(cell: type[Cell]) -> bool:
     """Whether biases start anywhere but at zero."""
     return any(declaration.biased for declaration in affine_declarations(cell).values())
@@ -43,6 +61,7 @@ def is_biased(cell: type[Cell]) -> bool:
 def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array) -> Network:
     """A copy of the network with its parameters drawn."""
     cell = type(network.layers[0])
+    check(cell, hyperparameters)
     hyperparameters = {**defaults(cell), **hyperparameters}
     keys = iter(jax.random.split(key, 2 + len(network.layers)))
     biased = is_biased(cell)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from capax.cells import registry
 from capax.cells.cell import Cell, State, scalar_declarations
 from capax.cells.sequence import Dense, Sequence, Steps
-from capax.errors import CapaxError
+from capax.errors import CapaxError, closest
 
 UNROLL_UP_TO = 16
 """Longest sequence that is unrolled in the compiled program; measured: a gain at 5 steps, a loss (and slow compiling) at 175."""
@@ -51,6 +51,9 @@ class Network(eqx.Module):
         nonlinearity: str | None = None,
         key: Array | None = None,
     ):
+        for name, value in {"inputs": inputs, "outputs": outputs, "depth": depth, "units": units}.items():
+            if value < 1:
+                raise CapaxError(f"{name} must be at least 1, not {value}.")
         if cell.square and depth == 1:
             raise CapaxError(
                 f"{cell.__name__} gates between layers (inputs and outputs of one size), so it needs a depth of at least 2."
@@ -85,12 +88,18 @@ class Network(eqx.Module):
 
         Raises `CapaxError` for an unknown cell or a budget too small for one unit.
         """
-        from capax.networks.initialisation import initialise
+        from capax.networks.initialisation import defaults, initialise
         from capax.networks.sizing import size
 
         if (units is None) == (budget is None):
             raise CapaxError("give either units= or budget=, and not both.")
         cell_class = registry.get(cell) if isinstance(cell, str) else cell
+        known = list(defaults(cell_class))
+        for name in hyperparameters:
+            if name not in known:
+                raise CapaxError(
+                    f"{cell_class.__name__} has no hyperparameter '{name}'{closest(name, known)}; it has {', '.join(known)}."
+                )
         if units is None:
             assert budget is not None
             units = size(cell, budget=budget, inputs=inputs, outputs=outputs, depth=depth).units

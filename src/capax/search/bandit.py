@@ -28,8 +28,9 @@ _STRATA = 16
 # Candidates of one batch, half of them from the whole space and half near its best points.
 _POOL = 1024
 _NEAR_BEST = 8
-# From the best candidates, a search by mutants of each and by gradients, twice.
+# Candidates near the best point, for every other proposal.
 _REFINEMENTS = 1024
+# From the best candidates, a search by mutants of each and by gradients, twice.
 _STARTS = 6
 _MUTANTS = 24
 _ROUNDS = 2
@@ -318,6 +319,9 @@ class GaussianProcessBandit(BaseSampler):
     A proposal is a function of the seed, the finished trials, the running trials and the trial's number, nothing
     else: a study that was interrupted and reloaded goes on as it would have. The kernel is fitted to at most 400
     trials; the posterior uses all.
+
+    Every other proposal refines the best point: it is the most promising of those that differ from it in a few
+    parameters, as in trust regions (Eriksson et al. 2019); the others are the most promising of all.
 
     The first `n_startup` trials, and parameters that not every completed trial has, follow a Latin hypercube (McKay
     et al. 1979).

@@ -84,7 +84,8 @@ class Text(Task):
     """Random windows of `length` characters; the first `warm_up` steps bring the state up, the rest count.
 
     Options: `path`, a text file, text8, or text8.zip (default: Python's own help texts); `window`, T; `warm_up`; `batch_size`.
-    Held-out sections are scored on windows that lie side by side, so that each character is predicted once.
+    Held-out sections are scored on windows that lie side by side, so that no character
+    is predicted twice.
     """
 
     name: ClassVar[str] = "text"
