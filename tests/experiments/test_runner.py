@@ -29,7 +29,8 @@ TABLE = {
     "reruns": 2,
     "seed": 3,
 }
-# A design of long trials, to be killed in the middle of: a chunk is about two seconds, a trial several.
+# A design of long trials, to be killed in the middle of one: a trial takes a second or more, a chunk this:
+CHUNK_SECONDS = 0.1
 LONG = {
     **TABLE,
     "tasks": ["capacity"],
@@ -135,7 +136,9 @@ import sys
 from pathlib import Path
 from capax.training import backend
 backend.configure()
-from tests.experiments.test_runner import LONG, run
+from capax.engines import local
+from tests.experiments.test_runner import CHUNK_SECONDS, LONG, run
+local.CHUNK_SECONDS = CHUNK_SECONDS
 run(Path(sys.argv[1]), LONG)
 """
 
@@ -160,12 +163,15 @@ def wait_for(condition, seconds=120):
         time.sleep(0.05)
 
 
-def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_their_last_chunk(tmp_path):
+def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_their_last_chunk(tmp_path, monkeypatch):
     directory, whole = tmp_path / "killed", tmp_path / "whole"
+    monkeypatch.setattr("capax.engines.local.CHUNK_SECONDS", CHUNK_SECONDS)
     process = start(directory)
-    wait_for(lambda: len(finished_trials(directory)) >= 1 and list(directory.glob("checkpoints/*/*")))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        wait_for(lambda: len(finished_trials(directory)) >= 1 and list(directory.glob("checkpoints/*/*")))
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     kept = finished_trials(directory).set_index(["study", "rerun", "number"])
     with (directory / "optuna.journal").open("ab") as journal:
         journal.write(b'{"op_code":6,"half a li')  # what a kill in the middle of a write leaves

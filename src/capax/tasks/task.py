@@ -92,7 +92,7 @@ class Task:
         return {}
 
     def defaults(self) -> dict[str, Any]:
-        """The values of the task's own hyperparameters where none are given."""
+        """The values of the task's own hyperparameters where none are given, and of others that it starts the tuner from."""
         return {}
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
