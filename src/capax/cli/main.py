@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from capax.errors import CapaxError, UserCodeError
+from capax.training import backend
 
 app = typer.Typer(
     name="capax",
@@ -29,6 +30,7 @@ INTERRUPTED = 130
 
 def main() -> NoReturn:
     """The entry point: a `CapaxError` is one line on standard error and exit code 2; an interrupt is no error of ours."""
+    backend.configure()
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # Typer turns a KeyboardInterrupt into this exit code

@@ -144,7 +144,7 @@ class Capacity(Task):
         return math.ceil(MOST * parameters / CHUNK) * CHUNK
 
     def check(self, parameters: int) -> None:
-        self._check_distinct(self._limit(parameters))
+        self._check_distinct(math.ceil(MOST * parameters))
 
     def data(self, parameters: int) -> PyTree:
         return self._columns(jax.random.key(self.data_seed), self._limit(parameters))
@@ -157,7 +157,6 @@ class Capacity(Task):
             )
 
     def _columns(self, key: Array, number: int) -> tuple[Float[Array, "bits number"], Float[Array, " number"]]:
-        self._check_distinct(number)
         input_key, label_key = jax.random.split(key)
         codes = _distinct(input_key, number, self.bits)
         columns = (codes[None, :] >> jnp.arange(self.bits, dtype=jnp.uint32)[:, None]) & 1
@@ -175,6 +174,7 @@ class Capacity(Task):
         return Draw(Held(x, scalars["always"], self.steps), y[None], inside[None])
 
     def sample(self, key: Array, size: int) -> Draw:
+        self._check_distinct(size)
         x, y = self._columns(key, size)
         return Draw(Held(x, jnp.asarray(True), self.steps), y[None], jnp.ones((1, size)))
 

@@ -1,4 +1,4 @@
-"""Settings of the compiler that must be made before JAX's first computation."""
+"""Settings of the compiler and of linear algebra that must be made before their first use."""
 
 import os
 
@@ -12,7 +12,11 @@ FLAGS = {
 
 
 def configure() -> None:
-    """Set the flags, but for those that the user has set. No effect once JAX has computed anything."""
+    """Set the flags, but for those that the user has set. No effect on what has been loaded before.
+
+    The tuner's linear algebra gets one thread, too: its matrices are small, and the cores are busy with trials.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     flags = os.environ.get("XLA_FLAGS", "")
     missing = [f"--{name}={value}" for name, value in FLAGS.items() if name not in flags]
     os.environ["XLA_FLAGS"] = " ".join([*([flags] if flags else []), *missing])
