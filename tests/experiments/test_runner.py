@@ -17,6 +17,8 @@ from capax.experiments.design import Experiment
 from capax.experiments.plan import plan
 from capax.experiments.runner import execute
 from capax.search.store import Store
+from capax.training.checkpoint import load_arrays
+from capax.training.population import Population
 
 TABLE = {
     "name": "small",
@@ -156,6 +158,13 @@ def finished_trials(directory):
     return frame[frame["state"].isin(["complete", "infeasible"])] if len(frame) else frame
 
 
+def checkpoints(directory):
+    """Steps of the unfinished trials, as last kept, by the trial's number."""
+    finished = set(finished_trials(directory).get("number", ()))
+    loaded = {int(path.stem): load_arrays(path) for path in directory.glob("checkpoints/*/*.safetensors")}
+    return {n: int(kept[0]["step"]) for n, kept in loaded.items() if kept is not None and n not in finished}
+
+
 def wait_for(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -168,7 +177,13 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
     monkeypatch.setattr("capax.engines.local.CHUNK_SECONDS", CHUNK_SECONDS)
     process = start(directory)
     try:
-        wait_for(lambda: len(finished_trials(directory)) >= 1 and list(directory.glob("checkpoints/*/*")))
+        while True:
+            wait_for(lambda: len(finished_trials(directory)) >= 1 and max(checkpoints(directory).values(), default=0) > 50)
+            os.killpg(process.pid, signal.SIGSTOP)
+            left = checkpoints(directory)
+            if max(left.values(), default=0) > 50:  # else the trial ended just now
+                break
+            os.killpg(process.pid, signal.SIGCONT)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -179,24 +194,29 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
     if not lock.is_symlink():
         lock.symlink_to("optuna.journal")
 
-    reached = {}
+    begun = {}  # where trials go on: steps in the checkpoint, 0 without one
+
+    class Watched(Population):
+        def add(self, trial):
+            super().add(trial)
+            begun.update({int(t.name.split("/")[1]): steps for t, steps in self.progress() if t is trial})
 
     class Watch:
         def update(self, progress):
-            for study in progress.studies.values():
-                for name, (steps, _) in study.running.items():
-                    reached.setdefault(name, steps)
+            pass
 
         def note(self, text):
             notes.append(text)
 
     notes: list[str] = []
+    monkeypatch.setattr("capax.engines.local.Population", Watched)
     resumed = run(directory, LONG, display=Watch())
+    monkeypatch.undo()
     assert notes == [f"resuming: {len(kept)} finished trials are kept"]
     pd.testing.assert_frame_equal(
         resumed.set_index(["study", "rerun", "number"]).loc[kept.index, kept.columns], kept, check_dtype=False
     )
-    assert max(reached.values()) > 500  # a trial that began anew would show a handful of steps first
+    assert begun == {number: left.get(number, 0) for number in set(range(LONG["trials"])) - set(kept.index.levels[2])}
     pd.testing.assert_frame_equal(comparable(resumed), comparable(run(whole, LONG)))
 
 
