@@ -149,18 +149,22 @@ def start(directory):
     return subprocess.Popen([sys.executable, "-c", CHILD, str(directory)], start_new_session=True)
 
 
-def finished_trials(directory):
+def trials_so_far(directory):
     try:
-        store, planned = results.read(directory)
-    except CapaxError:
-        return pd.DataFrame()
-    frame = results.trials(store, planned)
-    return frame[frame["state"].isin(["complete", "infeasible"])] if len(frame) else frame
+        return results.trials(*results.read(directory))
+    except CapaxError:  # not made yet
+        return pd.DataFrame(columns=["number", "state", "seconds"])
+
+
+def finished_trials(directory):
+    frame = trials_so_far(directory)
+    return frame[frame["state"].isin(["complete", "infeasible"])]
 
 
 def checkpoints(directory):
     """Steps of the unfinished trials, as last kept, by the trial's number."""
-    finished = set(finished_trials(directory).get("number", ()))
+    frame = trials_so_far(directory)
+    finished = set(frame["number"][frame["seconds"].notna()])  # the result is written just before the trial is closed
     loaded = {int(path.stem): load_arrays(path) for path in directory.glob("checkpoints/*/*.safetensors")}
     return {n: int(kept[0]["step"]) for n, kept in loaded.items() if kept is not None and n not in finished}
 
@@ -178,7 +182,9 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
     process = start(directory)
     try:
         while True:
-            wait_for(lambda: len(finished_trials(directory)) >= 1 and max(checkpoints(directory).values(), default=0) > 50)
+            wait_for(
+                lambda: len(finished_trials(directory)) >= 1 and max(checkpoints(directory).values(), default=0) > 50
+            )
             os.killpg(process.pid, signal.SIGSTOP)
             left = checkpoints(directory)
             if max(left.values(), default=0) > 50:  # else the trial ended just now
@@ -187,6 +193,8 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    frame = trials_so_far(directory)
+    finished = set(frame["number"][frame["seconds"].notna()])
     kept = finished_trials(directory).set_index(["study", "rerun", "number"])
     with (directory / "optuna.journal").open("ab") as journal:
         journal.write(b'{"op_code":6,"half a li')  # what a kill in the middle of a write leaves
@@ -216,7 +224,7 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
     pd.testing.assert_frame_equal(
         resumed.set_index(["study", "rerun", "number"]).loc[kept.index, kept.columns], kept, check_dtype=False
     )
-    assert begun == {number: left.get(number, 0) for number in set(range(LONG["trials"])) - set(kept.index.levels[2])}
+    assert begun == {number: left.get(number, 0) for number in range(LONG["trials"]) if number not in finished}
     pd.testing.assert_frame_equal(comparable(resumed), comparable(run(whole, LONG)))
 
 
