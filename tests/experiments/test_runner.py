@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,10 +16,11 @@ from capax.errors import CapaxError
 from capax.experiments import results
 from capax.experiments.design import Experiment
 from capax.experiments.plan import plan
-from capax.experiments.runner import execute
+from capax.experiments.runner import StudyRun, execute
 from capax.search.store import Store
 from capax.training.checkpoint import load_arrays
 from capax.training.population import Population
+from capax.training.trial import Result
 
 TABLE = {
     "name": "small",
@@ -299,3 +301,24 @@ def test_a_cell_that_fails_while_training_stops_the_run_with_its_own_error(tmp_p
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RuntimeError, match="only at a whole draw"):
         run(tmp_path / "run", {**TABLE, "cells": ["late_failure:Late"], "tasks": ["capacity"]})
+
+
+def test_a_batch_left_with_gaps_is_not_filled_up_again(tmp_path):
+    """Killed with trials 2 and 3 finished, trial 0's result written but not told, and trial 1 in training."""
+    planned = make({**LONG, "batch": 4, "trials": 6})
+    (study,) = planned.studies
+    store = Store.create(tmp_path / "run", planned.experiment.model_dump(mode="json"), "0")
+    result = Result(True, 10, 1.0, {"score": 1.0}, {"score": 1.0}, np.zeros(100), 1, np.zeros(3))
+    run = StudyRun(study, store, 0, "bandit", 4)
+    batch = run.propose()
+    assert [trial.name.split("/")[1] for trial in batch] == ["0", "1", "2", "3"]
+    for trial in batch[2:]:
+        run.finish(trial, result)
+    run._tell = lambda *_: None  # the kill
+    run.finish(batch[0], result)
+    again = StudyRun(study, store, 0, "bandit", 4)
+    assert [trial.name for trial in again.propose()] == [batch[1].name]
+    assert again.progress.done == 3
+    again.finish(batch[1], result)
+    assert [trial.name.split("/")[1] for trial in again.propose()] == ["4", "5"]
+    store.close()

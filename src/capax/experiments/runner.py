@@ -90,9 +90,9 @@ class StudyRun:
             else:
                 found.append(self._ask(optuna.trial.Trial(study, frozen._trial_id)))
         if study is self._tuning and found:
-            # A batch that was cut short while it was proposed: its trials are consecutive, so complete it first.
-            missing = -(found[-1].number + 1) % self._batch
-            for _ in range(min(missing, self.plan.trials - found[-1].number - 1)):
+            # A batch that was cut short while it was proposed is completed first.
+            asked = len(study.get_trials(deepcopy=False))
+            for _ in range(min(-asked % self._batch, self.plan.trials - asked)):
                 found.append(self._ask(study.ask()))
         return found
 
