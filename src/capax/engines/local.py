@@ -32,7 +32,7 @@ class Progressed:
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A trial has ended."""
+    """A trial has ended, or come to its pause."""
 
     trial: Trial
     result: Result
@@ -138,7 +138,8 @@ class LocalEngine:
                 before, started = dict(population.progress()), time.perf_counter()
                 ended = population.advance(chunk)
                 done = max([r.steps - before[t] for t, r in ended] + [s - before[t] for t, s in population.progress()])
-                chunk = _next_chunk(chunk, done, time.perf_counter() - started)
+                if done:  # a trial may be at its pause already
+                    chunk = _next_chunk(chunk, done, time.perf_counter() - started)
                 population.checkpoint()
             except BaseException as error:
                 self._events.put(Failed(busy, error))

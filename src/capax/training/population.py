@@ -83,9 +83,11 @@ class Population:
         self._slots[self._slots.index(None)] = _Slot(trial, state, settings, seconds)
 
     def advance(self, steps: int) -> list[tuple[Trial, Result]]:
-        """Train every trial for up to `steps` more steps; those that ended leave their slots and are returned with results."""
+        """Train every trial for up to `steps` more steps, and none past its pause; those that ended or pause leave their
+        slots and are returned with results."""
         assert self._idle is not None, "add a trial first"
         started = time.perf_counter()
+        steps = min([steps, *self._until_pause()])
         pairs = [self._idle if slot is None else (slot.state, slot.settings) for slot in self._slots]
         states, settings = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pairs)
         if self.device is not None:
@@ -99,27 +101,44 @@ class Population:
                 continue
             slot.state = jax.tree.map(lambda leaf: jnp.asarray(leaf[place]), states)  # noqa: B023
             slot.seconds += share
-            if bool(slot.state.diverged) or int(slot.state.step) >= slot.trial.steps:
+            step, pause = int(slot.state.step), slot.trial.pause
+            if bool(slot.state.diverged) or step >= slot.trial.steps:
                 ended.append((slot.trial, self._result(slot)))
                 self._slots[place] = None
+            elif pause is not None and step >= pause:
+                result = self._result(slot, paused=True)
+                slot.seconds = result.seconds
+                self._keep(slot)
+                ended.append((slot.trial, result))
+                self._slots[place] = None
         return ended
+
+    def _until_pause(self) -> list[int]:
+        """For each trial that is to pause: how many steps are left until then."""
+        slots = [slot for slot in self._slots if slot is not None]
+        return [max(0, s.trial.pause - int(s.state.step)) for s in slots if s.trial.pause is not None]
 
     def checkpoint(self) -> None:
         """Keep the state of every trial that has a checkpoint file."""
         for slot in self._slots:
-            if slot is not None and slot.trial.checkpoint is not None:
-                save_state(slot.trial.checkpoint, slot.state, {**identity(slot.trial), "seconds": slot.seconds})
+            if slot is not None:
+                self._keep(slot)
+
+    @staticmethod
+    def _keep(slot: _Slot) -> None:
+        if slot.trial.checkpoint is not None:
+            save_state(slot.trial.checkpoint, slot.state, {**identity(slot.trial), "seconds": slot.seconds})
 
     def progress(self) -> list[tuple[Trial, int]]:
         """Trials in training with the steps they have done."""
         return [(slot.trial, int(slot.state.step)) for slot in self._slots if slot is not None]
 
-    def _result(self, slot: _Slot) -> Result:
+    def _result(self, slot: _Slot, paused: bool = False) -> Result:
         started = time.perf_counter()
         feasible, validation, evaluation = not bool(slot.state.diverged), {}, {}
         if feasible:
             validation, evaluation = self.program.scores(slot.state, slot.settings)
-            feasible = bool(np.isfinite([validation["score"], evaluation["score"]]).all())
+            feasible = paused or bool(np.isfinite([validation["score"], evaluation["score"]]).all())
         return Result(
             feasible=feasible,
             steps=int(slot.state.step),
@@ -129,4 +148,5 @@ class Population:
             curve=curve(slot.state, slot.trial.steps),
             curve_interval=curve_interval(slot.trial.steps),
             parameters=np.asarray(slot.state.parameters),
+            paused=paused,
         )

@@ -25,7 +25,8 @@ class Trial:
     """One training run: one set of hyperparameters, one seed. Its result depends on nothing else.
 
     `seed` draws the network; `data_seed` the order of the training data where it is sampled. `checkpoint` is the file
-    that keeps the trial between chunks, if any.
+    that keeps the trial between chunks, if any. At step `pause`, if it is given, the trial leaves its population, to go
+    on from its checkpoint or not; this changes nothing in what comes of it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Trial:
     seed: int
     data_seed: int = 0
     checkpoint: Path | None = None
+    pause: int | None = None
 
     @property
     def program_key(self) -> tuple[Task, NetworkShape, str | None]:
@@ -45,7 +47,7 @@ class Trial:
     @property
     def cost(self) -> float:
         """Relative cost, for starting long trials first."""
-        return self.steps * self.task.cost(self.hyperparameters, self.shape.parameters)
+        return (self.pause or self.steps) * self.task.cost(self.hyperparameters, self.shape.parameters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Result:
 
     `validation` and `evaluation`: scores by name; `curve`: mean training loss (nats or squared units) in equal
     intervals of steps, shape (points,), NaN where not reached; `parameters`: the trained parameters, flat, shape (p,).
+    `paused`: it has come to the trial's `pause`, and these are its scores there.
     """
 
     feasible: bool
@@ -64,3 +67,4 @@ class Result:
     curve: np.ndarray
     curve_interval: int
     parameters: np.ndarray
+    paused: bool = False
