@@ -64,7 +64,7 @@ class Moving:
         """Redraw. Studies under way come first when the terminal is too short for all."""
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("study")
-        for header in ("trials", "infeasible", "reruns", "best so far"):
+        for header in ("trials", "infeasible", "stopped", "reruns", "best so far"):
             table.add_column(header, justify="right")
         studies = list(progress.studies.values())
         rows = max(3, self._live.console.height - 5)
@@ -76,6 +76,7 @@ class Moving:
                 _label(study),
                 f"{study.done}/{study.plan.trials}",
                 str(study.infeasible),
+                str(study.stopped) if progress.plan.experiment.stopping != "none" else "",
                 f"{study.reruns}/{study.plan.reruns}" if study.plan.reruns else "",
                 _best(study),
                 style=style,
@@ -102,7 +103,8 @@ class Plain:
             if study.finished and name not in self._finished:
                 self._finished.add(name)
                 self.note(
-                    f"done: {_label(study)}: {study.done} trials, {study.infeasible} infeasible, best {_best(study)}"
+                    f"done: {_label(study)}: {study.done} trials, {study.infeasible} infeasible, {study.stopped} stopped, "
+                    f"best {_best(study)}"
                 )
         if time.monotonic() - self._last >= PLAIN_EVERY:
             self._last = time.monotonic()

@@ -50,6 +50,9 @@ def _as_json(directory: Path, frame: pd.DataFrame) -> dict[str, Any]:
         "parameters",
         "trials",
         "infeasible",
+        "stopping",
+        "stopped",
+        "converged",
         "reruns",
         "infeasible_reruns",
     ]
@@ -80,6 +83,7 @@ LEFT_OUT_FIRST = (
     "reruns",
     "core-seconds",
     "infeasible",
+    "stopped",
 )
 """Columns that a narrow terminal does without, in this order; the report has them all."""
 GAP = 2

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from capax.errors import CapaxError, closest
+from capax.search.stopping import Rule
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Steps = tuple[Positive, Positive]
@@ -18,7 +19,9 @@ class Experiment(pydantic.BaseModel):
     """A design: studies = tasks x cells x depths x budgets.
 
     `[task.NAME]` tables hold a task's options, and may set any of `cells`, `depths`, `budgets`, `trials`, `steps`,
-    `reruns` for that task alone.
+    `reruns` for that task alone. `batch` is how many trials may be proposed that the tuner does not know the results of.
+    `stopping` is the rule by which trials are not trained to their end (search/stopping.py); nothing is stopped unless the
+    file says so, so that a reproduction is one.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -35,6 +38,7 @@ class Experiment(pydantic.BaseModel):
     sampler: Literal["bandit", "random"] = "bandit"
     batch: Positive = 16
     reruns: Positive = 5
+    stopping: Rule = "none"
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     task: dict[str, dict[str, Any]] = {}
 

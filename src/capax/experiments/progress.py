@@ -14,6 +14,7 @@ class StudyProgress:
     plan: StudyPlan
     done: int = 0
     infeasible: int = 0
+    stopped: int = 0
     reruns: int = 0
     best: float = math.nan
     work_done: float = 0.0

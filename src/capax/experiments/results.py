@@ -28,8 +28,9 @@ def trials(store: Store, plan: Plan) -> pd.DataFrame:
     """One row a trial, reruns included.
 
     Columns: study, task, cell, depth, budget, units, parameters, rerun (bool), number, state (complete, infeasible,
-    running), seed, steps, seconds, validation and evaluation (scores), loss (validation, nats or squared units), the
-    task's further scores as `score_NAME`, and the hyperparameters as `hp_NAME`.
+    stopped: by the experiment's rule, with the scores it had then; running), converged (bool: complete before its last
+    step, since nothing was left to gain), seed, steps (done), seconds, validation and evaluation (scores), loss
+    (validation, nats or squared units), the task's further scores as `score_NAME`, and the hyperparameters as `hp_NAME`.
     """
     rows = [
         _trial_row(study, trial, rerun)
@@ -55,8 +56,15 @@ def trials(store: Store, plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 
+def state(trial: FrozenTrial) -> str:
+    """How a trial stands: complete, infeasible, stopped, or running; the tuner may not have been told yet."""
+    result = trial.user_attrs.get("result")
+    if result is None:
+        return "running"
+    return "infeasible" if not result["feasible"] else "stopped" if result.get("stopped") else "complete"
+
+
 def _trial_row(study: StudyPlan, trial: FrozenTrial, rerun: bool) -> dict[str, Any]:
-    states = {TrialState.COMPLETE: "complete", TrialState.FAIL: "infeasible"}
     result = trial.user_attrs.get("result", {})
     validation, evaluation = result.get("validation", {}), result.get("evaluation", {})
     return {
@@ -64,7 +72,8 @@ def _trial_row(study: StudyPlan, trial: FrozenTrial, rerun: bool) -> dict[str, A
         **_what(study),
         "rerun": rerun,
         "number": trial.number,
-        "state": states.get(trial.state, "running"),
+        "state": state(trial),
+        "converged": bool(result.get("converged")),
         "seed": result.get("seed"),
         "steps": result.get("steps"),
         "seconds": result.get("seconds"),
@@ -95,31 +104,34 @@ def _what(study: StudyPlan) -> dict[str, Any]:
 def studies(store: Store, plan: Plan) -> pd.DataFrame:
     """One row a study: what it measured, with its uncertainty.
 
-    Columns: study, task, cell, depth, budget, units, parameters; trials (done) of planned, infeasible, reruns,
-    infeasible_reruns; `best`, the reported score, with `low` and `high`, its 95% interval, and `interval`, which says
-    what kind; best_trial and best_hyperparameters (JSON); `selection`, the score the tuner saw for them; seconds, core-seconds
-    of training; and for memorisation tasks `samples`, `fraction_correct`, `compression_bits`, and
-    `bits_per_parameter` with `_low` and `_high` and `compression_bits_per_parameter`.
+    Columns: study, task, cell, depth, budget, units, parameters; stopping, the rule; trials (done) of planned,
+    infeasible, stopped, converged, reruns, infeasible_reruns; `best`, the reported score, with `low` and `high`, its 95%
+    interval, and `interval`, which says what kind; best_trial and best_hyperparameters (JSON); `selection`, the score the
+    tuner saw for them; seconds, core-seconds of training; and for memorisation tasks `samples`, `fraction_correct`,
+    `compression_bits`, and `bits_per_parameter` with `_low` and `_high` and `compression_bits_per_parameter`.
 
     A memorised number of bits is a maximum over trials by definition, and its interval is Wilson's for the fraction of
     labels correct. Any other score is the mean over reruns of the best hyperparameters on fresh seeds, on the
     evaluation set, with Student's interval for that mean.
     """
-    return pd.DataFrame([_study_row(store, study) for study in plan.studies])
+    rows = [_study_row(store, study) for study in plan.studies]
+    return pd.DataFrame([{**row, "stopping": plan.experiment.stopping} for row in rows])
 
 
 def _study_row(store: Store, study: StudyPlan) -> dict[str, Any]:
     tuned, reruns = store.trials(study.name), store.trials(study.name + RERUNS)
-    ended = [trial for trial in tuned if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
-    reran = [trial for trial in reruns if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
+    ended = [trial for trial in tuned if state(trial) != "running"]
+    reran = [trial for trial in reruns if state(trial) != "running"]
     row = {
         "study": study.name,
         **_what(study),
         "trials": len(ended),
         "planned": study.trials,
-        "infeasible": sum(trial.state == TrialState.FAIL for trial in ended),
+        "infeasible": sum(state(trial) == "infeasible" for trial in ended),
+        "stopped": sum(state(trial) == "stopped" for trial in ended),
+        "converged": sum(bool(trial.user_attrs["result"].get("converged")) for trial in ended),
         "reruns": len(reran),
-        "infeasible_reruns": sum(trial.state == TrialState.FAIL for trial in reran),
+        "infeasible_reruns": sum(state(trial) == "infeasible" for trial in reran),
         "seconds": sum(trial.user_attrs["result"]["seconds"] for trial in ended + reran),
         "best": math.nan,
         "low": math.nan,
@@ -128,28 +140,32 @@ def _study_row(store: Store, study: StudyPlan) -> dict[str, Any]:
     }
     best = _best(study, ended)
     if best is None:
-        return row | ({"interval": "every trial diverged"} if len(ended) == study.trials else {})
+        nothing = "every trial diverged" if row["infeasible"] == study.trials else "every trial diverged or was stopped"
+        return row | ({"interval": nothing} if len(ended) == study.trials else {})
     row |= {
         "best_trial": best.number,
         "best_hyperparameters": json.dumps(best.params),
-        "selection": best.value,
+        "selection": _score(best),
     }
     return row | (_memorised(study, best, ended) if study.task.memorisation else _rerun(reran))
 
 
 def _best(study: StudyPlan, ended: list[FrozenTrial]) -> FrozenTrial | None:
-    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    complete = [trial for trial in ended if state(trial) == "complete"]
     sign = 1 if study.task.direction == "maximise" else -1
-    return max(complete, key=lambda trial: sign * trial.value, default=None)  # pyright: ignore[reportOperatorIssue]
+    return max(complete, key=lambda trial: sign * _score(trial), default=None)
+
+
+def _score(trial: FrozenTrial) -> float:
+    """The score that the tuner sees."""
+    return trial.user_attrs["result"]["validation"]["score"]
 
 
 def _memorised(study: StudyPlan, best: FrozenTrial, ended: list[FrozenTrial]) -> dict[str, Any]:
     scores = best.user_attrs["result"]["evaluation"]
     parameters = study.shape.parameters
     compression = max(
-        trial.user_attrs["result"]["evaluation"]["compression_bits"]
-        for trial in ended
-        if trial.state == TrialState.COMPLETE
+        trial.user_attrs["result"]["evaluation"]["compression_bits"] for trial in ended if state(trial) == "complete"
     )
     return {
         "best": scores["score"],
@@ -167,7 +183,7 @@ def _memorised(study: StudyPlan, best: FrozenTrial, ended: list[FrozenTrial]) ->
 
 
 def _rerun(reran: list[FrozenTrial]) -> dict[str, Any]:
-    values = [t.user_attrs["result"]["evaluation"]["score"] for t in reran if t.state == TrialState.COMPLETE]
+    values = [t.user_attrs["result"]["evaluation"]["score"] for t in reran if state(t) == "complete"]
     if not values:
         return {"interval": "no rerun yet" if not reran else "every rerun diverged"}
     mean, half = float(np.mean(values)), math.nan

@@ -84,7 +84,7 @@ def _options(task: Task) -> dict[str, str]:
 
 
 def _totals(frame: pd.DataFrame) -> dict[str, str]:
-    names = ("trials", "reruns", "infeasible", "infeasible_reruns", "seconds")
+    names = ("trials", "reruns", "infeasible", "infeasible_reruns", "stopped", "seconds")
     totals = {name: float(column(frame, name).sum()) for name in names}
     infeasible = totals["infeasible"] + totals["infeasible_reruns"]
     return {
@@ -92,6 +92,7 @@ def _totals(frame: pd.DataFrame) -> dict[str, str]:
         "trials": formatting.number(int(totals["trials"]), "trial"),
         "reruns": formatting.number(int(totals["reruns"]), "rerun"),
         "infeasible": formatting.count(infeasible) if infeasible else "none",
+        "stopped": formatting.count(totals["stopped"]) if totals["stopped"] else "none",
         "seconds": formatting.seconds(totals["seconds"]),
     }
 

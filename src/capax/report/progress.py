@@ -8,8 +8,8 @@ from capax.report.rows import Row, by_study
 
 
 def reruns_due(study: StudyPlan, row: Row) -> int:
-    """How many reruns a study will have: none where every trial diverged, so that there is nothing to rerun."""
-    return 0 if row["infeasible"] == study.trials else study.reruns
+    """How many reruns a study will have: none where no trial came to its end, so that there is nothing to rerun."""
+    return 0 if row["infeasible"] + row["stopped"] == study.trials else study.reruns
 
 
 def unfinished(study: StudyPlan, row: Row) -> bool:
@@ -21,6 +21,8 @@ def why_no_score(study: StudyPlan, row: Row) -> str:
     """Why a study has no score, where it has none."""
     if row["infeasible"] == study.trials:
         return "every trial diverged"
+    if row["infeasible"] + row["stopped"] == study.trials:
+        return "every trial diverged or was stopped"
     if unfinished(study, row):
         return "not yet"
     return "every rerun diverged" if row["reruns"] else "no reruns planned"

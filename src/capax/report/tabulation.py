@@ -12,6 +12,7 @@ from capax.report.formatting import Number
 from capax.report.progress import reruns_due, why_no_score
 from capax.report.rows import Row, number, records, select
 from capax.report.style import labels
+from capax.search.stopping import SAYS, Rule
 from capax.tasks.task import Task
 
 Column = tuple[str, Callable[[Row], str]]
@@ -38,12 +39,16 @@ def tables(frame: pd.DataFrame, plan: Plan) -> list[Table]:
 def _table(frame: pd.DataFrame, task: Task, plan: Plan) -> Table:
     names = labels(plan.experiment.for_task(task.name).cells)
     studies = {study.name: study for study in plan.studies}
-    columns = [*_plan_columns(names), *(_memorised(task, studies) if task.memorisation else _rerun(task, studies))]
+    stopping = plan.experiment.stopping
+    columns = [
+        *_plan_columns(names, stopping),
+        *(_memorised(task, studies) if task.memorisation else _rerun(task, studies)),
+    ]
     columns.append(("core-seconds", lambda row: formatting.seconds(row["seconds"])))
     rows = [[text(row) for _, text in columns] for row in records(frame)]
     headers = [header for header, _ in columns]
     references = [_reference(headers, _score_header(task), name, text) for name, text in _references(task)]
-    return Table(task.name, _title(task), headers, rows + references, _notes(task), len(rows))
+    return Table(task.name, _title(task), headers, rows + references, [*_notes(task), SAYS[stopping]], len(rows))
 
 
 def _title(task: Task) -> str:
@@ -51,7 +56,7 @@ def _title(task: Task) -> str:
     return f"{task.name}: {task.score_label}, {better}"
 
 
-def _plan_columns(names: dict[str, str]) -> list[Column]:
+def _plan_columns(names: dict[str, str], stopping: Rule) -> list[Column]:
     return [
         ("cell", lambda row: names[row["cell"]]),
         ("depth", lambda row: str(row["depth"])),
@@ -60,6 +65,7 @@ def _plan_columns(names: dict[str, str]) -> list[Column]:
         ("parameters", lambda row: formatting.count(row["parameters"])),
         ("trials", lambda row: f"{row['trials']}/{row['planned']}"),
         ("infeasible", lambda row: str(row["infeasible"])),
+        *([] if stopping == "none" else [("stopped", lambda row: str(row["stopped"]))]),
     ]
 
 
