@@ -173,6 +173,11 @@ class Capacity(Task):
         inside = (start + jnp.arange(CHUNK) < scalars["samples"]).astype(jnp.float32)
         return Draw(Held(x, scalars["always"], self.steps), y[None], inside[None])
 
+    def training_set(self, data: PyTree, scalars: Scalars) -> tuple[Draw, Array]:
+        x, y = data
+        inside = (jnp.arange(y.shape[0]) < scalars["samples"]).astype(jnp.float32)
+        return Draw(Held(x, scalars["always"], self.steps), y[None], inside[None]), scalars["samples"]
+
     def sample(self, key: Array, size: int) -> Draw:
         self._check_distinct(size)
         x, y = self._columns(key, size)

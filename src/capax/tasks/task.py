@@ -1,7 +1,8 @@
 """The contract of a task: data drawn from a key, a loss for training, a score for the tuner and another for the report.
 
-Inside, arrays have their features first, as in cells: outputs are (outputs, time, batch) from the first scored step on.
-The public methods `batch`, `loss`, and `score` speak (batch, time, features), as users do.
+Inside, arrays have their features first, as in cells: outputs are (outputs, time, batch) from the first scored step on,
+targets (time, batch), or (parts, time, batch) where a step has several: numbers or symbols. The public methods `batch`,
+`loss`, and `score` speak (batch, time, features), as users do.
 """
 
 import dataclasses
@@ -11,10 +12,11 @@ from typing import Any, ClassVar, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PyTree, Shaped
 from optuna.distributions import BaseDistribution
 
 from capax.cells.sequence import Dense, Sequence
+from capax.errors import CapaxError
 
 Split = Literal["train", "validation", "evaluation"]
 Sums = dict[str, Float[Array, ""]]
@@ -22,10 +24,10 @@ Scalars = dict[str, Array]
 
 
 class Draw(eqx.Module):
-    """A batch as the trainer sees it: a sequence, the targets of the scored steps (time, batch), and their weights."""
+    """A batch as the trainer sees it: a sequence, the targets of the scored steps, and their weights."""
 
     inputs: Sequence
-    targets: Array
+    targets: Shaped[Array, "*parts time batch"]
     weights: Float[Array, "time batch"]
 
 
@@ -33,7 +35,7 @@ class Batch(eqx.Module):
     """A batch as users see it; `mask` is 0 at steps that do not count."""
 
     inputs: Float[Array, "size time inputs"]
-    targets: Array
+    targets: Shaped[Array, "size time *parts"]
     mask: Float[Array, "size time"]
 
 
@@ -51,6 +53,13 @@ class Task:
     memorisation: ClassVar[bool] = False
 
     data_seed: int = 0
+
+    def require(self, option: str, least: float | int, most: float | int | None = None) -> None:
+        """Raise `CapaxError` unless the value of an option is from `least` to `most`."""
+        value = getattr(self, option)
+        if value < least or (most is not None and value > most):
+            allowed = f"at least {least}" if most is None else f"from {least} to {most}"
+            raise CapaxError(f"task {self.name}: {option} must be {allowed}, not {value}.")
 
     @property
     def inputs(self) -> int:
@@ -115,6 +124,11 @@ class Task:
         """Draw number `index`: random by `key` where the split is sampled, fixed where it is a set."""
         raise NotImplementedError
 
+    def training_set(self, data: PyTree, scalars: Scalars) -> tuple[Draw, Array] | None:
+        """All draws of a training step as one, and how many of its samples count (those behind weigh nothing), where a
+        step goes through a fixed set; None where draws are random. The samples are the last axis."""
+        return None
+
     def sample(self, key: Array, size: int) -> Draw:
         """A fresh batch of any size, from a key alone."""
         raise NotImplementedError
@@ -136,12 +150,13 @@ class Task:
         raise NotImplementedError
 
     def batch(self, key: Array, size: int) -> Batch:
-        """`size` sequences drawn from `key`: inputs (size, time, inputs), targets and mask (size, time)."""
+        """`size` sequences drawn from `key`: inputs (size, time, inputs), targets (size, time) or (size, time, parts),
+        mask (size, time)."""
         drawn = self.sample(key, size)
         pad = ((self.first, 0), (0, 0))
         return Batch(
             jnp.transpose(drawn.inputs.values_at_every_step(), (2, 0, 1)),
-            jnp.pad(drawn.targets, pad).T,
+            jnp.pad(drawn.targets, ((0, 0),) * (drawn.targets.ndim - 2) + pad).T,
             jnp.pad(drawn.weights, pad).T,
         )
 
@@ -157,7 +172,7 @@ class Task:
 
     def _measure_public(self, outputs: Array, batch: Batch) -> Sums:
         inputs = Dense(jnp.transpose(batch.inputs, (1, 2, 0)))
-        inside = Draw(inputs, batch.targets.T[self.first :], batch.mask.T[self.first :])
+        inside = Draw(inputs, batch.targets.T[..., self.first :, :], batch.mask.T[self.first :])
         return self.measure(jnp.transpose(outputs, (2, 1, 0))[:, self.first :], inside)
 
 

@@ -5,6 +5,7 @@ population axis is leading everywhere: mapped, one trial after the other, on a C
 """
 
 import functools
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
@@ -20,12 +21,15 @@ from capax.cells import registry
 from capax.networks.initialisation import initialise
 from capax.networks.network import Network, is_array_shape, trainable
 from capax.tasks.task import Scalars, Split, Task
+from capax.training.fused import Unsupported, fuse
 from capax.training.optimiser import Optimiser
 from capax.training.trial import NetworkShape, Trial
 
 Batching = Literal["mapped", "vectorised"]
 
 CURVE_POINTS = 100
+SWITCH = "CAPAX_FUSED"
+"""Set this environment variable to 0 to do without fused kernels."""
 EXPLODED = 1e4
 """A training loss this many times that of a random guess is a divergence, though finite."""
 
@@ -79,10 +83,12 @@ class Program:
         template = eqx.filter_eval_shape(self._blank, None)
         self._mask = trainable(template)
         self._static = eqx.filter(template, is_array_shape, inverse=True)
-        trained = eqx.filter(template, self._mask)
+        trained, rest = eqx.partition(template, self._mask)
+        self._constants = eqx.filter(rest, is_array_shape)
         self._shapes = [leaf.shape for leaf in jax.tree.leaves(trained)]
         self._structure = jax.tree.structure(trained)
         self.data = task.data(shape.parameters)
+        self._kernel = self._fused()
         self.advance = _compiled_once(jax.jit(self._advance))
         self.evaluate = _compiled_once(jax.jit(self._evaluate))
 
@@ -138,6 +144,35 @@ class Program:
         """The network of a trial's flat parameters."""
         return eqx.combine(self._unravel(parameters), constants, self._static)
 
+    @property
+    def fused(self) -> bool:
+        """Whether gradients come from a fused kernel (training/fused); else from the compiled program alone."""
+        return self._kernel is not None
+
+    def _fused(self) -> Any:
+        """The kernel for a whole training step's loss and gradient; None where there cannot be one."""
+        if self.batching != "mapped" or jax.default_backend() != "cpu" or os.environ.get(SWITCH) == "0":
+            return None
+        scalars = self.task.scalars({}, self.shape.parameters)
+        whole = jax.eval_shape(self.task.training_set, self.data, scalars)
+        if whole is None:
+            return None
+        flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
+        try:
+            return fuse(self._kernel_function, (flat, self._constants, _rest(whole[0])), _samples(whole[0]))
+        except Unsupported:
+            return None
+
+    def _kernel_function(self, plain: PyTree, samples: PyTree) -> Any:
+        flat, constants, rest = plain
+        draw = eqx.combine(samples, rest)
+
+        def loss(flat: Array) -> tuple[Array, Array]:
+            sums = self.task.measure(self.network(flat, constants).run(draw.inputs, self.task.first), draw)
+            return sums["loss"], sums["weight"]
+
+        return jax.value_and_grad(loss, has_aux=True)(flat)
+
     def _each(self, function: Any, *stacked: Any) -> Any:
         """Apply to every trial of a population, in this program's way."""
         if self.batching == "vectorised":
@@ -154,9 +189,18 @@ class Program:
             lambda s: (s.step < last) & ~s.diverged, functools.partial(self._step, data, settings), state
         )
 
-    def _step(self, data: PyTree, settings: Settings, state: State) -> State:
-        key = jax.random.fold_in(jax.random.wrap_key_data(settings.data_key), state.step)
-        trained = self._unravel(state.parameters)
+    def _sums(
+        self, data: PyTree, settings: Settings, key: Array, parameters: Float[Array, " p"]
+    ) -> tuple[Array, Array, Float[Array, " p"]]:
+        """Summed loss, summed weight, and the gradient of the summed loss, of one training step."""
+        if self._kernel is not None:
+            found = self.task.training_set(data, settings.scalars)
+            assert found is not None
+            whole, count = found
+            plain = parameters, settings.constants, _rest(whole)
+            (value, weight), gradient = self._kernel(plain, _samples(whole), count)
+            return value, weight, gradient
+        trained = self._unravel(parameters)
 
         def loss(trained: PyTree, index: Array) -> tuple[Array, Array]:
             network = eqx.combine(trained, settings.constants, self._static)
@@ -168,9 +212,12 @@ class Program:
             (value, weight), gradient = jax.value_and_grad(loss, has_aux=True)(trained, index)
             return total[0] + value, total[1] + weight, total[2] + ravel_pytree(gradient)[0]
 
-        nothing = (jnp.zeros(()), jnp.zeros(()), jnp.zeros_like(state.parameters))
-        draws = self.task.draws("train", settings.scalars)
-        value, weight, gradient = jax.lax.fori_loop(0, draws, add, nothing)
+        nothing = (jnp.zeros(()), jnp.zeros(()), jnp.zeros_like(parameters))
+        return jax.lax.fori_loop(0, self.task.draws("train", settings.scalars), add, nothing)
+
+    def _step(self, data: PyTree, settings: Settings, state: State) -> State:
+        key = jax.random.fold_in(jax.random.wrap_key_data(settings.data_key), state.step)
+        value, weight, gradient = self._sums(data, settings, key, state.parameters)
         value = value / weight
         parameters, m, v, norm = settings.optimiser.update(
             state.parameters, gradient / weight, state.m, state.v, state.step
@@ -213,6 +260,15 @@ class Program:
             self.task.scores({name: float(value) for name, value in split.items()}, scalars) for split in sums
         )
         return validation, evaluation
+
+
+def _samples(draw: PyTree) -> PyTree:
+    """The parts of a draw whose last axis is its samples; the others are numbers that hold for all."""
+    return eqx.filter(draw, lambda leaf: is_array_shape(leaf) and leaf.ndim > 0)
+
+
+def _rest(draw: PyTree) -> PyTree:
+    return eqx.filter(draw, lambda leaf: is_array_shape(leaf) and leaf.ndim > 0, inverse=True)
 
 
 def curve_interval(steps: Any) -> Any:
