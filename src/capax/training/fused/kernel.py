@@ -77,7 +77,7 @@ class _Writer:
 
     def loops(self, shape: tuple[int, ...], body: Callable[[list[str]], list[str]]) -> str:
         """Nested loops over all axes; the samples' is innermost, by vectors, and its index counts samples."""
-        index, lines, depth = ["0"] * len(shape), [], 0
+        index, lines, depth = ["0"] * len(shape), ["{"], 1
         column = shape.index(COLUMNS_TRACED) if COLUMNS_TRACED in shape else None
         for axis, length in enumerate(shape):
             if axis != column and length != 1:
@@ -307,7 +307,7 @@ class _Writer:
         out = equation.outputs[0]
         name = equation.name
         if name == "broadcast_in_dim":
-            made = [source.broadcast(out.shape, params["broadcast_dimensions"])]
+            made = [source.broadcast(out.shape, tuple(map(int, params["broadcast_dimensions"])))]
         elif name in ("reshape", "squeeze", "expand_dims"):
             view = source.reshaped(out.shape, self.columns)
             if view is None:
@@ -315,7 +315,7 @@ class _Writer:
                 assert view is not None
             made = [view]
         elif name == "transpose":
-            made = [source.transposed(params["permutation"])]
+            made = [source.transposed(tuple(map(int, params["permutation"])))]
         elif name == "slice":
             view = source
             steps = params["strides"] or (1,) * len(out.shape)
@@ -912,7 +912,8 @@ def fuse(function: Callable[[Any, Any], Any], plain: Any, samples: Any) -> Calla
     try:
         name = library.register(write_kernel(traced, columns))
     except (OSError, subprocess.SubprocessError) as error:
-        raise Unsupported(f"the compiler failed: {error}") from error
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        raise Unsupported(f"the compiler failed: {said}") from error
     constants = [jnp.asarray(array) for _, array in traced.constants]
     results = [jax.ShapeDtypeStruct(output.shape, jnp.float32) for output in traced.outputs]
 

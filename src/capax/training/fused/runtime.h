@@ -88,8 +88,13 @@ template <class T> static inline T tanh_(T x, T limit) {
   q = q * s + 4.89352518554385e-03f;
   return quotient(p, q);
 }
-static inline V hyperbolic_tangent(V x) { return tanh_(x, splat(7.90531110763549805f)); }
-static inline float hyperbolic_tangent(float x) { return tanh_(x, 7.90531110763549805f); }
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+constexpr float TANH_LIMIT = 7.99881172180175781f;
+#else
+constexpr float TANH_LIMIT = 7.90531110763549805f;
+#endif
+static inline V hyperbolic_tangent(V x) { return tanh_(x, splat(TANH_LIMIT)); }
+static inline float hyperbolic_tangent(float x) { return tanh_(x, TANH_LIMIT); }
 
 // exp: 2^n times a polynomial of degree 6 on [-ln2/2, ln2/2]; below -87.3 it is 0, above 88.7 infinite.
 static inline V exponential(V x) {
