@@ -94,6 +94,7 @@ def test_list_has_a_line_each(capax, what, name):
         (["run", "quikstart"], r"unknown experiment 'quikstart' \(did you mean 'quickstart'\?\)"),
         (["run", "quickstart", "--set", "trials"], r"--set 'trials' is not of the form key=value"),
         (["run", "quickstart", "--set", "trails=3"], r"unknown key 'trails' \(did you mean 'trials'\?\)"),
+        (["run", "quickstart", "--set", "stopping=median"], r"key 'stopping' = 'median': .*'halving' or 'none'"),
         (["run", "quickstart", "--set", "cells=gro"], r"unknown cell 'gro'"),
         (["run", "quickstart", "--set", "tasks=parity"], r"unknown task 'parity'"),
         (["run", "quickstart", "--set", "budgets=5"], r"budget of 5 parameters is too small"),
@@ -181,6 +182,16 @@ def test_run_status_report(capax, tmp_path):
     (tmp_path / "r" / "report.html").unlink()
     assert capax("report", "r")[0] == 0
     assert (tmp_path / "r" / "report.html").exists()
+
+
+def test_status_states_the_rule_of_stopping(capax, tmp_path):
+    capax("run", "capacity", "--out", "on", *SMALL, "--json")
+    assert "Stopping: successive halving." in capax("status", "on")[1]
+    (study,) = json.loads(capax("status", "on", "--json")[1])["studies"]
+    assert study["stopping"] == "halving" and study["stopped"] + study["infeasible"] < study["trials"] == 2
+    capax("run", "capacity", "--out", "off", *SMALL, "--set", "stopping=none", "--json")
+    assert "Stopping: none." in capax("status", "off")[1]
+    assert json.loads(capax("status", "off", "--json")[1])["studies"][0]["stopped"] == 0
 
 
 def test_the_same_directory_with_another_experiment_is_refused(capax, refused):

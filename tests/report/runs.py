@@ -41,13 +41,20 @@ def scored(bits: float) -> dict[str, float]:
 
 
 def add(
-    store: Store, study: StudyPlan, scores: dict[str, float] | None, rerun: bool = False, running: bool = False
+    store: Store,
+    study: StudyPlan,
+    scores: dict[str, float] | None,
+    rerun: bool = False,
+    running: bool = False,
+    stopped: bool = False,
 ) -> None:
     """One trial; no scores: it diverged."""
     name = study.name + (RERUNS if rerun else "")
     found = scores or {}
     record = {"feasible": scores is not None, "steps": 100, "seconds": 1.5, "seed": 7}
-    state = TrialState.RUNNING if running else TrialState.COMPLETE if scores else TrialState.FAIL
+    record |= {"stopped": True} if stopped else {}
+    ended = TrialState.PRUNED if stopped else TrialState.COMPLETE if scores else TrialState.FAIL
+    state = TrialState.RUNNING if running else ended
     store.study(name, study.task.direction, SeededRandom(0)).add_trial(
         optuna.trial.create_trial(
             state=state,

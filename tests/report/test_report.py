@@ -193,6 +193,41 @@ def test_a_half_finished_run_says_so(tmp_path: Path):
     assert "So far, on the capacity task" in text_of(report)
 
 
+def test_the_rule_of_stopping_is_stated_whatever_it_is(finished: Report):
+    assert "Stopping: none. Every trial that did not diverge was trained to its end." in text_of(finished)
+    assert "stopped early: none" in text_of(finished)
+    assert "stopped" not in tables(finished.frame, finished.plan)[0].headers
+
+
+def test_stopped_trials_are_counted_apart_and_are_never_the_best(tmp_path: Path):
+    def fill(store: Store, study: StudyPlan) -> None:
+        add(store, study, memorised(500.0, 450.0))
+        add(store, study, memorised(500.0, 499.0), stopped=True)
+        add(store, study, None)
+
+    write_run(tmp_path / "run", fill, tasks=["capacity"], stopping="halving")
+    report = build(tmp_path / "run")
+    assert "Stopping: successive halving." in text_of(report)
+    assert "of which infeasible: 4; stopped early: 4" in text_of(report)
+    assert "that were trained to their end" in " ".join(text_of(report).split())
+    (table,) = tables(report.frame, report.plan)
+    row = dict(zip(table.headers, table.rows[0], strict=True))
+    assert (row["trials"], row["infeasible"], row["stopped"], row["fraction correct"]) == ("3/3", "1", "1", "0.900")
+    assert set(report.trials["state"]) == {"complete", "infeasible", "stopped"}
+    assert (report.frame["best_trial"] == 0).all()
+
+
+def test_a_study_without_a_trial_that_came_to_its_end(tmp_path: Path):
+    def fill(store: Store, study: StudyPlan) -> None:
+        add(store, study, scored(3.0), stopped=True)
+        add(store, study, scored(3.5), stopped=True)
+        add(store, study, None)
+
+    write_run(tmp_path / "run", fill, tasks=["text"], stopping="halving")
+    text = text_of(build(tmp_path / "run"))
+    assert "every trial diverged or was stopped" in text and "not finished" not in text
+
+
 def test_reruns_that_diverged_are_counted_and_named(tmp_path: Path):
     def fill(store: Store, study: StudyPlan) -> None:
         for _ in range(study.trials):

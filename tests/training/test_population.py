@@ -76,6 +76,44 @@ def test_another_chunk_size_changes_nothing(trials, alone):
     assert_same(train(trials, slots=3, chunk=7), alone)
 
 
+def test_pauses_change_nothing(trials, alone, tmp_path):
+    """Each trial leaves at steps of its own, with its companions in between, and goes on from its checkpoint."""
+    waiting = [
+        dataclasses.replace(trial, checkpoint=tmp_path / trial.name, pause=3 + 2 * number)
+        for number, trial in enumerate(trials)
+    ]
+    paused, results = [], {}
+    population = Population(Program.get(*trials[0].program_key, "mapped"), 3)
+    while waiting or population.trials:
+        while waiting and population.free:
+            population.add(waiting.pop(0))
+        for trial, result in population.advance(10):
+            if not result.paused:
+                results[trial.name] = result
+                continue
+            assert result.steps == trial.pause and np.isfinite(result.validation["score"])
+            assert (
+                np.isfinite(result.curve).sum() == result.steps
+            )  # a point a step: these trials have fewer than a hundred
+            paused.append((trial.name, result.steps))
+            waiting.append(dataclasses.replace(trial, pause=20 if result.steps < 20 else None))
+    assert len(paused) == 2 * len(trials)
+    assert_same(results, alone)
+
+
+def test_a_trial_at_its_pause_is_handed_back_at_once(trials, tmp_path):
+    trial = dataclasses.replace(trials[0], checkpoint=tmp_path / "kept", pause=5)
+    program = Program.get(*trial.program_key, "mapped")
+    found = []
+    for _ in range(2):  # the second time from the checkpoint, as after a kill
+        population = Population(program)
+        population.add(trial)
+        found += population.advance(1000)
+        assert not population.trials
+    assert [(result.paused, result.steps) for _, result in found] == [(True, 5), (True, 5)]
+    assert found[0][1].validation == found[1][1].validation
+
+
 def test_an_interruption_changes_nothing(trials, alone, tmp_path):
     kept = [dataclasses.replace(trial, checkpoint=tmp_path / trial.name) for trial in trials]
     kept = kept[:3]
