@@ -59,7 +59,7 @@ def refused(name):
 
 
 def test_built_in_cells_have_their_names():
-    assert list(cells.BUILT_IN) == ["rnn", "irnn", "ugrnn", "gru", "lstm", "intersection"]
+    assert list(cells.BUILT_IN) == ["rnn", "irnn", "ugrnn", "gru", "lstm", "intersection", "lru"]
     for name, cell in cells.BUILT_IN.items():
         assert cells.get(name) is cell and issubclass(cell, Cell)
 

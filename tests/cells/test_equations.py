@@ -160,6 +160,25 @@ def test_agrees_with_a_plain_numpy_loop(cell, step, depth):
     np.testing.assert_allclose(outputs_of(network, x), loop(network, step, x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_an_lru_agrees_with_a_plain_numpy_loop_in_complex_numbers(depth):
+    network, x = make("lru", depth), sequences()
+    ys = [x_t.astype(np.float64) for x_t in x]
+    for layer in network.layers:
+        part = {name: np.asarray(getattr(layer, name), np.float64) for name in vars(layer) if name[0] in "wBCD"}
+        lam = np.exp(-np.exp(part["w_nu"]) + 1j * np.exp(part["w_theta"]))[:, None]
+        B, C = part["B_real"] + 1j * part["B_imaginary"], part["C_real"] + 1j * part["C_imaginary"]
+        real, imaginary = (np.asarray(state)[:, None] for state in layer.initial)
+        h, gamma, above = real + 1j * imaginary, np.exp(part["w_gamma"])[:, None], []
+        for x_t in ys:
+            h = lam * h + gamma * (B @ x_t)
+            above.append((C @ h).real + part["D"] @ x_t)
+        ys = above
+    expected = [np.asarray(network.readout.weight) @ y + np.asarray(network.readout.bias)[:, None] for y in ys]
+    # Float32 against float64; a relative error of one operation is 6e-8.
+    np.testing.assert_allclose(outputs_of(network, x), np.stack(expected, 1), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_gradients_of_all_parameters_agree_with_finite_differences(cell):
     h = 1e-5  # central differences in float64: an error of about h^2 = 1e-10 by curvature, 1e-11 by rounding

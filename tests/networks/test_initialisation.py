@@ -141,8 +141,9 @@ def test_every_name_of_the_search_space_changes_the_network(cell):
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_initialisation_reads_the_names_of_the_search_space_and_no_others(cell):
     known, space = defaults(cells.get(cell)), network_space(cells.get(cell))
-    # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is tuned.
-    fixed = {"hidden_init", "hidden_scale", "bias_distribution", "bias_scale"} if cell == "irnn" else set()
+    # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is tuned; an LRU has no biases.
+    biases = {"bias_distribution", "bias_scale"}
+    fixed = {"irnn": {"hidden_init", "hidden_scale", *biases}, "lru": biases}.get(cell, set())
     assert set(known) - fixed == set(space) - {"nonlinearity"}
     for name in set(known) - fixed:
         assert space[name]._contains(space[name].to_internal_repr(known[name])), name
@@ -172,3 +173,12 @@ def test_a_forget_bias_is_tuned_from_0_to_6_and_matrices_over_the_ranges_of_the_
     assert choices["hidden_init"] == ("orthogonal", "normal") and choices["nonlinearity"] == ("tanh", "relu")
     assert network_space(cells.get("lstm"))["forget_init"].choices == ("identity", "orthogonal", "normal")
     assert "nonlinearity" not in network_space(cells.get("irnn"))
+
+
+def test_the_eigenvalues_of_an_lru_start_on_the_ring_that_is_asked_for_and_its_states_at_the_variance_of_its_inputs():
+    cell = drawn("lru", {"least_modulus": 0.6, "largest_phase": 0.5}, units=2000, inputs=2, outputs=1).layers[0]
+    modulus, phase = np.exp(-np.exp(np.asarray(cell.w_nu))), np.exp(np.asarray(cell.w_theta))
+    assert modulus.min() >= 0.6 and modulus.max() <= 0.999 + 1e-6 and phase.max() <= 0.5
+    # Uniform on the ring: |lambda|^2 is uniform, so that its mean is the middle; 2000 draws have a standard error of .004.
+    np.testing.assert_allclose(np.mean(modulus**2), (0.6**2 + 0.999**2) / 2, atol=0.02)
+    np.testing.assert_allclose(np.exp(np.asarray(cell.w_gamma)) ** 2, 1 - modulus**2, rtol=1e-3, atol=1e-5)

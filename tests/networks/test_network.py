@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from capax import cells
+from capax.cells.cell import scalar_declarations
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError
 from capax.networks import network as network_module
@@ -38,6 +40,52 @@ def test_unrolled_and_scanned_outputs_agree(cell, monkeypatch):
     assert unrolled.shape == (OUTPUTS, STEPS, BATCH)
     monkeypatch.setattr(network_module, "UNROLL_UP_TO", STEPS - 1)
     np.testing.assert_allclose(unrolled, run(network, x), **SUMS_IN_ANOTHER_ORDER)
+
+
+@pytest.mark.parametrize(("cell", "first"), [("gru", 5), ("lru", 0)])
+def test_outputs_and_gradients_in_blocks_with_a_rest_are_those_of_the_unrolled_network(cell, first, monkeypatch):
+    network, x = make(cell, 1), values(7)
+    trained, rest = eqx.partition(network, trainable(network))
+
+    def loss(trained, x):
+        outputs = eqx.combine(trained, rest).run(Dense(x), first)
+        return jnp.sum(jnp.sin(outputs)), outputs
+
+    def run():
+        return jax.jit(lambda *arguments: jax.value_and_grad(loss, (0, 1), has_aux=True)(*arguments))(trained, x)
+
+    expected = run()
+    monkeypatch.setattr(network_module, "UNROLL_UP_TO", 0)
+    monkeypatch.setattr(network_module, "BLOCKS", (2, 2))
+    for one, other in zip(jax.tree.leaves(run()), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)  # float32, many sums in another order
+
+
+@pytest.mark.parametrize(("length", "size"), [(50, 25), (64, 16), (175, 25), (4096, 16), (251, 16), (17, 17)])
+def test_blocks_are_near_16_steps_and_make_up_the_whole_where_they_can(length, size):
+    assert network_module.block_size(length) == size
+
+
+def test_derivatives_of_a_long_run_exist_in_both_modes_and_to_second_order():
+    network, x = make("gru", 1), values(18)
+    arrays, static = eqx.partition(network, eqx.is_array)
+    h = 1e-5  # central differences in float64: an error of about h^2
+    with jax.enable_x64(True):
+        arrays, x = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)), (arrays, x))
+        flat, unravel = ravel_pytree(arrays)
+        direction = jnp.asarray(np.random.default_rng(0).normal(size=flat.shape))
+
+        def loss(flat):
+            return jnp.sum(eqx.combine(unravel(flat), static).run(Dense(x)) ** 2)
+
+        gradient = jax.jit(jax.grad(loss))
+        slope = jax.jit(lambda f: jax.jvp(loss, (f,), (direction,))[1])(flat)
+        bend = jax.jit(lambda f: jax.jvp(jax.grad(loss), (f,), (direction,))[1])(flat)
+        reverse = jax.jit(jax.grad(lambda f: jnp.vdot(jax.grad(loss)(f), direction)))(flat)
+        np.testing.assert_allclose(slope, jnp.vdot(gradient(flat), direction), rtol=1e-10)
+        expected = (gradient(flat + h * direction) - gradient(flat - h * direction)) / (2 * h)
+        np.testing.assert_allclose(bend, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(reverse, bend, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
@@ -106,7 +154,7 @@ def test_all_but_the_scalars_of_the_cell_is_trained(cell):
     for layer, layer_mask in zip(network.layers, mask.layers, strict=True):
         for name, value in vars(layer_mask).items():
             leaves = jax.tree.leaves(value)
-            if name.startswith("forget_bias"):
+            if name in scalar_declarations(type(layer)):
                 assert leaves == [False] and getattr(layer, name).ndim == 0
             elif name not in ("inputs", "units", "nonlinearity"):
                 assert leaves and all(leaves)

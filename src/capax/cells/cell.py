@@ -99,10 +99,14 @@ class Affine(eqx.Module):
         """W_x x + b: all that depends on the input alone."""
         return jnp.tensordot(self.input, x, 1) + jnp.reshape(self.bias, (-1,) + (1,) * (x.ndim - 1))
 
+    def times(self, h: Inexact[Array, "n *batch"]) -> Inexact[Array, "kn *batch"]:
+        """W_h h."""
+        return jnp.tensordot(self.recurrent, h, 1)
+
     def recur(self, h: Inexact[Array, "n *#batch"], projected: Inexact[Array, "kn *#batch"]) -> Any:
         """W_h h + projected: one array (n, ...) for a single block, else a tuple with one per block. A batch of one in
         either is broadcast to the other's."""
-        total = jnp.tensordot(self.recurrent, h, 1) + projected
+        total = self.times(h) + projected
         blocks = len(self.declaration.blocks)
         return total if blocks == 1 else tuple(jnp.split(total, blocks, axis=0))
 
@@ -169,8 +173,27 @@ class Cell(eqx.Module):
         raise NotImplementedError
 
     def step(self, state: State, projected: Projected) -> tuple[State, Inexact[Array, "n ..."]]:
-        """One step: the new state, and the output to the layer above."""
+        """One step: the new state, and the output to the layer above. Write this, or `advance` and `emit`."""
+        state = self.advance(state, projected)
+        return state, self.emit(state, projected)
+
+    def advance(self, state: State, projected: Projected) -> State:
+        """The new state of a cell whose output is not needed for it; `emit` is then hoisted out of the loop over time."""
         raise NotImplementedError
+
+    def emit(self, state: State, projected: Projected) -> Inexact[Array, "n ..."]:
+        """The output to the layer above, from the new state."""
+        raise NotImplementedError
+
+    @classmethod
+    def emits(cls) -> bool:
+        """Whether the cell is written as `advance` and `emit`."""
+        return cls.step is Cell.step
+
+    def drawn(self, key: Array) -> "Cell":
+        """The cell with those of its parameters drawn that no affine map declares; its scalars are set by then."""
+        del key
+        return self
 
 
 def _declarations(cell: type, kind: type) -> dict[str, Any]:

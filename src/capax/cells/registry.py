@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from capax.cells.cell import Cell
 from capax.cells.gru import GRU
 from capax.cells.intersection import Intersection
+from capax.cells.lru import LRU
 from capax.cells.lstm import LSTM
 from capax.cells.plain import adapt
 from capax.cells.rnn import IRNN, RNN
@@ -27,6 +28,7 @@ BUILT_IN: dict[str, type[Cell]] = {
     "gru": GRU,
     "lstm": LSTM,
     "intersection": Intersection,
+    "lru": LRU,
 }
 
 

@@ -90,7 +90,9 @@ def _initialise_cell(cell: Cell, hyperparameters: Mapping[str, Any], key: Array)
         for name, key in zip(names, jax.random.split(key, max(1, len(names))), strict=False)
     }
     new = {**maps, **scalars}
-    return eqx.tree_at(lambda c: [getattr(c, name) for name in new], cell, list(new.values())) if new else cell
+    if new:
+        cell = eqx.tree_at(lambda c: [getattr(c, name) for name in new], cell, list(new.values()))
+    return cell.drawn(jax.random.fold_in(key, len(names)))
 
 
 def _initialise_affine(affine: Affine, hyperparameters: Mapping[str, Any], key: Array) -> Affine:
