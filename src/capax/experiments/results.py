@@ -75,6 +75,7 @@ def _trial_row(study: StudyPlan, trial: FrozenTrial, rerun: bool) -> dict[str, A
         "state": state(trial),
         "converged": bool(result.get("converged")),
         "seed": result.get("seed"),
+        "kernel": result.get("kernel"),
         "steps": result.get("steps"),
         "seconds": result.get("seconds"),
         "validation": validation.get("score", math.nan),

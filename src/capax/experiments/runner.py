@@ -267,6 +267,7 @@ class StudyRun:
             "steps": result.steps,
             "seconds": result.seconds,
             "seed": trial.seed,
+            "kernel": result.kernel,
             "validation": dict(result.validation),
             "evaluation": dict(result.evaluation),
         }

@@ -149,4 +149,5 @@ class Population:
             curve_interval=curve_interval(slot.trial.steps),
             parameters=np.asarray(slot.state.parameters),
             paused=paused,
+            kernel="fused" if self.program.fused else "compiled",
         )

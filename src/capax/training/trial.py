@@ -56,7 +56,8 @@ class Result:
 
     `validation` and `evaluation`: scores by name; `curve`: mean training loss (nats or squared units) in equal
     intervals of steps, shape (points,), NaN where not reached; `parameters`: the trained parameters, flat, shape (p,).
-    `paused`: it has come to the trial's `pause`, and these are its scores there.
+    `paused`: it has come to the trial's `pause`, and these are its scores there. `kernel`: where its gradients came from,
+    a "fused" kernel or the "compiled" program; the two agree to rounding.
     """
 
     feasible: bool
@@ -68,3 +69,4 @@ class Result:
     curve_interval: int
     parameters: np.ndarray
     paused: bool = False
+    kernel: str = "compiled"
