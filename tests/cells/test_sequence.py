@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from capax import cells
-from capax.cells.sequence import Dense, Held, OneHot
+from capax.cells.cell import Affine, Cell, affine
+from capax.cells.sequence import Dense, Held, MultiHot, OneHot
 from capax.networks.network import Network, trainable
 from tests.networks.random_networks import randomise
 
 STEPS, SIZE, BATCH = 3, 4, 3
 
 
-def make(cell):
+def make(cell, inputs=SIZE):
     depth = 2 if cell == "intersection" else 1
-    return randomise(Network(cells.get(cell), inputs=SIZE, outputs=2, depth=depth, units=5))
+    return randomise(Network(cells.get(cell), inputs=inputs, outputs=2, depth=depth, units=5))
 
 
 def make_run():
@@ -52,6 +53,44 @@ def test_a_one_hot_sequence_has_a_one_at_each_symbol():
     np.testing.assert_array_equal(values, np.eye(SIZE)[symbols].transpose(0, 2, 1))
 
 
+def multi_hot():
+    return MultiHot(jnp.asarray(np.random.default_rng(0).integers(SIZE, size=(STEPS, 2, BATCH))), SIZE)
+
+
+def test_a_multi_hot_sequence_has_a_one_in_each_stream():
+    symbols = np.asarray([[[0, 3], [1, 1]], [[2, 2], [0, 3]]])
+    values = MultiHot(jnp.asarray(symbols), SIZE).values_at_every_step()
+    assert values.shape == (2, 2 * SIZE, 2)
+    expected = np.concatenate([np.eye(SIZE)[symbols[:, stream]] for stream in range(2)], axis=2)
+    np.testing.assert_array_equal(values, expected.transpose(0, 2, 1))
+
+
+class Squashed(Cell):
+    """A cell whose projection is not affine."""
+
+    affine: Affine = affine("h")
+
+    def project(self, x):
+        return jnp.tanh(self.affine.project(x))
+
+    def step(self, state, projected):
+        h = jnp.tanh(self.affine.recur(state, projected))
+        return h, h
+
+
+# Cells without and with an entry map, with one projection and with two; and one that is not a sum of columns.
+@pytest.mark.parametrize(("cell", "unroll_up_to"), [("gru", 16), ("intersection", 0), (f"{__name__}:Squashed", 0)])
+def test_a_multi_hot_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, monkeypatch):
+    monkeypatch.setattr("capax.networks.network.UNROLL_UP_TO", unroll_up_to)
+    assert_same(make(cell, 2 * SIZE), multi_hot())
+
+
+def test_only_affine_projections_are_sums_of_columns():
+    gathered, dense = (make(cell, 2 * SIZE).layers[0].project for cell in ("lstm", f"{__name__}:Squashed"))
+    assert multi_hot().project(gathered).xs.shape == (STEPS, 2, BATCH)
+    assert multi_hot().project(dense).xs.shape == (STEPS, 5, BATCH)
+
+
 def test_a_held_sequence_shows_its_vector_first_or_always():
     shown = jnp.arange(6.0).reshape(2, 3) + 1
     first, always = (Held(shown, jnp.asarray(flag), 4).values_at_every_step() for flag in (False, True))
@@ -77,4 +116,5 @@ def test_a_held_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, mon
 def test_the_length_of_each_kind_of_sequence_is_its_number_of_steps():
     assert Dense(jnp.zeros((STEPS, SIZE, BATCH))).length == STEPS
     assert OneHot(jnp.zeros((STEPS, BATCH), int), SIZE).length == STEPS
+    assert multi_hot().length == STEPS
     assert Held(jnp.zeros((SIZE, BATCH)), jnp.asarray(True), STEPS).length == STEPS

@@ -1,7 +1,7 @@
 """Input sequences, and how a cell's input projection is hoisted out of the loop over time for each kind.
 
 A sequence is projected once by `f`, the first layer's `project` (a function of one time step's features, features-first),
-and then read step by step. Symbols: t = time steps, i = features, b = batch.
+and then read step by step. Symbols: t = time steps, i = features, b = batch, s = streams of symbols.
 """
 
 from collections.abc import Callable
@@ -78,6 +78,70 @@ def _columns_backward(residuals: tuple[Array, int], gradient: Array) -> tuple[Ar
 _columns.defvjp(_columns_forward, _columns_backward)
 
 
+class MultiHot(eqx.Module):
+    """Several symbols 0..size-1 at every step, one a stream: their one-hot vectors stand one below the other, so there are
+    streams x size features. An affine projection is a sum of columns of a table, one column a stream; where `f` is not
+    affine (a cell of a user's), the sequence is projected as a dense one."""
+
+    symbols: Int[Array, "t s b"]
+    size: int = eqx.field(static=True)
+
+    def values_at_every_step(self) -> Float[Array, "t i b"]:
+        steps, streams, batch = self.symbols.shape
+        one_hot = jax.nn.one_hot(self.symbols, self.size, axis=2)
+        return one_hot.reshape(steps, streams * self.size, batch)
+
+    @property
+    def length(self) -> int:
+        return self.symbols.shape[0]
+
+    def project(self, f: Project) -> Steps:
+        streams = self.symbols.shape[1]
+        features = streams * self.size
+        if not _is_affine(f, features):
+            return Dense(self.values_at_every_step()).project(f)
+        # f(e_1 + .. + e_s) = sum f(e_i) - (s - 1) f(0): each column bears its share of what is counted too often.
+        share = (streams - 1) / streams
+        table = jax.tree.map(lambda e, zero: e - share * zero, f(jnp.eye(features)), f(jnp.zeros((features, 1))))
+
+        def read(symbols: Int[Array, "s b"]) -> Projected:
+            return jax.tree.map(lambda leaf: _sums_of_columns(leaf, symbols), table)
+
+        return Steps(self.symbols, read)
+
+
+def _is_affine(f: Project, features: int) -> bool:
+    """Whether `f` is built of affine operations only: those alone can be transposed."""
+    x = jax.ShapeDtypeStruct((features, 1), jnp.float32)
+    try:
+        jax.eval_shape(lambda x: jax.linear_transpose(f, x)(f(x)), x)
+    except Exception:  # JAX says it in several ways
+        return False
+    return True
+
+
+@jax.custom_vjp
+def _sums_of_columns(table: Float[Array, "k i"], symbols: Int[Array, "s b"]) -> Float[Array, "k b"]:
+    """For a batch, the sum over streams of the column of each stream's symbol, in the stream's part of the table."""
+    streams = symbols.shape[0]
+    begins = jnp.arange(streams)[:, None] * (table.shape[1] // streams)
+    return jnp.sum(table[:, begins + symbols], axis=1)
+
+
+def _sums_forward(table: Array, symbols: Array) -> tuple[Array, tuple[Array, int]]:
+    return _sums_of_columns(table, symbols), (symbols, table.shape[1])
+
+
+def _sums_backward(residuals: tuple[Array, int], gradient: Array) -> tuple[Array, None]:
+    # As for one symbol: a product with the one-hot matrices, not a scatter.
+    symbols, features = residuals
+    one_hot = jax.nn.one_hot(symbols, features // symbols.shape[0], axis=1, dtype=gradient.dtype)
+    return gradient @ one_hot.reshape(features, -1).T, None
+
+
+_sums_of_columns.defvjp(_sums_forward, _sums_backward)
+
+
 class Held(eqx.Module):
     """One vector shown at the first step only, or at every step (`always`); zeros at the others."""
 
@@ -100,4 +164,4 @@ class Held(eqx.Module):
         return Steps(self._flags(), read)
 
 
-Sequence = Dense | OneHot | Held
+Sequence = Dense | OneHot | MultiHot | Held
