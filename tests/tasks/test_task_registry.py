@@ -7,7 +7,7 @@ from capax.errors import CapaxError
 
 
 def test_tasks_have_their_names_and_options():
-    assert list(tasks.BUILT_IN) == ["capacity", "text"]
+    assert list(tasks.BUILT_IN) == ["capacity", "memory", "text", "rcf", "parentheses", "arithmetic"]
     task = tasks.get("capacity", bits=12, steps=3)
     assert (task.inputs, task.outputs, task.length, task.first, task.bits) == (12, 1, 3, 2, 12)
     assert task == tasks.get("capacity", bits=12, steps=3) != tasks.get("capacity", bits=12)
@@ -31,6 +31,22 @@ def test_tasks_have_their_names_and_options():
         ("text", {"warm_up": -1}, "warm_up"),
         ("text", {"window": 0, "warm_up": 0}, "warm_up"),
         ("text", {"batch_size": 0}, "batch_size"),
+        ("memory", {"numbers": 0}, "numbers must be at least 1, not 0"),
+        ("memory", {"time_steps": 0}, "time_steps must be from 1 to 10000, not 0"),
+        ("memory", {"units": 3}, "no option 'units'"),
+        ("memory", {"batch_size": 0}, "batch_size must be at least 1"),
+        ("parentheses", {"time_steps": 10_001}, "time_steps must be from 1 to 10000, not 10001"),
+        ("parentheses", {"held_out": 0}, "held_out must be at least 1"),
+        ("parentheses", {"time_steps": "many"}, "a whole number"),
+        ("arithmetic", {"largest": 0}, "largest must be from 1 to 1000000000, not 0"),
+        ("arithmetic", {"largest": 10**10}, "largest must be from 1 to 1000000000"),
+        ("arithmetic", {"time_steps": 34}, "time_steps must be at least 35 for numbers up to 10000000, not 34"),
+        ("arithmetic", {"compute_steps": 3}, "no option 'compute_steps'"),
+        ("rcf", {"samples": 0}, "samples must be from 1 to 100000000, not 0"),
+        ("rcf", {"tau": 0}, "tau must be from 0.001"),
+        ("rcf", {"tau": "long"}, "a number"),
+        ("rcf", {"input_always": 1}, "true or false"),
+        ("rcf", {"dimensions": 0}, "dimensions"),
     ],
 )
 def test_a_wrong_name_option_or_value_is_refused_in_one_line(name, options, said):

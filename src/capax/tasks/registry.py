@@ -6,11 +6,17 @@ import typing
 from typing import Any
 
 from capax.errors import CapaxError, closest
+from capax.tasks.arithmetic import Arithmetic
 from capax.tasks.capacity import Capacity
+from capax.tasks.memory import Memory
+from capax.tasks.parentheses import Parentheses
+from capax.tasks.rcf import RandomContinuousFunctions
 from capax.tasks.task import Task
 from capax.tasks.text import Text
 
-BUILT_IN: dict[str, type[Task]] = {task.name: task for task in (Capacity, Text)}
+BUILT_IN: dict[str, type[Task]] = {
+    task.name: task for task in (Capacity, Memory, Text, RandomContinuousFunctions, Parentheses, Arithmetic)
+}
 
 
 def get(name: str, **options: Any) -> Task:
@@ -27,6 +33,8 @@ def get(name: str, **options: Any) -> Task:
             )
         if not _fits(value, types_of[option]):
             raise CapaxError(f"task {name}: option {option} must be {_named(types_of[option])}, not {value!r}.")
+        if types_of[option] is float:
+            options[option] = float(value)
     return task(**options)
 
 

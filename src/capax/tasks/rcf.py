@@ -1,0 +1,182 @@
+"""Random continuous functions: real-valued targets of random inputs, the first ones weighing most (Collins et al. 2017,
+section 3 and appendix B)."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float64, Int, PyTree
+
+from capax.cells.sequence import Held
+from capax.tasks.task import Draw, Scalars, Split, Sums, Task
+
+CHUNK = 1000
+"""Samples in one draw of the whole set, for its score."""
+
+BLOCKS = 1024
+"""Training samples are drawn by way of this many blocks of neighbours, each of about the same total weight."""
+
+
+@functools.lru_cache(maxsize=8)
+def beta(samples: int, tau: float) -> Float64[np.ndarray, " samples"]:
+    """The samples' weights, beta_i = (i + tau)^-1 / Z for i = 0 .. samples - 1, with sum 1."""
+    raw = 1 / (np.arange(samples) + tau)
+    return raw / raw.sum()
+
+
+@functools.lru_cache(maxsize=8)
+def _blocks(samples: int, tau: float) -> np.ndarray:
+    """Where the blocks begin, and the end of the last one."""
+    cumulative = np.cumsum(beta(samples, tau))
+    inner = np.searchsorted(cumulative, np.arange(1, BLOCKS) / BLOCKS)
+    return np.unique(np.concatenate([[0], inner, [samples]])).astype(np.int32)
+
+
+@functools.lru_cache(maxsize=1)  # 200 MB, and one for all networks
+def _function(seed: int, samples: int, dimensions: int) -> tuple[Array, Array]:
+    with jax.ensure_compile_time_eval():
+        return _drawn(jax.random.key(seed), samples, dimensions)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _drawn(
+    key: Array, samples: int, dimensions: int
+) -> tuple[Float[Array, "samples dimensions"], Float[Array, " samples"]]:
+    input_key, target_key = jax.random.split(key)
+    x = jax.random.normal(input_key, (samples, dimensions))
+    return x / jnp.linalg.norm(x, axis=1, keepdims=True), jax.random.normal(target_key, (samples,))
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomContinuousFunctions(Task):
+    """N random vectors, each with a random number to recall; sample i weighs beta_i = (i + tau)^-1 / Z, with sum 1.
+
+    One fixed draw: the vectors are Gaussian, brought to unit norm; the numbers are standard normal; by squared error of the
+    output after the last of `time_steps` time steps.
+
+    The targets are random, so there is nothing to generalise: training, validation, and evaluation set are one, and the score
+    is the weighted squared error over all N samples. A training step draws `batch_size` samples, sample i with a probability
+    that is beta_i to within a few percent, and the quotient of the two is its weight: what is minimised is exactly the
+    weighted error, with less noise than with samples that are all drawn alike.
+
+    Options: `samples`, N; `dimensions`, d; `tau`; `time_steps`, T; `input_always`, whether the input is shown at every step or at the
+    first one only (the source does not say); `batch_size` (the source does not give it).
+    """
+
+    name: ClassVar[str] = "rcf"
+    direction: ClassVar[Literal["maximise", "minimise"]] = "minimise"
+    score_label: ClassVar[str] = "weighted squared error"
+
+    samples: int = 10**6
+    dimensions: int = 50
+    tau: float = 5000.0
+    time_steps: int = 50
+    input_always: bool = True
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        self.require("samples", 1, 10**8)
+        self.require("dimensions", 1, 10**4)
+        self.require("tau", 1e-3, 1e12)
+        self.require("time_steps", 1, 10_000)
+        self.require("batch_size", 1)
+
+    @property
+    def weights(self) -> Float64[np.ndarray, " samples"]:
+        """beta, with sum 1."""
+        return beta(self.samples, self.tau)
+
+    @property
+    def inputs(self) -> int:
+        return self.dimensions
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
+    def length(self) -> int:
+        return self.time_steps
+
+    @property
+    def first(self) -> int:
+        return self.time_steps - 1
+
+    @property
+    def chance(self) -> float:
+        return 1.0  # of the mean of the targets, 0, in expectation: their variance
+
+    @property
+    def perfect(self) -> float | None:
+        return 0.0
+
+    @property
+    def chance_loss(self) -> float:
+        return 1.0
+
+    def data(self, parameters: int) -> PyTree:
+        """Inputs (samples, dimensions) and targets (samples,)."""
+        return _function(self.data_seed, self.samples, self.dimensions)
+
+    def draws(self, split: Split, scalars: Scalars) -> Array:
+        return jnp.asarray(1 if split == "train" else math.ceil(self.samples / CHUNK))
+
+    def draw(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> Draw:
+        if split == "train":
+            return self._at(data, *self._chosen(key, self.batch_size))
+        i = index * CHUNK + jnp.arange(CHUNK)
+        return self._at(data, i, jnp.where(i < self.samples, self.samples * self._beta(i), 0.0))
+
+    def sample(self, key: Array, size: int) -> Draw:
+        return self._at(self.data(0), *self._chosen(key, size))
+
+    def _beta(self, i: Int[Array, " batch"]) -> Float[Array, " batch"]:
+        # The first weight holds the normalisation: beta_i = beta_0 tau / (i + tau).
+        return float(self.weights[0] * self.tau) / (i + self.tau)
+
+    def _chosen(self, key: Array, size: int) -> tuple[Int[Array, " batch"], Float[Array, " batch"]]:
+        """Which samples a training step takes, and their weights, 1 in the mean."""
+        block_key, place_key = jax.random.split(key)
+        edges = jnp.asarray(_blocks(self.samples, self.tau))
+        block = jax.random.randint(block_key, (size,), 0, len(edges) - 1)
+        begin, width = edges[block], edges[block + 1] - edges[block]
+        i = begin + jax.random.randint(place_key, (size,), 0, width)
+        return i, self._beta(i) * width * (len(edges) - 1)
+
+    def _at(self, data: PyTree, i: Int[Array, " batch"], weights: Float[Array, " batch"]) -> Draw:
+        x, y = data
+        return Draw(Held(x[i].T, jnp.asarray(self.input_always), self.time_steps), y[i][None], weights[None])
+
+    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
+        return {
+            "loss": jnp.sum(draw.weights * (outputs[0] - draw.targets) ** 2),
+            "weight": jnp.sum(draw.weights),
+        }
+
+    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+        error = sums["loss"] / sums["weight"]
+        return {"score": error, "loss": error}
+
+    def baselines(self) -> dict[str, float]:
+        return {"linear regression": _linear_regression(self.data_seed, self.samples, self.dimensions, self.tau)}
+
+    def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
+        return float(self.batch_size * self.time_steps)
+
+
+@functools.lru_cache(maxsize=8)
+def _linear_regression(seed: int, samples: int, dimensions: int, tau: float) -> float:
+    """The weighted error of the weighted least squares fit with a constant."""
+    x, y = map(np.asarray, _function(seed, samples, dimensions))
+    moments = np.zeros((dimensions + 2, dimensions + 2))  # of inputs, 1, and target
+    for begin in range(0, samples, 100_000):
+        part = slice(begin, begin + 100_000)
+        columns = np.column_stack([x[part], np.ones_like(y[part]), y[part]]).astype(np.float64)
+        moments += (columns * beta(samples, tau)[part, None]).T @ columns
+    known, with_target, target = moments[:-1, :-1], moments[:-1, -1], moments[-1, -1]
+    return float(target - with_target @ np.linalg.lstsq(known, with_target, rcond=None)[0])
