@@ -20,6 +20,7 @@ from capax.experiments.runner import StudyRun, execute
 from capax.search.store import Store
 from capax.training.checkpoint import load_arrays
 from capax.training.population import Population
+from capax.training.program import SWITCH
 from capax.training.trial import Result
 
 TABLE = {
@@ -181,6 +182,9 @@ def wait_for(condition, seconds=120):
 def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_their_last_chunk(tmp_path, monkeypatch):
     directory, whole = tmp_path / "killed", tmp_path / "whole"
     monkeypatch.setattr("capax.engines.local.CHUNK_SECONDS", CHUNK_SECONDS)
+    monkeypatch.setenv(
+        SWITCH, "0"
+    )  # with a fused kernel a trial is over before it can be killed; for this process and the child
     process = start(directory)
     try:
         while True:
@@ -222,6 +226,7 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
     monkeypatch.setattr("capax.engines.local.Population", Watched)
     resumed = run(directory, LONG, display=Watch())
     monkeypatch.undo()
+    monkeypatch.setenv(SWITCH, "0")
     assert notes == [f"resuming: {len(kept)} finished trials are kept"]
     pd.testing.assert_frame_equal(
         resumed.set_index(["study", "rerun", "number"]).loc[kept.index, kept.columns], kept, check_dtype=False
