@@ -13,6 +13,8 @@ from pathlib import Path
 
 import jax
 
+from capax.files import cache_directory
+
 FLAGS = ("-std=c++17", "-O2", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-w")
 _LOCK = threading.Lock()
 _LOADED: dict[str, ctypes.CDLL] = {}
@@ -24,13 +26,6 @@ def compiler() -> str | None:
     return next(
         (found for name in ([named] if named else ["c++", "g++", "clang++"]) if (found := shutil.which(name))), None
     )
-
-
-def cache_directory() -> Path:
-    """Where compiled programs are kept: $CAPAX_CACHE, else `capax` in the user's cache directory."""
-    if "CAPAX_CACHE" in os.environ:
-        return Path(os.environ["CAPAX_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capax"
 
 
 @functools.cache
