@@ -217,7 +217,7 @@ def _write_start(program: Any, trial: Any, start: Path) -> None:
         start,
         x=columns[:, :samples],
         y=labels[:samples],
-        steps=trial.task.steps,
+        steps=trial.task.time_steps,
         learning_rate=LEARNING_RATE,
         forget_bias=getattr(layer, "forget_bias", 0.0),
         initial=np.stack(layer.initial if isinstance(layer.initial, tuple) else (layer.initial,)),

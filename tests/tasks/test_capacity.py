@@ -160,7 +160,7 @@ def test_b_and_the_input_are_hyperparameters():
 
 
 def test_a_public_batch_has_the_input_at_every_step_and_counts_the_last_output():
-    task = tasks.get("capacity", bits=6, steps=3)
+    task = tasks.get("capacity", bits=6, time_steps=3)
     batch = task.batch(jax.random.key(0), 10)
     assert batch.inputs.shape == (10, 3, 6) and batch.targets.shape == batch.mask.shape == (10, 3)
     np.testing.assert_array_equal(batch.inputs[:, 0], batch.inputs[:, 2])
@@ -168,7 +168,7 @@ def test_a_public_batch_has_the_input_at_every_step_and_counts_the_last_output()
 
 
 def test_loss_and_score_of_public_outputs():
-    task = tasks.get("capacity", bits=10, steps=3)
+    task = tasks.get("capacity", bits=10, time_steps=3)
     batch = task.batch(jax.random.key(0), 200)
     right = 2 * batch.targets[..., None] - 1
     assert float(task.loss(jnp.zeros((200, 3, 1)), batch)) == pytest.approx(math.log(2), rel=1e-6)

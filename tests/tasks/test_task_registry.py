@@ -8,10 +8,10 @@ from capax.errors import CapaxError
 
 def test_tasks_have_their_names_and_options():
     assert list(tasks.BUILT_IN) == ["capacity", "memory", "text", "rcf", "parentheses", "arithmetic"]
-    task = tasks.get("capacity", bits=12, steps=3)
+    task = tasks.get("capacity", bits=12, time_steps=3)
     assert (task.inputs, task.outputs, task.length, task.first, task.bits) == (12, 1, 3, 2, 12)
-    assert task == tasks.get("capacity", bits=12, steps=3) != tasks.get("capacity", bits=12)
-    assert hash(task) == hash(tasks.get("capacity", bits=12, steps=3))
+    assert task == tasks.get("capacity", bits=12, time_steps=3) != tasks.get("capacity", bits=12)
+    assert hash(task) == hash(tasks.get("capacity", bits=12, time_steps=3))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_tasks_have_their_names_and_options():
         ("capacity", {"bits": None}, "a whole number"),
         ("capacity", {"bits": 3}, "from 4 to 24"),
         ("capacity", {"bits": 25}, "from 4 to 24"),
-        ("capacity", {"steps": 0}, "from 1 to 10000"),
+        ("capacity", {"time_steps": 0}, "from 1 to 10000"),
         ("text", {"path": 3}, "a text"),
         ("text", {"warm_up": 50}, "window - 1 = 49"),
         ("text", {"warm_up": -1}, "warm_up"),

@@ -214,7 +214,7 @@ def test_training_does_what_a_plain_loop_does():
     trained, fixed = eqx.partition(network, trainable(network))
     samples = trial.task.samples(trial.hyperparameters, trial.shape.parameters)
     columns, labels = program.data
-    x = jnp.broadcast_to(columns[None, :, :samples], (trial.task.steps, *columns[:, :samples].shape))
+    x = jnp.broadcast_to(columns[None, :, :samples], (trial.task.time_steps, *columns[:, :samples].shape))
 
     def loss(trained):
         logits = eqx.combine(trained, fixed).run(networks.Dense(x))[0, -1]

@@ -72,9 +72,9 @@ def _distinct(key: Array, number: int, bits: int) -> UInt32[Array, " number"]:
 @dataclasses.dataclass(frozen=True)
 class Capacity(Task):
     """X uniform in {0,1}^(n_in x b), all columns distinct, Y uniform in {0,1}^b, one fixed draw; one logit, read after
-    `steps` time steps. Training, validation, and evaluation set are one: the task is memorisation.
+    `time_steps` time steps. Training, validation, and evaluation set are one: the task is memorisation.
 
-    Options: `bits`, n_in (b is at most 2^n_in, so that all columns can be distinct); `steps`, T.
+    Options: `bits`, n_in (b is at most 2^n_in, so that all columns can be distinct); `time_steps`, T.
     """
 
     name: ClassVar[str] = "capacity"
@@ -83,13 +83,13 @@ class Capacity(Task):
     memorisation: ClassVar[bool] = True
 
     bits: int = 20
-    steps: int = 5
+    time_steps: int = 5
 
     def __post_init__(self) -> None:
         if not 4 <= self.bits <= 24:
             raise CapaxError(f"task capacity: bits (inputs per sample) must be from 4 to 24, not {self.bits}.")
-        if not 1 <= self.steps <= 10_000:
-            raise CapaxError(f"task capacity: steps (time steps) must be from 1 to 10000, not {self.steps}.")
+        if not 1 <= self.time_steps <= 10_000:
+            raise CapaxError(f"task capacity: time_steps must be from 1 to 10000, not {self.time_steps}.")
 
     @property
     def inputs(self) -> int:
@@ -101,11 +101,11 @@ class Capacity(Task):
 
     @property
     def length(self) -> int:
-        return self.steps
+        return self.time_steps
 
     @property
     def first(self) -> int:
-        return self.steps - 1
+        return self.time_steps - 1
 
     @property
     def chance(self) -> float:
@@ -171,17 +171,17 @@ class Capacity(Task):
         x = jax.lax.dynamic_slice_in_dim(columns, start, CHUNK, axis=1)
         y = jax.lax.dynamic_slice_in_dim(labels, start, CHUNK)
         inside = (start + jnp.arange(CHUNK) < scalars["samples"]).astype(jnp.float32)
-        return Draw(Held(x, scalars["always"], self.steps), y[None], inside[None])
+        return Draw(Held(x, scalars["always"], self.time_steps), y[None], inside[None])
 
     def training_set(self, data: PyTree, scalars: Scalars) -> tuple[Draw, Array]:
         x, y = data
         inside = (jnp.arange(y.shape[0]) < scalars["samples"]).astype(jnp.float32)
-        return Draw(Held(x, scalars["always"], self.steps), y[None], inside[None]), scalars["samples"]
+        return Draw(Held(x, scalars["always"], self.time_steps), y[None], inside[None]), scalars["samples"]
 
     def sample(self, key: Array, size: int) -> Draw:
         self._check_distinct(size)
         x, y = self._columns(key, size)
-        return Draw(Held(x, jnp.asarray(True), self.steps), y[None], jnp.ones((1, size)))
+        return Draw(Held(x, jnp.asarray(True), self.time_steps), y[None], jnp.ones((1, size)))
 
     def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
         logits = outputs[0]
@@ -209,4 +209,4 @@ class Capacity(Task):
         }
 
     def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
-        return float(math.ceil(self.samples(hyperparameters, parameters) / CHUNK) * CHUNK * self.steps)
+        return float(math.ceil(self.samples(hyperparameters, parameters) / CHUNK) * CHUNK * self.time_steps)
