@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from capax.cells import registry
 from capax.cells.cell import Cell, State, scalar_declarations
-from capax.cells.sequence import Dense, Sequence, Steps
+from capax.cells.sequence import Dense, Held, OneHot, Sequence, Steps
 from capax.errors import CapaxError, closest
 from capax.networks.product import looped
 
@@ -151,11 +151,12 @@ class Network(eqx.Module):
     def _in_blocks(self, sequence: Sequence, first: int) -> Float[Array, "outputs time batch"]:
         """Block by block, all layers in each, so that what a block computes stays in cache. For the gradient a block is
         computed again, so that only the states between blocks are kept."""
-        if isinstance(sequence, Dense):  # projected in its block, as the layers above are
-            xs, steps_of = sequence.values, lambda values: Dense(values).project(self._project_first)
-        else:
+        if isinstance(sequence, OneHot | Held):  # read from a table at each step
             xs, read = sequence.project(self._project_first)
             steps_of = lambda xs: Steps(xs, read)  # noqa: E731
+        else:  # projected in its block by one product, as the layers above are
+            xs = sequence
+            steps_of = lambda part: Dense(part.values_at_every_step()).project(self._project_first)  # noqa: E731
 
         def block(states: tuple[State, ...], xs: Any) -> tuple[tuple[State, ...], Array]:
             state, outputs = _scan(self.layers[0], steps_of(xs), states[0])
