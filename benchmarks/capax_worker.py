@@ -1,0 +1,182 @@
+"""The capax side of run.py: writes the starting point for the others, then trains two trials in two lanes on command.
+
+    python capax_worker.py WORKLOAD CELL START.npz
+
+Reads {"restart": bool, "steps": int} lines, answers {"loss": float or null, "memory": bytes}.
+"""
+
+import dataclasses
+import json
+import resource
+import sys
+import threading
+import time
+from typing import Any, ClassVar
+
+from capax.training import backend
+
+backend.configure()
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+from workloads import WORKLOADS, Workload  # noqa: E402
+
+from capax import networks, tasks  # noqa: E402
+from capax.cells import registry  # noqa: E402
+from capax.cells.sequence import Dense, MultiHot, OneHot  # noqa: E402
+from capax.networks.sizing import parameters  # noqa: E402
+from capax.tasks.task import Draw, Task, cross_entropy  # noqa: E402
+from capax.training.population import Population  # noqa: E402
+from capax.training.program import Program  # noqa: E402
+from capax.training.trial import NetworkShape, Trial  # noqa: E402
+
+LEARNING_RATE = 1e-3
+HYPERPARAMETERS = {
+    "learning_rate": LEARNING_RATE,
+    "learning_rate_decay": 1.0,
+    "gradient_clip": 1e9,
+    "l2_decay": 0.0,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed(Task):
+    """One batch of a workload, at every step the same: what is timed is training, not drawing."""
+
+    name: ClassVar[str] = "fixed"
+    memorisation: ClassVar[bool] = True
+    workload: str = ""
+
+    @property
+    def _of(self) -> Workload:
+        return WORKLOADS[self.workload]
+
+    @property
+    def inputs(self) -> int:
+        return self._of.inputs
+
+    @property
+    def outputs(self) -> int:
+        return self._of.outputs
+
+    @property
+    def length(self) -> int:
+        return self._of.steps
+
+    @property
+    def first(self) -> int:
+        return self._of.first
+
+    @property
+    def chance_loss(self) -> float:
+        return 100.0
+
+    def data(self, parameters: int) -> Any:
+        return tuple(jnp.asarray(part) for part in self._of.data())
+
+    def draws(self, split: Any, scalars: Any) -> Any:
+        return jnp.asarray(1)
+
+    def draw(self, data: Any, split: Any, key: Any, index: Any, scalars: Any) -> Draw:
+        x, y = data
+        weights = jnp.ones((y.shape[0], y.shape[-1]))
+        if self._of.kind == "dense":
+            return Draw(Dense(x), y, weights)
+        if self._of.streams == 1:
+            return Draw(OneHot(x[:, 0], self.inputs), y, weights)
+        return Draw(MultiHot(x, self.inputs // self._of.streams), y, weights)
+
+    def measure(self, outputs: Any, draw: Draw) -> dict[str, Any]:
+        weight = jnp.sum(draw.weights)
+        if self._of.kind == "dense":
+            return {"loss": jnp.sum((jnp.moveaxis(outputs, 0, 1) - draw.targets) ** 2), "weight": weight}
+        parts = jnp.split(outputs, self._of.targets)
+        losses = [cross_entropy(part, draw.targets[:, i], draw.weights) for i, part in enumerate(parts)]
+        return {"loss": sum(losses), "weight": weight}
+
+    def scores(self, sums: Any, scalars: Any) -> dict[str, float]:
+        return {"score": sums["loss"], "loss": sums["loss"] / sums["weight"]}
+
+
+def trial_of(workload: Workload, cell: str, task: Task) -> Trial:
+    """A trial of a workload, sized as it says."""
+    sizes = {"inputs": workload.inputs, "outputs": workload.outputs, "depth": workload.depth}
+    if workload.units is None:
+        assert workload.budget is not None
+        units = networks.size(cell, budget=workload.budget, **sizes).units
+    else:
+        units = workload.units
+    number = parameters(cell, units=units, **sizes)
+    hyperparameters: dict[str, Any] = {**HYPERPARAMETERS}
+    if registry.get(cell).nonlinearities:
+        hyperparameters["nonlinearity"] = "tanh"
+    if workload.kind == "held":
+        hyperparameters["samples_per_parameter"] = workload.batch / number
+    return Trial("benchmark", task, NetworkShape(cell, workload.depth, units, number), hyperparameters, 10**9, 0)
+
+
+def write_start(program: Program, trial: Trial, workload: Workload, path: str) -> None:
+    """Data and initial parameters, blocks stacked in capax's order, layers numbered."""
+    state, settings = program.start(trial)
+    network = program.network(state.parameters, settings.constants)
+    arrays: dict[str, Any] = {"readout": network.readout.weight, "readout_bias": network.readout.bias}
+    for l, layer in enumerate(network.layers):
+        initial = layer.initial if isinstance(layer.initial, tuple) else (layer.initial,)
+        arrays[f"initial{l}"] = np.stack(initial)
+        if trial.shape.cell == "lru":
+            names = ("w_nu", "w_theta", "w_gamma", "B_real", "B_imaginary", "C_real", "C_imaginary", "D")
+            arrays |= {f"{name}{l}": getattr(layer, name) for name in names}
+            continue
+        maps = [value for value in vars(layer).values() if hasattr(value, "recurrent")]
+        for name in ("recurrent", "input", "bias"):
+            arrays[f"{name}{l}"] = np.concatenate([getattr(part, name) for part in maps])
+        arrays["forget_bias"] = getattr(layer, "forget_bias", 0.0)
+    if workload.kind == "held":  # the task's own draw
+        samples = int(settings.scalars["samples"])
+        arrays["x"], arrays["y"] = program.data[0][:, :samples], program.data[1][:samples]
+    else:
+        arrays["x"], arrays["y"] = workload.data()
+    np.savez(path, learning_rate=LEARNING_RATE, **arrays)
+
+
+def main() -> None:
+    name, cell, start = sys.argv[1:]
+    workload = WORKLOADS[name]
+    task = tasks.get("capacity") if workload.kind == "held" else Fixed(workload=name)
+    trial = trial_of(workload, cell, task)
+    began = time.perf_counter()
+    program = Program.get(*trial.program_key, "mapped")
+    write_start(program, trial, workload, start)
+
+    def fresh() -> list[Population]:
+        found = [Population(program) for _ in range(2)]
+        for lane in found:
+            lane.add(trial)
+        return found
+
+    lanes = fresh()
+    lanes[0].advance(1)
+    ready = {"units": trial.shape.units, "parameters": trial.shape.parameters}
+    print(json.dumps({**ready, "compile_seconds": time.perf_counter() - began}), flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order["restart"]:
+            lanes = fresh()
+        threads = [threading.Thread(target=lane.advance, args=(order["steps"],)) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        loss = None
+        if order["restart"]:
+            slot = lanes[0]._slots[0]
+            assert slot is not None
+            loss = program.scores(slot.state, slot.settings)[0]["loss"]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"loss": loss, "memory": memory}), flush=True)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_compilation_cache", False)
+    main()
