@@ -21,7 +21,7 @@ from capax.cells import registry
 from capax.networks.initialisation import initialise
 from capax.networks.network import Network, is_array_shape, trainable
 from capax.tasks.task import Scalars, Split, Task
-from capax.training.fused import Unsupported, fuse
+from capax.fused import Unsupported, fuse
 from capax.training.optimiser import Optimiser
 from capax.training.trial import NetworkShape, Trial
 
@@ -146,7 +146,7 @@ class Program:
 
     @property
     def fused(self) -> bool:
-        """Whether gradients come from a fused kernel (training/fused); else from the compiled program alone."""
+        """Whether gradients come from a fused kernel (fused); else from the compiled program alone."""
         return self._kernel is not None
 
     def _fused(self) -> Any:

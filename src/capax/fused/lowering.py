@@ -4,10 +4,10 @@ Whatever does not depend on the samples is computed once, before the loop; what 
 loop; what depends on the sums follows after it.
 """
 
-from capax.training.fused.arrays import COLUMNS_TRACED, Unsupported, View
-from capax.training.fused.code import Code, Item, has_samples
-from capax.training.fused.operations import ELEMENTWISE, expression
-from capax.training.fused.program import Constant, Equation, Operand, Traced, Value
+from capax.fused.arrays import COLUMNS_TRACED, Unsupported, View, dense
+from capax.fused.code import Code, Item, has_samples
+from capax.fused.operations import ELEMENTWISE, expression
+from capax.fused.program import Constant, Equation, Operand, Traced, Value
 
 WIDE = 32
 """Columns of an outer product from which its second operand is transposed."""
@@ -32,8 +32,8 @@ def is_view(equation: Equation) -> bool:
 class Lowering(Code):
     """Writes the kernel of a traced program. Elementwise operations are done in groups: groups.py."""
 
-    def __init__(self, traced: Traced, columns: int):
-        super().__init__(columns)
+    def __init__(self, traced: Traced, columns: int, prefix: str = ""):
+        super().__init__(columns, prefix)
         self.traced = traced
         self.producer = {output: equation for equation in traced.equations for output in equation.outputs}
         self.order = {equation: number for number, equation in enumerate(traced.equations)}
@@ -46,6 +46,7 @@ class Lowering(Code):
         self.emitted: set[Equation] = set()
         self.outputs = {output for output in traced.outputs if isinstance(output, Value)}
         self.joined: dict[Equation, tuple[Value, list[Equation]]] = {}  # by the last of them: result, all members
+        self._results: list[tuple[Operand, str]] = []
         self.place: dict[Value, View] = {}  # where a value is to be written, if that is fixed
 
     def prepare(self, value: Operand) -> None:
@@ -60,6 +61,24 @@ class Lowering(Code):
 
     def target(self, value: Value) -> View:
         return self.place[value] if value in self.place else self.buffer(value.shape, value.kind)
+
+    def write_step(self, inputs: list[View], results: list[tuple[Operand, str]]) -> None:
+        """As `write_program`; `results` with samples are written where a pointer of that name points."""
+        for operand, name in results:
+            if not has_samples(operand) or operand.kind != "float":
+                raise Unsupported("a result without samples")
+            source = self.producer.get(operand) if isinstance(operand, Value) else None
+            if source is not None and source.name in ELEMENTWISE and not renames(source):
+                to = View(name, 0, operand.shape, dense(operand.shape, self.columns), "float")
+                self.place.setdefault(operand, to)  # pyright: ignore[reportArgumentType]
+        self._results = results
+        self.write_program(inputs)
+
+    def _give_samples(self) -> None:
+        for operand, name in self._results:
+            view = self.materialise(operand)
+            if view.base != name:
+                self._copy(view, View(name, 0, operand.shape, dense(operand.shape, self.columns), "float"))
 
     def write_program(self, inputs: list[View]) -> None:
         self.views.update(
@@ -76,6 +95,7 @@ class Lowering(Code):
                 self.before.append(self._plain(equation))
             elif sums_samples(equation):
                 self._reduction(equation)
+        self._give_samples()
         for equation in self.traced.equations:  # sums that found no group to go along with
             if sums_samples(equation) and equation.name == "reduce_sum" and equation not in self.emitted:
                 self.group(None, [equation])
@@ -163,7 +183,7 @@ class Lowering(Code):
         calls = []
         for (am, bn), starts in pairs.items():
             table = ", ".join(f"{{{x}, {y}}}" for x, y in starts)
-            function, extra = ("outer_wide", ", turned") if wide else ("outer_lanes", "")
+            function, extra = ("outer_wide", f", {self.turned}") if wide else ("outer_lanes", "")
             calls.append(
                 f"{{ const Pair pairs[] = {{{table}}};\n"
                 f"{function}({rows}, {columns}, {len(starts)}, pairs, {am}, {bn}, {total}{extra}); }}"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from capax.training.fused.arrays import COLUMNS_TRACED, Unsupported, View, dense, size
-from capax.training.fused.program import Constant, Operand, Value
+from capax.fused.arrays import COLUMNS_TRACED, Unsupported, View, dense, size
+from capax.fused.program import Constant, Operand, Value
 
 
 @dataclasses.dataclass
@@ -23,11 +23,37 @@ def has_samples(operand: Operand) -> bool:
     return COLUMNS_TRACED in operand.shape
 
 
+def handler(columns: int, floats: str, lines: list[str]) -> str:
+    """A C++ file whose entry point, called by XLA, has scratch memory of so many floats and does the lines."""
+    return "\n".join(
+        [
+            f"#define COLUMNS {columns}",
+            '#include "runtime.h"',
+            '#include "xla/ffi/api/c_api.h"',
+            'extern "C" XLA_FFI_Error* capax_kernel(XLA_FFI_CallFrame* frame) {',
+            "if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {",
+            "auto* metadata = ((XLA_FFI_Metadata_Extension*)frame->extension_start)->metadata;",
+            "metadata->api_version.major_version = XLA_FFI_API_MAJOR;",
+            "metadata->api_version.minor_version = XLA_FFI_API_MINOR;",
+            "metadata->traits = 0;",
+            "return nullptr;",
+            "}",
+            "if (frame->stage != XLA_FFI_ExecutionStage_EXECUTE) return nullptr;",
+            "static thread_local Scratch memory;",
+            f"float* const scratch = memory.get((size_t)({floats}));",
+            *lines,
+            "return nullptr;",
+            "}\n",
+        ]
+    )
+
+
 class Code:
     """What has been written so far: `before` the loop over blocks, in the `loop`, `after` it."""
 
-    def __init__(self, columns: int):
-        self.columns = columns
+    def __init__(self, columns: int, prefix: str = ""):
+        self.columns, self.prefix = columns, prefix
+        self.turned = f"{prefix}turned"  # the memory for transposed operands
         self.views: dict[Value, View] = {}
         self.before: list[str] = []
         self.loop: list[Item] = []
@@ -42,7 +68,7 @@ class Code:
 
     def name(self, letter: str) -> str:
         self._names += 1
-        return f"{letter}{self._names}"
+        return f"{self.prefix}{letter}{self._names}"
 
     def buffer(self, value_shape: tuple[int, ...], kind: str) -> View:
         """A buffer of its own: for one block if it has samples, else for the whole call."""
@@ -99,65 +125,49 @@ class Code:
 
     # -- the source file
 
-    def source(self, inputs: list[tuple[View, bool]], results: list[Operand]) -> str:
-        """The whole C++ file. `inputs`: each argument's view and whether it has samples, in order."""
-        head = [f"#define COLUMNS {self.columns}", '#include "runtime.h"', '#include "xla/ffi/api/c_api.h"']
+    def declarations(self, scratch: str) -> tuple[list[str], str]:
+        """The buffers of this code within the memory that begins at `scratch`, and how many floats they take."""
         places, total = self._allocate()
-        body: list[str] = []
+        lines: list[str] = []
         kept = 0
         for name, length in self.kept.items():
-            body.append(f"float* const {name} = scratch + {kept};")
+            lines.append(f"float* const {name} = {scratch} + {kept};")
             kept += -(-length // 16) * 16
-        body.append(f"float* const block = scratch + {kept};")
-        body += [f"float* const {name} = block + {place};" for name, place in places.items()]
-        body.append(f"float* sums = block + {total};")
+        lines += [f"float* const {name} = {scratch} + {kept + place};" for name, place in places.items()]
         extent = " + ".join(["0", *(f"({floats})" for _, floats in self.sums)])
         offset = "0"
         for name, floats in self.sums:
-            body.append(f"float* const {name} = sums + {offset};")
+            lines.append(f"float* const {name} = {scratch} + {kept + total} + {offset};")
             offset = f"{offset} + ({floats})"
+        lines.append(f"float* const {self.turned} = {scratch} + {kept + total} + {extent};")
+        lines.append(f"std::memset({scratch} + {kept + total}, 0, 4 * (size_t)({extent}));")
         turned = f"COLUMNS * (({self.widest} + LANES - 1) / LANES * LANES)"
-        body.append(f"float* const turned = sums + {extent};")
-        body.append(f"std::memset(sums, 0, 4 * (size_t)({extent}));")
+        return lines, f"{kept + total} + {extent} + {turned}"
+
+    def body(self) -> list[str]:
+        """What is done for each block."""
+        return [f"{{\n{item.code}\n}}" for item in self.loop]
+
+    def source(self, inputs: list[tuple[View, bool]], results: list[Operand]) -> str:
+        """The whole C++ file. `inputs`: each argument's view and whether it has samples, in order."""
+        lines, floats = self.declarations("scratch")
         rows = []
         for number, (view, samples) in enumerate(inputs):
             argument = f"((XLA_FFI_Buffer*)frame->args.args[{number}])"
-            body.append(f"const void* const a{number} = {argument}->data;")
+            lines.append(f"const void* const a{number} = {argument}->data;")
             if samples:
                 rows.append((number, view))
-                body.append(f"const long n{number} = {argument}->dims[{argument}->rank - 1];")
+                lines.append(f"const long n{number} = {argument}->dims[{argument}->rank - 1];")
             else:
-                body.append(self._take(number, view))
-        body += self.before
-        body.append(f"const long count = *(const int32_t*)((XLA_FFI_Buffer*)frame->args.args[{len(inputs)}])->data;")
-        body.append(f"const long end = count < n{rows[0][0]} ? count : n{rows[0][0]};")
-        body.append("for (long start = 0; start < end; start += COLUMNS) {")
-        body += [self._take_block(number, view) for number, view in rows]
-        body += [f"{{\n{item.code}\n}}" for item in self.loop]
-        body.append("}")
-        body += self.after
-        for number, operand in enumerate(results):
-            body.append(self._give(number, operand))
-        size_expression = f"{kept} + {total} + {extent} + {turned}"
-        return "\n".join(
-            [
-                *head,
-                'extern "C" XLA_FFI_Error* capax_kernel(XLA_FFI_CallFrame* frame) {',
-                "if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {",
-                "auto* metadata = ((XLA_FFI_Metadata_Extension*)frame->extension_start)->metadata;",
-                "metadata->api_version.major_version = XLA_FFI_API_MAJOR;",
-                "metadata->api_version.minor_version = XLA_FFI_API_MINOR;",
-                "metadata->traits = 0;",
-                "return nullptr;",
-                "}",
-                "if (frame->stage != XLA_FFI_ExecutionStage_EXECUTE) return nullptr;",
-                "static thread_local Scratch memory;",
-                f"float* const scratch = memory.get((size_t)({size_expression}));",
-                *body,
-                "return nullptr;",
-                "}\n",
-            ]
-        )
+                lines.append(self.take(number, view))
+        lines += self.before
+        lines.append(f"const long count = *(const int32_t*)((XLA_FFI_Buffer*)frame->args.args[{len(inputs)}])->data;")
+        lines.append(f"const long end = count < n{rows[0][0]} ? count : n{rows[0][0]};")
+        lines.append("for (long start = 0; start < end; start += COLUMNS) {")
+        lines += [self._take_block(number, view) for number, view in rows]
+        lines += [*self.body(), "}", *self.after]
+        lines += [self.give(number, operand) for number, operand in enumerate(results)]
+        return handler(self.columns, floats, lines)
 
     def _allocate(self) -> tuple[dict[str, int], int]:
         """Offsets of the buffers that live within a block: those whose lives do not meet share memory."""
@@ -187,7 +197,7 @@ class Code:
             ends.setdefault(last[name], []).append(name)
         return places, total
 
-    def _take(self, number: int, view: View) -> str:
+    def take(self, number: int, view: View) -> str:
         """An argument without samples, into the kernel's own memory."""
         length = math.prod(view.shape)
         if self.kind_of_input[number] == "bool":
@@ -209,7 +219,7 @@ class Code:
             )
         return f"for (long i = 0; i < {length}; i++) {inner}"
 
-    def _give(self, number: int, operand: Operand) -> str:
+    def give(self, number: int, operand: Operand) -> str:
         result = f"(float*)((XLA_FFI_Buffer*)frame->rets.rets[{number}])->data"
         if operand.kind != "float" or has_samples(operand):
             raise Unsupported("an output that is not a sum of numbers")

@@ -21,10 +21,13 @@ constexpr int ROWS = REGISTERS / VECTORS > 0 ? REGISTERS / VECTORS : 1;  // rows
 typedef float V __attribute__((vector_size(LANES * 4), aligned(LANES * 4)));
 typedef int32_t I __attribute__((vector_size(LANES * 4), aligned(LANES * 4)));
 
-static inline V load(const float* p) { return *(const V*)p; }
-static inline I load(const int32_t* p) { return *(const I*)p; }
-static inline void store(float* p, V x) { *(V*)p = x; }
-static inline void store(int32_t* p, I x) { *(I*)p = x; }
+// Memory that XLA gives is not always aligned to a whole vector.
+typedef float LooseV __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t LooseI __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+static inline V load(const float* p) { return *(const LooseV*)p; }
+static inline I load(const int32_t* p) { return *(const LooseI*)p; }
+static inline void store(float* p, V x) { *(LooseV*)p = x; }
+static inline void store(int32_t* p, I x) { *(LooseI*)p = x; }
 static inline V splat(float x) { return x - V{}; }  // x - 0 is x to the bit, so the subtraction is left out
 static inline I splat(int32_t x) { return x - I{}; }
 static inline float sum(V x) {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from capax.training.fused.arrays import Unsupported
+from capax.fused.arrays import Unsupported
 
 _BINARY = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^"}
 _COMPARE = {

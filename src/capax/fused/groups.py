@@ -1,10 +1,10 @@
 """Groups of elementwise operations: one pass over memory for each, as late as can be, storing only what is worth storing."""
 
-from capax.training.fused.arrays import Unsupported
-from capax.training.fused.code import Item
-from capax.training.fused.lowering import Lowering, renames, sums_samples
-from capax.training.fused.operations import CHEAP, ELEMENTWISE, expression
-from capax.training.fused.program import Constant, Equation, Operand, Value
+from capax.fused.arrays import Unsupported
+from capax.fused.code import Item
+from capax.fused.lowering import Lowering, renames, sums_samples
+from capax.fused.operations import CHEAP, ELEMENTWISE, expression
+from capax.fused.program import Constant, Equation, Operand, Value
 
 RECOMPUTED = 3
 """Cheap operations that are done again rather than kept in memory."""
@@ -147,7 +147,9 @@ class Groups(Lowering):
         wanted: set[Value] = {value} if value is not None else set()
         for equation in reversed(equations):
             out = equation.outputs[0]
-            later = any(use not in inside and use not in self.emitted for use in self.consumers.get(out, []))
+            later = out in self.outputs or any(
+                use not in inside and use not in self.emitted for use in self.consumers.get(out, [])
+            )
             again = any(
                 use in inside and use.outputs[0] in cost and use.outputs[0] in wanted
                 for use in self.consumers.get(out, [])

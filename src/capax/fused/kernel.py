@@ -11,11 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from capax.training.fused import library
-from capax.training.fused.arrays import COLUMNS_TRACED, Unsupported
-from capax.training.fused.code import has_samples
-from capax.training.fused.groups import Groups
-from capax.training.fused.program import Traced, trace
+from capax.fused import library
+from capax.fused.arrays import COLUMNS_TRACED, Unsupported
+from capax.fused.code import has_samples
+from capax.fused.groups import Groups
+from capax.fused.program import Traced, trace
 
 BLOCKS = (48, 32, 64, 16)
 """Samples in a block: the first that divides their number."""
