@@ -54,8 +54,12 @@ class OneHot(eqx.Module):
     def length(self) -> int:
         return self.symbols.shape[0]
 
+    def table(self, f: Project) -> Projected:
+        """The projections of all symbols, side by side."""
+        return f(jnp.eye(self.size))
+
     def project(self, f: Project) -> Steps:
-        table = f(jnp.eye(self.size))
+        table = self.table(f)
         return Steps(self.symbols, lambda symbols: jax.tree.map(lambda leaf: _columns(leaf, symbols), table))
 
 
@@ -95,14 +99,21 @@ class MultiHot(eqx.Module):
     def length(self) -> int:
         return self.symbols.shape[0]
 
-    def project(self, f: Project) -> Steps:
+    def table(self, f: Project) -> Projected | None:
+        """The projections of all symbols of all streams, side by side, so that their sums are the projections of what is
+        seen at a step; None where `f` is not affine."""
         streams = self.symbols.shape[1]
         features = streams * self.size
         if not _is_affine(f, features):
-            return Dense(self.values_at_every_step()).project(f)
+            return None
         # f(e_1 + .. + e_s) = sum f(e_i) - (s - 1) f(0): each column bears its share of what is counted too often.
         share = (streams - 1) / streams
-        table = jax.tree.map(lambda e, zero: e - share * zero, f(jnp.eye(features)), f(jnp.zeros((features, 1))))
+        return jax.tree.map(lambda e, zero: e - share * zero, f(jnp.eye(features)), f(jnp.zeros((features, 1))))
+
+    def project(self, f: Project) -> Steps:
+        table = self.table(f)
+        if table is None:
+            return Dense(self.values_at_every_step()).project(f)
 
         def read(symbols: Int[Array, "s b"]) -> Projected:
             return jax.tree.map(lambda leaf: _sums_of_columns(leaf, symbols), table)

@@ -1,7 +1,8 @@
-"""Fused kernels: a draw's loss and gradient as one C++ function, written from the traced program, for any cell."""
+"""Fused kernels for CPUs, written in C++ from traced programs, for any cell: a whole training step, or a loop over time."""
 
 from capax.fused.arrays import Unsupported
 from capax.fused.kernel import fuse
+from capax.fused.lookup import lookup
 from capax.fused.recurrence import recurrence
 
-__all__ = ["Unsupported", "fuse", "recurrence"]
+__all__ = ["Unsupported", "fuse", "lookup", "recurrence"]

@@ -18,10 +18,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
 from capax.cells import registry
+from capax.fused import Unsupported, fuse
 from capax.networks.initialisation import initialise
 from capax.networks.network import Network, is_array_shape, trainable
 from capax.tasks.task import Scalars, Split, Task
-from capax.fused import Unsupported, fuse
 from capax.training.optimiser import Optimiser
 from capax.training.trial import NetworkShape, Trial
 
@@ -89,6 +89,7 @@ class Program:
         self._structure = jax.tree.structure(trained)
         self.data = task.data(shape.parameters)
         self._kernel = self._fused()
+        self._recurrence = self._kernel is None and self._recurs()
         self.advance = _compiled_once(jax.jit(self._advance))
         self.evaluate = _compiled_once(jax.jit(self._evaluate))
 
@@ -146,12 +147,32 @@ class Program:
 
     @property
     def fused(self) -> bool:
-        """Whether gradients come from a fused kernel (fused); else from the compiled program alone."""
-        return self._kernel is not None
+        """Whether gradients come from fused kernels (fused/); else from the compiled program alone."""
+        return self._kernel is not None or self._recurrence
+
+    @property
+    def _may_fuse(self) -> bool:
+        return self.batching == "mapped" and jax.default_backend() == "cpu" and os.environ.get(SWITCH) != "0"
+
+    def _recurs(self) -> bool:
+        """Whether the loop over time can be fused."""
+        scalars = self.task.scalars({}, self.shape.parameters)
+
+        def run(flat: Array, constants: PyTree, data: PyTree) -> Array:
+            draw = self.task.draw(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
+            return jnp.sum(self.network(flat, constants).run(draw.inputs, self.task.first, fused=True))
+
+        try:
+            flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
+            if self._may_fuse:
+                jax.eval_shape(jax.grad(run), flat, self._constants, self.data)
+        except Unsupported:
+            return False
+        return self._may_fuse
 
     def _fused(self) -> Any:
         """The kernel for a whole training step's loss and gradient; None where there cannot be one."""
-        if self.batching != "mapped" or jax.default_backend() != "cpu" or os.environ.get(SWITCH) == "0":
+        if not self._may_fuse:
             return None
         scalars = self.task.scalars({}, self.shape.parameters)
         whole = jax.eval_shape(self.task.training_set, self.data, scalars)
@@ -205,7 +226,7 @@ class Program:
         def loss(trained: PyTree, index: Array) -> tuple[Array, Array]:
             network = eqx.combine(trained, settings.constants, self._static)
             draw = self.task.draw(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
-            sums = self.task.measure(network.run(draw.inputs, self.task.first), draw)
+            sums = self.task.measure(network.run(draw.inputs, self.task.first, self._recurrence), draw)
             return sums["loss"], sums["weight"]
 
         def add(index: Array, total: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -243,7 +264,7 @@ class Program:
         def whole(split: Split) -> dict[str, Array]:
             def measure(index: Array) -> dict[str, Array]:
                 draw = self.task.draw(data, split, jax.random.key(0), index, settings.scalars)
-                return self.task.measure(network.run(draw.inputs, self.task.first), draw)
+                return self.task.measure(network.run(draw.inputs, self.task.first, self._recurrence), draw)
 
             zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(measure, jnp.asarray(0)))
             draws = self.task.draws(split, settings.scalars)

@@ -1,0 +1,151 @@
+"""A loop over time and table lookups by kernels against `jax.lax.scan` and plain indexing."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from capax import networks, tasks
+from capax.cells.sequence import Dense, Held, MultiHot, OneHot
+from capax.fused import Unsupported, library, lookup, recurrence
+from capax.networks.network import is_array_shape, trainable
+from capax.training.population import Population
+from capax.training.program import SWITCH, Program
+from capax.training.trial import NetworkShape, Trial
+
+needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("CAPAX_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
+
+
+def close(found, expected, tolerance=2e-5):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance * max(1e-3, float(jnp.max(jnp.abs(a)))))
+
+
+def leaky(plain, state, x):
+    """Two states, an output that is neither, a parameter that is used beside the batch alone."""
+    w, leak, scale = plain
+    h, c = state
+    c = c + jnp.tanh(w @ h + x["a"]) * (scale**2)[:, None]
+    h = jax.nn.sigmoid(leak) * h + x["b"] * jnp.concatenate([c[:2], -c[2:]])
+    return (h, c), jnp.exp(-h * h)[1:]
+
+
+@needs_compiler
+@pytest.mark.parametrize("batch", [32, 128])
+def test_outputs_states_and_gradients_are_those_of_a_scan(batch):
+    keys = iter(jax.random.split(jax.random.key(0), 20))
+    n, time = 5, 7
+    plain = (jax.random.normal(next(keys), (n, n)), jnp.asarray(0.3), jax.random.normal(next(keys), (n,)))
+    state = tuple(jax.random.normal(next(keys), (n, batch)) for _ in range(2))
+    inputs = {name: jax.random.normal(next(keys), (time, n, batch)) for name in "ab"}
+    weights = jax.random.normal(next(keys), (time, n - 1, batch))
+
+    def total(run):
+        def loss(plain, state, inputs):
+            last, outputs = run(plain, state, inputs)
+            return jnp.sum(weights * outputs) + jnp.sum(jnp.sin(last[0])) + jnp.sum(last[1] ** 2), (last, outputs)
+
+        return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))
+
+    found = total(lambda p, s, x: recurrence(leaky, p, s, x))(plain, state, inputs)
+    expected = total(lambda p, s, x: jax.lax.scan(lambda s, x: leaky(p, s, x), s, x))(plain, state, inputs)
+    close(found, expected)
+
+
+@needs_compiler
+@pytest.mark.parametrize("case", ["a batch of 20", "float16", "cumulative sum", "a growing state"])
+def test_what_cannot_be_done_is_said(case):
+    state, inputs = jnp.zeros((3, 20 if case == "a batch of 20" else 16)), jnp.zeros((4, 3, 16))
+    if case == "float16":
+        inputs = inputs.astype(jnp.float16)
+    step = {
+        "cumulative sum": lambda p, s, x: (jnp.cumsum(s), x),
+        "a growing state": lambda p, s, x: (jnp.concatenate([s, x]), x),
+    }.get(case, lambda p, s, x: (s + x, s))
+    with pytest.raises(Unsupported):
+        recurrence(step, (), state, inputs)
+
+
+@needs_compiler
+@pytest.mark.parametrize(("streams", "rows"), [(1, 21), (4, 32)])
+def test_lookups_are_sums_of_columns(streams, rows):
+    features, time, batch = streams * 6, 5, 32
+    table = jax.random.normal(jax.random.key(0), (rows, features))
+    symbols = jax.random.randint(jax.random.key(1), (time, streams, batch), 0, 6)
+    weights = jax.random.normal(jax.random.key(2), (time, rows, batch))
+
+    def plain(table):
+        columns = table[:, symbols + 6 * jnp.arange(streams)[None, :, None]]
+        return jnp.moveaxis(jnp.sum(columns, axis=2), 0, 1)
+
+    close(jax.jit(lambda t: lookup(t, symbols))(table), plain(table))
+    gradient = jax.jit(jax.grad(lambda t: jnp.sum(weights * lookup(t, symbols))))(table)
+    close(gradient, jax.grad(lambda t: jnp.sum(weights * plain(t)))(table))
+
+
+SEQUENCES = {
+    "dense": lambda key: Dense(jax.random.normal(key, (20, 6, 32))),
+    "one-hot": lambda key: OneHot(jax.random.randint(key, (20, 32), 0, 6), 6),
+    "multi-hot": lambda key: MultiHot(jax.random.randint(key, (20, 2, 32), 0, 3), 3),
+    "held": lambda key: Held(jax.random.normal(key, (6, 32)), jnp.asarray(False), 20),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("kind", "cell", "depth"),
+    [("dense", "rnn", 1), ("one-hot", "lstm", 2), ("multi-hot", "gru", 1), ("held", "ugrnn", 1)],
+)
+def test_networks_give_the_same_outputs_and_gradients(kind, cell, depth):
+    sequence = SEQUENCES[kind](jax.random.key(1))
+    net = networks.Network.create(cell, inputs=6, outputs=3, units=7, depth=depth, key=jax.random.key(0))
+    trained, rest = eqx.partition(net, trainable(net))
+    trained = jax.tree.map(lambda leaf: leaf + 0.1, trained)  # initial states other than zero
+    constants, static = eqx.partition(rest, is_array_shape)
+    weights = jax.random.normal(jax.random.key(2), (3, 15, 32))
+
+    def run(fused):
+        def loss(trained):
+            outputs = eqx.combine(trained, constants, static).run(sequence, 5, fused=fused)
+            return jnp.sum(weights * outputs), outputs
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(trained)
+
+    close(run(True), run(False))
+
+
+@needs_compiler
+def test_a_cell_with_a_hoisted_output_is_left_to_the_compiled_program():
+    net = networks.Network.create("lru", inputs=6, outputs=3, units=4, key=jax.random.key(0))
+    with pytest.raises(Unsupported, match="hoisted"):
+        net.run(SEQUENCES["dense"](jax.random.key(1)), fused=True)
+
+
+def train(monkeypatch, switch, name, cell, steps=15, **options):
+    monkeypatch.setenv(SWITCH, switch)
+    task = tasks.get(name, **options)
+    size = networks.size(cell, budget=2500, inputs=task.inputs, outputs=task.outputs)
+    program = Program(task, NetworkShape(cell, 1, size.units, size.parameters), "tanh", "mapped")
+    population = Population(program)
+    population.add(Trial("t", task, program.shape, {"nonlinearity": "tanh"}, steps, 0))
+    (result,) = [result for _, result in population.advance(steps)]
+    return program.fused, result
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("name", "options"), [("text", {}), ("parentheses", {"time_steps": 20}), ("memory", {"numbers": 8})]
+)
+def test_training_with_and_without_kernels_agrees(monkeypatch, name, options):
+    fused, found = train(monkeypatch, "1", name, "gru", **options)
+    plain, expected = train(monkeypatch, "0", name, "gru", **options)
+    assert fused and not plain and found.kernel == "fused" and expected.kernel == "compiled"
+    np.testing.assert_allclose(found.curve[:15], expected.curve[:15], rtol=1e-4)
+    assert found.evaluation["score"] == pytest.approx(expected.evaluation["score"], rel=1e-3)
