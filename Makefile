@@ -43,7 +43,7 @@ format: $(DEVELOPMENT)
 	@$(BIN)/ruff format
 
 benchmark: $(RUNTIME) $(PEERS)
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python benchmarks/population.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-torch dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -155,7 +155,7 @@ class Network(eqx.Module):
         else:
             steps = sequence.project(self._project_first)
             projected = jax.vmap(steps.read)(steps.xs)
-        outputs = None
+        outputs = jnp.zeros(())
         for number, cell in enumerate(self.layers):
             if number:
                 projected = jax.vmap(cell.project)(outputs)
@@ -166,7 +166,6 @@ class Network(eqx.Module):
                 return eqx.combine(arrays, static).step(state, p)
 
             outputs = recurrence(step, arrays, state, projected)[1]
-        assert outputs is not None
         return outputs
 
     def _unrolled(self, sequence: Sequence) -> list[Float[Array, "units batch"]]:

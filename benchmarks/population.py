@@ -1,8 +1,8 @@
 """Training throughput of capax against PyTorch and JAX peers, interleaved in one run.
 
     make benchmark                                                     # sets up PyTorch in .venv-torch, then runs this file
-    .venv/bin/python benchmarks/run.py --workloads text,diagonal-4096 --cells gru,lru --rounds 3
-    .venv/bin/python benchmarks/run.py --json benchmarks.json --compile  # everything, with torch.compile; minutes more
+    .venv/bin/python benchmarks/population.py --workloads text,diagonal-4096 --cells gru,lru --rounds 3
+    .venv/bin/python benchmarks/population.py --json benchmarks.json --compile  # everything, with torch.compile; minutes more
 
 Every competitor trains two trials at the same time, one per core, on the same data, from the same parameters, with
 Adam: capax in two lanes of one process, peers in two processes of one thread, denormals flushed. In each round all
