@@ -1,4 +1,4 @@
-"""A PyTorch peer of run.py: trains one trial on command. Runs in an environment with PyTorch, without capax.
+"""A PyTorch peer of population.py: trains one trial on command. Runs in an environment with PyTorch, without capax.
 
     python torch_peer.py WORKLOAD CELL VARIANT START.npz
 
