@@ -141,7 +141,13 @@ def train(monkeypatch, switch, name, cell, steps=15, **options):
 
 @needs_compiler
 @pytest.mark.parametrize(
-    ("name", "options"), [("text", {}), ("parentheses", {"time_steps": 20}), ("memory", {"numbers": 8})]
+    ("name", "options"),
+    [
+        ("text", {}),
+        ("parentheses", {"time_steps": 20}),
+        ("memory", {"numbers": 8}),
+        ("rcf", {"samples": 1040, "dimensions": 4}),
+    ],
 )
 def test_training_with_and_without_kernels_agrees(monkeypatch, name, options):
     fused, found = train(monkeypatch, "1", name, "gru", **options)

@@ -21,7 +21,7 @@ from capax.cells import registry
 from capax.fused import Unsupported, fuse
 from capax.networks.initialisation import initialise
 from capax.networks.network import Network, is_array_shape, trainable
-from capax.tasks.task import Scalars, Split, Task
+from capax.tasks.task import Draw, Scalars, Split, Task
 from capax.training.optimiser import Optimiser
 from capax.training.trial import NetworkShape, Trial
 
@@ -210,6 +210,15 @@ class Program:
             lambda s: (s.step < last) & ~s.diverged, functools.partial(self._step, data, settings), state
         )
 
+    def _outputs(self, network: Network, draw: Draw) -> Array:
+        """Outputs at the scored steps: by kernels where they serve this draw (a held-out set may have another batch)."""
+        if self._recurrence:
+            try:
+                return network.run(draw.inputs, self.task.first, fused=True)
+            except Unsupported:
+                pass
+        return network.run(draw.inputs, self.task.first)
+
     def _sums(
         self, data: PyTree, settings: Settings, key: Array, parameters: Float[Array, " p"]
     ) -> tuple[Array, Array, Float[Array, " p"]]:
@@ -226,7 +235,7 @@ class Program:
         def loss(trained: PyTree, index: Array) -> tuple[Array, Array]:
             network = eqx.combine(trained, settings.constants, self._static)
             draw = self.task.draw(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
-            sums = self.task.measure(network.run(draw.inputs, self.task.first, self._recurrence), draw)
+            sums = self.task.measure(self._outputs(network, draw), draw)
             return sums["loss"], sums["weight"]
 
         def add(index: Array, total: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -264,7 +273,7 @@ class Program:
         def whole(split: Split) -> dict[str, Array]:
             def measure(index: Array) -> dict[str, Array]:
                 draw = self.task.draw(data, split, jax.random.key(0), index, settings.scalars)
-                return self.task.measure(network.run(draw.inputs, self.task.first, self._recurrence), draw)
+                return self.task.measure(self._outputs(network, draw), draw)
 
             zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(measure, jnp.asarray(0)))
             draws = self.task.draws(split, settings.scalars)
