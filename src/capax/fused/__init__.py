@@ -2,7 +2,6 @@
 
 from capax.fused.arrays import Unsupported
 from capax.fused.kernel import fuse
-from capax.fused.lookup import lookup
 from capax.fused.recurrence import recurrence
 
-__all__ = ["Unsupported", "fuse", "lookup", "recurrence"]
+__all__ = ["Unsupported", "fuse", "recurrence"]

@@ -7,8 +7,21 @@ COLUMNS_TRACED = 7919
 """Stands for the samples of a block in traced shapes: a number that no other axis has."""
 
 
+BLOCKS = (48, 32, 64, 16)
+"""Samples in a block: the first that divides their number."""
+
+
 class Unsupported(Exception):
     """A traced program that cannot be fused: the compiled one serves instead."""
+
+
+def block(samples: set[int]) -> int:
+    """Samples in a block of arrays that have so many; raises `Unsupported` where they differ or cannot be divided."""
+    if len(samples) == 1:
+        for columns in BLOCKS:
+            if next(iter(samples)) % columns == 0:
+                return columns
+    raise Unsupported(f"{sorted(samples)} samples")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,9 +51,8 @@ def handler(columns: int, floats: str, lines: list[str]) -> str:
 class Code:
     """What has been written so far: `before` the loop over blocks, in the `loop`, `after` it."""
 
-    def __init__(self, columns: int, prefix: str = ""):
-        self.columns, self.prefix = columns, prefix
-        self.turned = f"{prefix}turned"  # the memory for transposed operands
+    def __init__(self, columns: int):
+        self.columns = columns
         self.views: dict[Value, View] = {}
         self.before: list[str] = []
         self.loop: list[Item] = []
@@ -63,12 +62,12 @@ class Code:
         self.sums: list[tuple[str, str]] = []  # accumulators: name, and how many numbers, a C++ expression
         self.widest = 0  # columns of the widest operand that is transposed
         self.inputs_of_blocks: frozenset[str] = frozenset()
-        self.kind_of_input: tuple[str, ...] = ()
+        self.kind_of_input: list[str] = []
         self._names = 0
 
     def name(self, letter: str) -> str:
         self._names += 1
-        return f"{self.prefix}{letter}{self._names}"
+        return f"{letter}{self._names}"
 
     def buffer(self, value_shape: tuple[int, ...], kind: str) -> View:
         """A buffer of its own: for one block if it has samples, else for the whole call."""
@@ -77,8 +76,15 @@ class Code:
         (self.sizes if COLUMNS_TRACED in shape else self.kept)[name] = size(shape, self.columns)
         return View(name, 0, shape, dense(shape, self.columns), "float" if kind == "float" else "int32_t")
 
-    def loops(self, shape: tuple[int, ...], body: Callable[[list[str]], list[str]]) -> str:
-        """Nested loops over all axes; the samples' is innermost, by vectors, and its index counts samples."""
+    def loops(
+        self,
+        shape: tuple[int, ...],
+        body: Callable[[list[str]], list[str]],
+        around: Callable[[list[str]], tuple[list[str], list[str]]] = lambda index: ([], []),
+    ) -> str:
+        """Nested loops over all axes; the samples' is innermost, by vectors, and its index counts samples.
+
+        `around` gives what comes before and after the loop over samples."""
         index, lines, depth = ["0"] * len(shape), ["{"], 1
         column = shape.index(COLUMNS_TRACED) if COLUMNS_TRACED in shape else None
         for axis, length in enumerate(shape):
@@ -86,11 +92,13 @@ class Code:
                 index[axis] = self.name("i")
                 lines.append(f"for (int {index[axis]} = 0; {index[axis]} < {length}; {index[axis]}++) {{")
                 depth += 1
+        before, after = around(index)
+        lines += before
         if column is not None:
             index[column] = self.name("c")
             lines.append(f"for (int {index[column]} = 0; {index[column]} < COLUMNS; {index[column]} += LANES) {{")
-            depth += 1
-        return "\n".join([*lines, *body(index), "}" * depth])
+            after.insert(0, "}")
+        return "\n".join([*lines, *body(index), *after, "}" * depth])
 
     def read(self, view: View, index: list[str], vector: bool) -> str:
         """The expression that reads an element, or a vector of LANES samples."""
@@ -125,22 +133,22 @@ class Code:
 
     # -- the source file
 
-    def declarations(self, scratch: str) -> tuple[list[str], str]:
-        """The buffers of this code within the memory that begins at `scratch`, and how many floats they take."""
+    def declarations(self) -> tuple[list[str], str]:
+        """The buffers of this code within the scratch memory, and how many floats they take."""
         places, total = self._allocate()
         lines: list[str] = []
         kept = 0
         for name, length in self.kept.items():
-            lines.append(f"float* const {name} = {scratch} + {kept};")
+            lines.append(f"float* const {name} = scratch + {kept};")
             kept += -(-length // 16) * 16
-        lines += [f"float* const {name} = {scratch} + {kept + place};" for name, place in places.items()]
+        lines += [f"float* const {name} = scratch + {kept + place};" for name, place in places.items()]
         extent = " + ".join(["0", *(f"({floats})" for _, floats in self.sums)])
         offset = "0"
         for name, floats in self.sums:
-            lines.append(f"float* const {name} = {scratch} + {kept + total} + {offset};")
+            lines.append(f"float* const {name} = scratch + {kept + total} + {offset};")
             offset = f"{offset} + ({floats})"
-        lines.append(f"float* const {self.turned} = {scratch} + {kept + total} + {extent};")
-        lines.append(f"std::memset({scratch} + {kept + total}, 0, 4 * (size_t)({extent}));")
+        lines.append(f"float* const turned = scratch + {kept + total} + {extent};")
+        lines.append(f"std::memset(scratch + {kept + total}, 0, 4 * (size_t)({extent}));")
         turned = f"COLUMNS * (({self.widest} + LANES - 1) / LANES * LANES)"
         return lines, f"{kept + total} + {extent} + {turned}"
 
@@ -150,7 +158,7 @@ class Code:
 
     def source(self, inputs: list[tuple[View, bool]], results: list[Operand]) -> str:
         """The whole C++ file. `inputs`: each argument's view and whether it has samples, in order."""
-        lines, floats = self.declarations("scratch")
+        lines, floats = self.declarations()
         rows = []
         for number, (view, samples) in enumerate(inputs):
             argument = f"((XLA_FFI_Buffer*)frame->args.args[{number}])"

@@ -106,16 +106,18 @@ class Groups(Lowering):
                 lines.append(f"const auto {names[out]} = {text};")
                 if out in targets:
                     lines.append(self.write(targets[out], index, True, names[out]))
-            for sink, (total, strides) in totals.items():
-                operand = term(sink.inputs[0])
-                position = " + ".join(
-                    ["0", *(f"{name} * {stride}" for name, stride in zip(index, strides, strict=True) if stride)]
-                )
-                at = f"{total} + ({position}) * LANES"
-                lines.append(f"store({at}, load({at}) + {operand});")
+            lines += [f"{total}_ += {term(sink.inputs[0])};" for sink, (total, _) in totals.items()]
             return lines
 
-        self.loop.append(Item(self.loops(shape, body), buffers))
+        def around(index: list[str]) -> tuple[list[str], list[str]]:
+            lines = []
+            for total, strides in totals.values():
+                terms = [f"{name} * {stride}" for name, stride in zip(index, strides, strict=True) if stride]
+                at = f"{total} + ({' + '.join(['0', *terms])}) * LANES"
+                lines.append(f"store({at}, load({at}) + {total}_);")
+            return [f"V {total}_ = V{{}};" for total, _ in totals.values()], lines
+
+        self.loop.append(Item(self.loops(shape, body, around), buffers))
         self.views |= targets
         self.emitted |= set(sinks)
 

@@ -4,7 +4,6 @@ The samples are the last axis of some inputs. Inside the loop over blocks every 
 run together, and sums of outer products over time steps (weight gradients) are done together. Nothing here knows of any cell.
 """
 
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -12,31 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from capax.fused import library
-from capax.fused.arrays import COLUMNS_TRACED, Unsupported
-from capax.fused.code import has_samples
+from capax.fused.arrays import COLUMNS_TRACED, block
 from capax.fused.groups import Groups
 from capax.fused.program import Traced, trace
-
-BLOCKS = (48, 32, 64, 16)
-"""Samples in a block: the first that divides their number."""
-
 
 def write_kernel(traced: Traced, columns: int) -> str:
     """The C++ source of a traced program; its arguments are the inputs, then the constants."""
     writer = Groups(traced, columns)
-    values = [*traced.inputs, *(value for value, _ in traced.constants)]
-    for value in values:
-        if value.kind not in ("float", "int32_t", "bool"):
-            raise Unsupported(f"an input of type {value.kind}")
-        if has_samples(value) and value.shape[-1] != COLUMNS_TRACED:
-            raise Unsupported("samples that are not the last axis")
-    views = [writer.buffer(value.shape, value.kind) for value in values]
-    writer.inputs_of_blocks = frozenset(
-        view.base for view, value in zip(views, values, strict=True) if has_samples(value)
-    )
-    writer.kind_of_input = tuple(value.kind for value in values)
+    views = writer.arguments()
+    pairs = [(view, view.column_axis is not None) for view in views]
+    writer.inputs_of_blocks = frozenset(view.base for view, samples in pairs if samples)
     writer.write_program(views)
-    pairs = [(view, has_samples(value)) for view, value in zip(views, values, strict=True)]
     return writer.source(pairs, traced.outputs)
 
 
@@ -53,20 +38,11 @@ def fuse(function: Callable[[Any, Any], Any], plain: Any, samples: Any) -> Calla
     samples are visited. To be called under `jax.jit`, on a CPU. Raises `Unsupported` where the function, the number of
     samples, or the machine (no C++ compiler) does not allow it.
     """
-    if library.compiler() is None:
-        raise Unsupported("no C++ compiler")
-    number = {leaf.shape[-1] for leaf in jax.tree.leaves(samples)}
-    columns = next((block for block in BLOCKS if all(n % block == 0 for n in number)), None)
-    if len(number) != 1 or columns is None:
-        raise Unsupported(f"{number} samples")
+    columns = block({leaf.shape[-1] for leaf in jax.tree.leaves(samples)})
     stand_in = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape[:-1], COLUMNS_TRACED), leaf.dtype), samples)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), plain)
     traced, structure = trace(function, shapes, stand_in)
-    try:
-        name = library.register(write_kernel(traced, columns))
-    except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip()
-        raise Unsupported(f"the compiler failed: {said}") from error
+    name = library.register(write_kernel(traced, columns))
     constants = [jnp.asarray(array) for _, array in traced.constants]
     results = [jax.ShapeDtypeStruct(output.shape, jnp.float32) for output in traced.outputs]
 

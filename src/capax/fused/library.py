@@ -14,8 +14,9 @@ from pathlib import Path
 import jax
 
 from capax.files import cache_directory
+from capax.fused.arrays import Unsupported
 
-FLAGS = ("-std=c++17", "-O2", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-w")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-w")
 _LOCK = threading.Lock()
 _LOADED: dict[str, ctypes.CDLL] = {}
 
@@ -45,9 +46,19 @@ def _machine() -> str:
 def register(source: str) -> str:
     """Compile `source`, whose entry point is `capax_kernel`, and register it with XLA for CPUs.
 
-    Returns the target's name for `jax.ffi.ffi_call`. Raises `OSError` or `subprocess.SubprocessError` where the
-    compiler or the disk fails.
+    Returns the target's name for `jax.ffi.ffi_call`. Raises `Unsupported` where there is no compiler, or it or the disk
+    fails.
     """
+    if compiler() is None:
+        raise Unsupported("no C++ compiler")
+    try:
+        return _register(source)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        raise Unsupported(f"the compiler failed: {said}") from error
+
+
+def _register(source: str) -> str:
     name = "capax_" + hashlib.sha256(f"{source}\n{_machine()}".encode()).hexdigest()[:32]
     with _LOCK:
         if name not in _LOADED:

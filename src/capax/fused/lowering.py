@@ -4,6 +4,8 @@ Whatever does not depend on the samples is computed once, before the loop; what 
 loop; what depends on the sums follows after it.
 """
 
+from collections.abc import Iterator
+
 from capax.fused.arrays import COLUMNS_TRACED, Unsupported, View, dense
 from capax.fused.code import Code, Item, has_samples
 from capax.fused.operations import ELEMENTWISE, expression
@@ -32,8 +34,8 @@ def is_view(equation: Equation) -> bool:
 class Lowering(Code):
     """Writes the kernel of a traced program. Elementwise operations are done in groups: groups.py."""
 
-    def __init__(self, traced: Traced, columns: int, prefix: str = ""):
-        super().__init__(columns, prefix)
+    def __init__(self, traced: Traced, columns: int):
+        super().__init__(columns)
         self.traced = traced
         self.producer = {output: equation for equation in traced.equations for output in equation.outputs}
         self.order = {equation: number for number, equation in enumerate(traced.equations)}
@@ -59,6 +61,25 @@ class Lowering(Code):
 
     # -- the program
 
+    def arguments(self, pointers: Iterator[str] | None = None) -> list[View]:
+        """Where the program's inputs and constants lie: in buffers, or, with samples, where the next pointer points."""
+        views = []
+        for value in [*self.traced.inputs, *(value for value, _ in self.traced.constants)]:
+            if value.kind not in ("float", "int32_t", "bool"):
+                raise Unsupported(f"an input of type {value.kind}")
+            if has_samples(value) and value.shape[-1] != COLUMNS_TRACED:
+                raise Unsupported("samples that are not the last axis")
+            if has_samples(value) and pointers is not None:
+                views.append(self.pointed(next(pointers), value.shape))
+            else:
+                views.append(self.buffer(value.shape, value.kind))
+            self.kind_of_input.append(value.kind)
+        return views
+
+    def pointed(self, name: str, shape: tuple[int, ...]) -> View:
+        """An array of numbers where a pointer of the kernel points."""
+        return View(name, 0, shape, dense(shape, self.columns), "float")
+
     def target(self, value: Value) -> View:
         return self.place[value] if value in self.place else self.buffer(value.shape, value.kind)
 
@@ -69,8 +90,7 @@ class Lowering(Code):
                 raise Unsupported("a result without samples")
             source = self.producer.get(operand) if isinstance(operand, Value) else None
             if source is not None and source.name in ELEMENTWISE and not renames(source):
-                to = View(name, 0, operand.shape, dense(operand.shape, self.columns), "float")
-                self.place.setdefault(operand, to)  # pyright: ignore[reportArgumentType]
+                self.place.setdefault(operand, self.pointed(name, operand.shape))  # pyright: ignore[reportArgumentType]
         self._results = results
         self.write_program(inputs)
 
@@ -78,7 +98,7 @@ class Lowering(Code):
         for operand, name in self._results:
             view = self.materialise(operand)
             if view.base != name:
-                self._copy(view, View(name, 0, operand.shape, dense(operand.shape, self.columns), "float"))
+                self._copy(view, self.pointed(name, operand.shape))
 
     def write_program(self, inputs: list[View]) -> None:
         self.views.update(
@@ -183,7 +203,7 @@ class Lowering(Code):
         calls = []
         for (am, bn), starts in pairs.items():
             table = ", ".join(f"{{{x}, {y}}}" for x, y in starts)
-            function, extra = ("outer_wide", f", {self.turned}") if wide else ("outer_lanes", "")
+            function, extra = ("outer_wide", f", turned") if wide else ("outer_lanes", "")
             calls.append(
                 f"{{ const Pair pairs[] = {{{table}}};\n"
                 f"{function}({rows}, {columns}, {len(starts)}, pairs, {am}, {bn}, {total}{extra}); }}"
@@ -472,7 +492,7 @@ class Lowering(Code):
             self._pad(equation, made, self.materialise(equation.inputs[0]))
             code = ""
         elif name == "reduce_sum":
-            code = self._plain_sum(made, [(equation.inputs[0], equation.params["axes"])])
+            code = self._plain_sum(made, equation.inputs[0], equation.params["axes"])
         elif name == "dot_general":
             code = self._plain_product(equation, made)
         else:
@@ -481,8 +501,7 @@ class Lowering(Code):
         code, self.before = "\n".join([*self.before, code]), before
         return code
 
-    def _plain_sum(self, made: View, factors: list[tuple[Operand, tuple[int, ...]]]) -> str:
-        ((operand, axes),) = factors
+    def _plain_sum(self, made: View, operand: Operand, axes: tuple[int, ...]) -> str:
         view = self.materialise(operand)
         inner = {axis: self.name("k") for axis in axes}
 

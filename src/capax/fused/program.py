@@ -108,14 +108,25 @@ def flatten(closed: ClosedJaxpr) -> Traced:
     constants = [flattener.constant(value) for value in closed.consts]
     inputs = [flattener.value(variable.aval) for variable in closed.jaxpr.invars]
     outputs = flattener.run(closed.jaxpr, constants, list(inputs))
-    needed = {output for output in outputs if isinstance(output, Value)}
+    return _needed(Traced(inputs, flattener.constants, flattener.equations, outputs))
+
+
+def _needed(traced: Traced) -> Traced:
+    """The same without equations and constants that no output needs."""
+    needed = {output for output in traced.outputs if isinstance(output, Value)}
     kept: list[Equation] = []
-    for equation in reversed(flattener.equations):
+    for equation in reversed(traced.equations):
         if needed & set(equation.outputs):
             kept.append(equation)
             needed |= {operand for operand in equation.inputs if isinstance(operand, Value)}
-    used = [(value, array) for value, array in flattener.constants if value in needed]
-    return Traced(inputs, used, kept[::-1], outputs)
+    used = [(value, array) for value, array in traced.constants if value in needed]
+    return Traced(traced.inputs, used, kept[::-1], traced.outputs)
+
+
+def given(traced: Traced, values: list[Value]) -> Traced:
+    """The program that is given these values, as further inputs, and does not compute them."""
+    rest = [equation for equation in traced.equations if not set(equation.outputs) & set(values)]
+    return _needed(Traced([*traced.inputs, *values], traced.constants, rest, traced.outputs))
 
 
 def trace(function: Any, *arguments: Any) -> tuple[Traced, Any]:

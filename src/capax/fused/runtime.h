@@ -65,10 +65,9 @@ static inline float sign(float x) { return x > 0 ? 1.f : x < 0 ? -1.f : x; }
 
 // tanh: the rational function of degrees 13 and 6 that Eigen and XLA use; the argument is clamped where it is 1 to the bit.
 #if defined(__AVX512F__)
-static inline V quotient(V a, V b) {  // 14 bits from a table, one step of Newton, one correction; b finite, not 0
-  V r = (V)__builtin_ia32_rcp14ps512_mask(b, b, (unsigned short)-1);
-  r = r + r * (1.0f - b * r);
-  V q = a * r;
+static inline V quotient(V a, V b) {  // 14 bits from a table, doubled by one correction; b finite, not 0
+  const V r = (V)__builtin_ia32_rcp14ps512_mask(b, b, (unsigned short)-1);
+  const V q = a * r;
   return q + r * (a - b * q);
 }
 #else
@@ -241,10 +240,11 @@ static inline void outer_rows(int pairs, const Pair* p, long m, long am, long bn
   constexpr int N = LANES == 8 ? 3 : 4;
   int n = 0;
   for (; n + N <= columns; n += N) outer_tile<M, N>(pairs, p, m, am, n, bn, total, columns);
+  if (n + 2 <= columns) outer_tile<M, 2>(pairs, p, m, am, n, bn, total, columns), n += 2;
   for (; n < columns; n++) outer_tile<M, 1>(pairs, p, m, am, n, bn, total, columns);
 }
 static void outer_lanes(int rows, int columns, int pairs, const Pair* p, long am, long bn, float* total) {
-  constexpr int M = LANES == 8 ? 3 : 5;
+  constexpr int M = LANES == 8 ? 3 : 6;
   int m = 0;
   for (; m + M <= rows; m += M) outer_rows<M>(pairs, p, m, am, bn, total, columns);
   if (m + 4 <= rows && M > 4) outer_rows<4>(pairs, p, m, am, bn, total, columns), m += 4;
@@ -346,6 +346,45 @@ static void outer_wide(int rows, int columns, int pairs, const Pair* p, long am,
 static void unpad(int rows, int columns, const float* total, float* out) {
   const long padded = (columns + LANES - 1) / LANES * LANES;
   for (int m = 0; m < rows; m++) std::memcpy(out + (long)m * columns, total + m * padded, 4 * columns);
+}
+
+// to[c, r] = from[r, c].
+static void transpose(long rows, long columns, const float* from, long stride, float* to, long width) {
+  long r = 0;
+  for (; r + LANES <= rows; r += LANES) {
+    long c = 0;
+    for (; c + LANES <= columns; c += LANES) turn(from + r * stride + c, stride, to + c * width + r, width);
+    for (; c < columns; c++)
+      for (long i = 0; i < LANES; i++) to[c * width + r + i] = from[(r + i) * stride + c];
+  }
+  for (; r < rows; r++)
+    for (long c = 0; c < columns; c++) to[c * width + r] = from[r * stride + c];
+}
+
+// Tables of columns, chosen by symbols: `turned` has a line of `width` numbers for each symbol of each stream, `part` lines a stream.
+// lines[c, :] = sum over streams of the line of sample c's symbol.
+template <int STREAMS>
+static void look_up(const int32_t* symbols, long batch, long part, const float* turned, long width, float* lines) {
+  for (int c = 0; c < COLUMNS; c++) {
+    const float* chosen[STREAMS];
+#pragma GCC unroll 16
+    for (int j = 0; j < STREAMS; j++) chosen[j] = turned + (j * part + symbols[j * batch + c]) * width;
+    for (long r = 0; r < width; r += LANES) {
+      V total = load(chosen[0] + r);
+#pragma GCC unroll 16
+      for (int j = 1; j < STREAMS; j++) total += load(chosen[j] + r);
+      store(lines + c * width + r, total);
+    }
+  }
+}
+// The same backward: each line is added to those of its symbols.
+template <int STREAMS>
+static void look_back(const int32_t* symbols, long batch, long part, float* turned, long width, const float* lines) {
+  for (int c = 0; c < COLUMNS; c++)
+    for (int j = 0; j < STREAMS; j++) {
+      float* const add = turned + (j * part + symbols[j * batch + c]) * width;
+      for (long r = 0; r < width; r += LANES) store(add + r, load(add + r) + load(lines + c * width + r));
+    }
 }
 
 // Scratch memory of a thread, kept between calls.

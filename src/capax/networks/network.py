@@ -13,7 +13,7 @@ from capax.cells import registry
 from capax.cells.cell import Cell, State, scalar_declarations
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot, Sequence, Steps
 from capax.errors import CapaxError, closest
-from capax.fused import Unsupported, lookup, recurrence
+from capax.fused import Unsupported, recurrence
 from capax.networks.product import looped
 
 UNROLL_UP_TO = 16
@@ -135,7 +135,7 @@ class Network(eqx.Module):
         Raises `fused.Unsupported` where that cannot be.
         """
         if fused:
-            return self.readout(jnp.moveaxis(self._fused(sequence)[first:], 0, 1))
+            return self.readout(jnp.moveaxis(self._fused(sequence, first), 0, 1))
         if sequence.length <= UNROLL_UP_TO:
             return self.readout(jnp.stack(self._unrolled(sequence)[first:], axis=1))
         network = eqx.tree_at(lambda n: n.layers, self, tuple(looped(cell) for cell in self.layers))
@@ -144,28 +144,36 @@ class Network(eqx.Module):
     def _project_first(self, x: Array) -> Any:
         return self.layers[0].project(x if self.entry is None else self.entry(x))
 
-    def _fused(self, sequence: Sequence) -> Float[Array, "time units batch"]:
+    def _fused(self, sequence: Sequence, first: int) -> Float[Array, "time units batch"]:
         if any(cell.emits() for cell in self.layers):  # written for a hoisted output: measured to be faster as they are
             raise Unsupported("a cell whose output is hoisted")
-        table = sequence.table(self._project_first) if isinstance(sequence, OneHot | MultiHot) else None
-        if table is not None:
+        symbols = None
+        projected = sequence.table(self._project_first) if isinstance(sequence, OneHot | MultiHot) else None
+        if projected is not None:
             assert isinstance(sequence, OneHot | MultiHot)
             symbols = sequence.symbols if isinstance(sequence, MultiHot) else sequence.symbols[:, None]
-            projected = jax.tree.map(lambda leaf: lookup(leaf, symbols.astype(jnp.int32)), table)
+            symbols = symbols.astype(jnp.int32)
         else:
             steps = sequence.project(self._project_first)
             projected = jax.vmap(steps.read)(steps.xs)
+        batch = (jax.tree.leaves(projected)[0] if symbols is None else symbols).shape[2]
         outputs = jnp.zeros(())
         for number, cell in enumerate(self.layers):
             if number:
                 projected = jax.vmap(cell.project)(outputs)
             arrays, static = eqx.partition(cell, is_array_shape)
-            state = _batched(cell.initial, jax.tree.leaves(projected)[0].shape[2])
 
             def step(arrays: PyTree, state: State, p: Any, static: Any = static) -> tuple[State, Array]:
                 return eqx.combine(arrays, static).step(state, p)
 
-            outputs = recurrence(step, arrays, state, projected)[1]
+            outputs = recurrence(
+                step,
+                arrays,
+                _batched(cell.initial, batch),
+                projected,
+                symbols=None if number else symbols,
+                first=first if number == len(self.layers) - 1 else 0,
+            )[1]
         return outputs
 
     def _unrolled(self, sequence: Sequence) -> list[Float[Array, "units batch"]]:
