@@ -1,5 +1,7 @@
 """A loop over time and table lookups by kernels against `jax.lax.scan` and plain indexing."""
 
+import sys
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,10 @@ import pytest
 from capax import networks, tasks
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot
 from capax.fused import Unsupported, library, recurrence
+from capax.fused.arrays import COLUMNS_TRACED
+from capax.fused.code import has_samples
+from capax.fused.keeping import split
+from capax.fused.program import trace
 from capax.networks.network import is_array_shape, trainable
 from capax.training.population import Population
 from capax.training.program import SWITCH, Program
@@ -110,7 +116,7 @@ SEQUENCES = {
 @needs_compiler
 @pytest.mark.parametrize(
     ("kind", "cell", "depth"),
-    [("dense", "rnn", 1), ("one-hot", "lstm", 2), ("multi-hot", "gru", 1), ("held", "ugrnn", 1)],
+    [("dense", "rnn", 1), ("one-hot", "lstm", 2), ("multi-hot", "gru", 1), ("held", "ugrnn", 1), ("dense", "lru", 2)],
 )
 def test_networks_give_the_same_outputs_and_gradients(kind, cell, depth):
     sequence = SEQUENCES[kind](jax.random.key(1))
@@ -131,10 +137,37 @@ def test_networks_give_the_same_outputs_and_gradients(kind, cell, depth):
 
 
 @needs_compiler
-def test_a_cell_with_a_hoisted_output_is_left_to_the_compiled_program():
-    net = networks.Network.create("lru", inputs=6, outputs=3, units=4, key=jax.random.key(0))
-    with pytest.raises(Unsupported, match="hoisted"):
-        net.run(SEQUENCES["dense"](jax.random.key(1)), fused=True)
+def test_where_there_is_no_room_steps_are_computed_again(monkeypatch):
+    sequence = SEQUENCES["one-hot"](jax.random.key(1))
+    net = networks.Network.create("lstm", inputs=6, outputs=3, units=7, depth=2, key=jax.random.key(0))
+
+    def gradient(room):
+        monkeypatch.setattr(sys.modules["capax.fused.recurrence"], "KEPT_BYTES", room)
+        trained, rest = eqx.partition(net, trainable(net))
+        loss = lambda trained: jnp.sum(jnp.sin(eqx.combine(trained, rest).run(sequence, 5, fused=True)))  # noqa: E731
+        return jax.jit(jax.grad(loss))(trained)
+
+    close(gradient(0), gradient(2**30))
+
+
+@needs_compiler
+@pytest.mark.parametrize(("cell", "number"), [("rnn", 0), ("gru", 3), ("lstm", 5)])
+def test_only_what_is_costly_is_kept(cell, number):
+    """An RNN's next state is all that its gradient needs; gates otherwise."""
+    net = networks.Network.create(cell, inputs=6, outputs=3, units=7, key=jax.random.key(0)).layers[0]
+    arrays, static = eqx.partition(net, is_array_shape)
+    state = jax.tree.map(lambda leaf: jnp.zeros((7, COLUMNS_TRACED)), net.initial)
+    x = net.project(jnp.zeros((6, COLUMNS_TRACED)))
+
+    def step(arrays, state, x):
+        return eqx.combine(arrays, static).step(state, x)
+
+    forward, _ = trace(step, arrays, state, x)
+    backward, _ = trace(lambda p, s, x, d: jax.vjp(step, p, s, x)[1](d), arrays, state, x, step(arrays, state, x))
+    shorter, kept = split(forward, backward)
+    assert len([value for value in kept if value not in forward.outputs]) == number
+    samples = [e for e in shorter.equations if e.name == "dot_general" and has_samples(e.outputs[0])]
+    assert len(samples) == {"rnn": 1, "gru": 2, "lstm": 1}[cell]  # back through the recurrent matrices, no more
 
 
 def train(monkeypatch, switch, name, cell, steps=15, **options):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from capax.fused.code import has_samples
-from capax.fused.lowering import is_view
+from capax.fused.lowering import JOINING, is_view
 from capax.fused.operations import CHEAP, ELEMENTWISE
 from capax.fused.program import Constant, Equation, Operand, Traced, Value, given
 
@@ -48,7 +48,7 @@ def split(forward: Traced, backward: Traced) -> tuple[Traced, list[Value]]:
 
 def _costly(equation: Equation, producer: dict[Value, Equation], uses: dict[Operand, int]) -> bool:
     """Whether a result is dearer to compute than to read; a sum with a product counts as a part of it."""
-    if is_view(equation) or equation.name in ("concatenate", "stack"):
+    if is_view(equation) or equation.name in JOINING:
         return False
     if equation.name in ("add", "add_any"):
         makers = [producer.get(o) for o in equation.inputs if isinstance(o, Value) and uses[o] == 1]

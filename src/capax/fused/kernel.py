@@ -15,6 +15,7 @@ from capax.fused.arrays import COLUMNS_TRACED, block
 from capax.fused.groups import Groups
 from capax.fused.program import Traced, trace
 
+
 def write_kernel(traced: Traced, columns: int) -> str:
     """The C++ source of a traced program; its arguments are the inputs, then the constants."""
     writer = Groups(traced, columns)

@@ -6,7 +6,6 @@ Arrays that have a slice for every step lie as (blocks, steps, .., COLUMNS): a s
 import dataclasses
 from collections.abc import Iterable
 
-from capax.fused.arrays import View
 from capax.fused.code import handler
 from capax.fused.groups import Groups
 from capax.fused.program import Operand, Traced, Value
@@ -37,7 +36,8 @@ class Table:
 
     def call(self, function: str, pointers: str) -> str:
         """A call of a function of runtime.h for this step's symbols."""
-        return f"{function}<{self.streams}>(symbols + t * {self.streams} * batch + g * COLUMNS, batch, {self.features // self.streams}, {pointers});"
+        symbols = f"symbols + t * {self.streams} * batch + g * COLUMNS"
+        return f"{function}<{self.streams}>({symbols}, batch, {self.features // self.streams}, {pointers});"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,9 @@ class _Writer:
             self.lines.append(f"const void* const a{number} = {_argument(argument)};")
             self.lines.append(self.step.take(number, view))
         self.lines += self.step.before
-        self.lines.append(f"const long blocks = {dims}->dims[0], time = {dims}->dims[1] - 1, first = {self._loop.first};")
+        self.lines.append(
+            f"const long blocks = {dims}->dims[0], time = {dims}->dims[1] - 1, first = {self._loop.first};"
+        )
         self.lines.append("const long batch = blocks * COLUMNS;")
 
     def tables(self, number: int, symbols: int, *, read: bool) -> None:
@@ -134,8 +136,9 @@ class _Writer:
             self.scratch("turned_tables", table.floats)
             self.lines.append(f"std::memset(turned_tables, 0, {4 * table.floats});")
             for i, (rows, place) in enumerate(zip(table.rows, table.places, strict=False)):
+                shape, to = f"{rows}, {table.features}", f"turned_tables + {place}"
                 self.lines.append(
-                    f"transpose({rows}, {table.features}, {_argument(number + i)}, {table.features}, turned_tables + {place}, {table.width});"
+                    f"transpose({shape}, {_argument(number + i)}, {table.features}, {to}, {table.width});"
                 )
             for i, (begin, end) in enumerate(zip(table.places, table.places[1:], strict=False)):
                 self.scratch(f"x{i}", (end - begin) * self._loop.columns)
@@ -164,7 +167,8 @@ def forward_source(loop: Loop, *, keep: bool) -> str:
     results: list[tuple[Operand, str]] = [(made[i], f"t{i}") for i in range(m)]
     results += [(made[m + i], f"o{i}") for i in own]
     results += [(value, f"k{i}") for i, value in enumerate(fresh)]
-    writer = _Writer(loop, loop.forward, _names("s", loop.states) + _names("x", loop.inputs), results)
+    wanted = dataclasses.replace(loop.forward, outputs=[*made, *fresh])
+    writer = _Writer(loop, wanted, _names("s", loop.states) + _names("x", loop.inputs), results)
     lines = writer.lines
     writer.begin(n + m + k + (loop.table is not None), "((XLA_FFI_Buffer*)frame->rets.rets[0])")
     if loop.table is not None:
@@ -196,7 +200,9 @@ def backward_source(loop: Loop) -> str:
     results: list[tuple[Operand, str]] = [(found[n + i], f"f{i}") for i in range(m)]
     results += [(found[n + m + i], f"y{i}") for i in range(k)]
     kept = [f"t{states.index(value)}" if value in states else f"k{fresh.index(value)}" for value in loop.kept]
-    pointers = _names("s", loop.states) + _names("x", loop.inputs) + _names("d", loop.states) + _names("e", loop.outputs)
+    pointers = (
+        _names("s", loop.states) + _names("x", loop.inputs) + _names("d", loop.states) + _names("e", loop.outputs)
+    )
     writer = _Writer(loop, loop.backward, pointers + kept, results)
     lines, table = writer.lines, loop.table
     given = n + m + len(fresh)  # the number of the first input

@@ -16,6 +16,9 @@ WIDE = 32
 VIEWS = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "split", "unstack"}
 
 
+JOINING = {"concatenate", "stack"}
+
+
 def sums_samples(equation: Equation) -> bool:
     """Whether an operation sums over the samples."""
     return not has_samples(equation.outputs[0]) and any(map(has_samples, equation.inputs))
@@ -89,7 +92,8 @@ class Lowering(Code):
             if not has_samples(operand) or operand.kind != "float":
                 raise Unsupported("a result without samples")
             source = self.producer.get(operand) if isinstance(operand, Value) else None
-            if source is not None and source.name in ELEMENTWISE and not renames(source):
+            written = source is not None and (source.name in ELEMENTWISE or source.name in JOINING)
+            if source is not None and written and not renames(source):
                 self.place.setdefault(operand, self.pointed(name, operand.shape))  # pyright: ignore[reportArgumentType]
         self._results = results
         self.write_program(inputs)
@@ -203,7 +207,7 @@ class Lowering(Code):
         calls = []
         for (am, bn), starts in pairs.items():
             table = ", ".join(f"{{{x}, {y}}}" for x, y in starts)
-            function, extra = ("outer_wide", f", turned") if wide else ("outer_lanes", "")
+            function, extra = ("outer_wide", ", turned") if wide else ("outer_lanes", "")
             calls.append(
                 f"{{ const Pair pairs[] = {{{table}}};\n"
                 f"{function}({rows}, {columns}, {len(starts)}, pairs, {am}, {bn}, {total}{extra}); }}"
@@ -308,7 +312,7 @@ class Lowering(Code):
         if equation.name == "dot_general":
             self._product(equation)
             return
-        if equation.name in ("concatenate", "stack"):
+        if equation.name in JOINING:
             made = self.place.get(out) or self.target(out)
             for operand, part in zip(equation.inputs, self._parts(equation, made), strict=True):
                 view = self.materialise(operand)
@@ -338,9 +342,9 @@ class Lowering(Code):
     def _place(self) -> None:
         """Elementwise values that go into a concatenation alone are written where they belong."""
         for equation in self.traced.equations:
-            if equation.name not in ("concatenate", "stack") or not has_samples(equation.outputs[0]):
+            if equation.name not in JOINING or not has_samples(equation.outputs[0]):
                 continue
-            whole = self.buffer(equation.outputs[0].shape, equation.outputs[0].kind)
+            whole = self.target(equation.outputs[0])
             self.place[equation.outputs[0]] = whole
             for operand, part in zip(equation.inputs, self._parts(equation, whole), strict=True):
                 source = self.producer.get(operand) if isinstance(operand, Value) else None
@@ -482,7 +486,7 @@ class Lowering(Code):
         elif name == "iota":
             axis = equation.params["dimension"]
             code = self.loops(out.shape, lambda index: [self.write(made, index, False, f"({made.kind}){index[axis]}")])
-        elif name in ("concatenate", "stack"):
+        elif name in JOINING:
             parts = zip(equation.inputs, self._parts(equation, made), strict=True)
             code = "\n".join(
                 self.loops(part.shape, lambda index: [self.write(part, index, False, operand_at(operand, index))])  # noqa: B023

@@ -114,7 +114,9 @@ class _Kernels:
         table = None
         if symbols is not None:
             features = jax.tree.leaves(inputs)[0].shape[-1]
-            table = Table([int(np.prod(leaf.shape[:-1])) for leaf in jax.tree.leaves(inputs)], features, symbols.shape[1])
+            table = Table(
+                [int(np.prod(leaf.shape[:-1])) for leaf in jax.tree.leaves(inputs)], features, symbols.shape[1]
+            )
         sizes = [int(np.prod(leaf.shape[:-1])) * columns for leaf in jax.tree.leaves((s, x, self._output))]
         cuts = (count, count + len(jax.tree.leaves(x)))
         self._loop = Loop(
@@ -151,7 +153,8 @@ class _Kernels:
             shapes += [(blocks, self._time, *value.shape[:-1], columns) for value in loop.fresh]
         arguments = [*jax.tree.leaves(plain), *first, *self._inputs(inputs, symbols), *_constants(loop.forward)]
         results = jax.ffi.ffi_call(
-            self._names[0] if keep else self._forward_only, [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+            self._names[0] if keep else self._forward_only,
+            [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes],
         )(*arguments)
         states, own = results[: len(first)], iter(results[len(first) :])
         outputs = [

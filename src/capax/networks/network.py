@@ -13,7 +13,7 @@ from capax.cells import registry
 from capax.cells.cell import Cell, State, scalar_declarations
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot, Sequence, Steps
 from capax.errors import CapaxError, closest
-from capax.fused import Unsupported, recurrence
+from capax.fused import recurrence
 from capax.networks.product import looped
 
 UNROLL_UP_TO = 16
@@ -145,8 +145,6 @@ class Network(eqx.Module):
         return self.layers[0].project(x if self.entry is None else self.entry(x))
 
     def _fused(self, sequence: Sequence, first: int) -> Float[Array, "time units batch"]:
-        if any(cell.emits() for cell in self.layers):  # written for a hoisted output: measured to be faster as they are
-            raise Unsupported("a cell whose output is hoisted")
         symbols = None
         projected = sequence.table(self._project_first) if isinstance(sequence, OneHot | MultiHot) else None
         if projected is not None:

@@ -4,6 +4,7 @@ A trial's state is a few arrays; its parameters are one flat vector, so that the
 population axis is leading everywhere: mapped, one trial after the other, on a CPU; vectorised on an accelerator.
 """
 
+import contextlib
 import functools
 import os
 import threading
@@ -88,8 +89,7 @@ class Program:
         self._shapes = [leaf.shape for leaf in jax.tree.leaves(trained)]
         self._structure = jax.tree.structure(trained)
         self.data = task.data(shape.parameters)
-        self._kernel = self._fused()
-        self._recurrence = self._kernel is None and self._recurs()
+        self._kernel, self._recurrence = self._fused()
         self.advance = _compiled_once(jax.jit(self._advance))
         self.evaluate = _compiled_once(jax.jit(self._evaluate))
 
@@ -150,39 +150,27 @@ class Program:
         """Whether gradients come from fused kernels (fused/); else from the compiled program alone."""
         return self._kernel is not None or self._recurrence
 
-    @property
-    def _may_fuse(self) -> bool:
-        return self.batching == "mapped" and jax.default_backend() == "cpu" and os.environ.get(SWITCH) != "0"
-
-    def _recurs(self) -> bool:
-        """Whether the loop over time can be fused."""
+    def _fused(self) -> tuple[Any, bool]:
+        """The kernel for a whole training step's loss and gradient, or else whether the loop over time can be fused."""
+        if self.batching != "mapped" or jax.default_backend() != "cpu" or os.environ.get(SWITCH) == "0":
+            return None, False
         scalars = self.task.scalars({}, self.shape.parameters)
+        flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
+        whole = jax.eval_shape(self.task.training_set, self.data, scalars)
 
         def run(flat: Array, constants: PyTree, data: PyTree) -> Array:
             draw = self.task.draw(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
             return jnp.sum(self.network(flat, constants).run(draw.inputs, self.task.first, fused=True))
 
+        if whole is not None:
+            with contextlib.suppress(Unsupported):
+                plain = (flat, self._constants, _rest(whole[0]))
+                return fuse(self._kernel_function, plain, _samples(whole[0])), False
         try:
-            flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
-            if self._may_fuse:
-                jax.eval_shape(jax.grad(run), flat, self._constants, self.data)
+            jax.eval_shape(jax.grad(run), flat, self._constants, self.data)
         except Unsupported:
-            return False
-        return self._may_fuse
-
-    def _fused(self) -> Any:
-        """The kernel for a whole training step's loss and gradient; None where there cannot be one."""
-        if not self._may_fuse:
-            return None
-        scalars = self.task.scalars({}, self.shape.parameters)
-        whole = jax.eval_shape(self.task.training_set, self.data, scalars)
-        if whole is None:
-            return None
-        flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
-        try:
-            return fuse(self._kernel_function, (flat, self._constants, _rest(whole[0])), _samples(whole[0]))
-        except Unsupported:
-            return None
+            return None, False
+        return None, True
 
     def _kernel_function(self, plain: PyTree, samples: PyTree) -> Any:
         flat, constants, rest = plain
@@ -213,10 +201,8 @@ class Program:
     def _outputs(self, network: Network, draw: Draw) -> Array:
         """Outputs at the scored steps: by kernels where they serve this draw (a held-out set may have another batch)."""
         if self._recurrence:
-            try:
+            with contextlib.suppress(Unsupported):
                 return network.run(draw.inputs, self.task.first, fused=True)
-            except Unsupported:
-                pass
         return network.run(draw.inputs, self.task.first)
 
     def _sums(
