@@ -1,25 +1,69 @@
-"""Every experiment file in papers/ parses, and trains a little of everything it plans."""
+"""Every experiment in papers/ parses, states its cost, and runs in small; the named experiments are those of the papers."""
 
 from pathlib import Path
 
 import pytest
 
-from capax.engines.local import LocalEngine
-from capax.experiments import results
-from capax.experiments.design import load
+import capax
+from capax.experiments import design
+from capax.experiments.cost import expected
 from capax.experiments.plan import plan
-from capax.experiments.runner import execute
 
-FILES = sorted((Path(__file__).parents[2] / "papers").glob("*/*.toml"))
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_it_is_valid_and_dry_runs(file, tmp_path):
-    planned = plan(load(str(file), {"trials": 1, "steps": 20, "reruns": 1}))
-    assert planned.experiment.name == file.stem
-    execute(planned, tmp_path / "run", LocalEngine)
-    assert (results.studies(*results.read(tmp_path / "run"))["trials"] == 1).all()
+PAPERS = Path(__file__).parents[2] / "papers"
+FILES = sorted(PAPERS.glob("*/*/*.toml"))
+NAMES = [str(file.relative_to(PAPERS)) for file in FILES]
+DESK = sorted((PAPERS / "collins2017" / "desk").glob("*.toml"))
+STUDIES = {"capacity", "unrolling", "memory", "text8", "rcf", "parentheses", "arithmetic", "trainability", "robustness"}
 
 
-def test_there_are_papers():
-    assert FILES
+def loaded(file):
+    """As it is, but without the user's own text8."""
+    settings = {"text.path": None} if file.parent.name == "full" and file.stem == "text8" else {}
+    experiment = design.load(str(file))
+    if settings:
+        experiment = experiment.model_copy(update={"task": {}})
+    return experiment
+
+
+def test_both_presets_of_every_study_are_there():
+    for preset in ("desk", "full"):
+        assert {file.stem for file in (PAPERS / "collins2017" / preset).glob("*.toml")} == STUDIES
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_it_parses_stops_nothing_and_states_its_cost(file):
+    experiment = loaded(file)
+    assert experiment.stopping == "none"  # a reproduction
+    assert experiment.name == file.stem
+    chosen = plan(experiment)
+    cost = expected(chosen)
+    assert cost.trials == sum(study.trials for study in chosen.studies)
+    assert cost.operations > 1e9
+    assert cost.seconds > 0
+    if file.parent.name == "desk":
+        assert "made smaller" in experiment.source
+
+
+@pytest.mark.parametrize("file", DESK, ids=[file.stem for file in DESK])
+def test_the_named_experiment_is_the_desk_preset(file):
+    named, paper = design.load(file.stem), design.load(str(file))
+    assert named.model_copy(update={"stopping": "none"}) == paper
+
+
+@pytest.mark.parametrize("file", DESK, ids=[file.stem for file in DESK])
+def test_it_runs_in_small(file, tmp_path):
+    """`capax run FILE --set trials=2 --set steps=20`, with one cell at the smallest size and depth."""
+    experiment = design.load(str(file))
+    smallest = {"units": [8]} if experiment.units else {"budgets": experiment.budgets[:1]}
+    settings = {
+        "trials": 2,
+        "steps": 20,
+        "cells": ["rnn"],
+        "depths": [1],
+        "reruns": min(experiment.reruns, 2),
+        **smallest,
+    }
+    report = capax.run(str(file), out=tmp_path, **settings)
+    assert (report.frame["trials"] == 2).all()
+    assert report.path.exists()
+    assert report.analyses

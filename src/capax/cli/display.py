@@ -28,7 +28,8 @@ def choose(quiet: bool) -> Iterator[Display]:
         yield Moving(live)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 3 h 05 min; 12 min 30 s; 8 s."""
     if math.isnan(seconds):
         return "?"
     minutes, rest = divmod(round(seconds), 60)
@@ -40,8 +41,8 @@ def _speed(progress: Progress) -> str:
     if math.isnan(progress.steps_per_second):
         return "starting"
     return (
-        f"{progress.steps_per_second:,.0f} trial-steps/s, {_duration(progress.seconds)} so far, "
-        f"about {_duration(progress.seconds_left)} left"
+        f"{progress.steps_per_second:,.0f} trial-steps/s, {duration(progress.seconds)} so far, "
+        f"about {duration(progress.seconds_left)} left"
     )
 
 
@@ -51,7 +52,7 @@ def _best(study: StudyProgress) -> str:
 
 def _label(study: StudyProgress) -> str:
     shape = study.plan.shape
-    return f"{study.plan.task.name} {shape.cell.partition(':')[2] or shape.cell} depth {shape.depth}, {shape.parameters} parameters"
+    return f"{study.plan.label} {shape.cell.partition(':')[2] or shape.cell} depth {shape.depth}, {shape.parameters} parameters"
 
 
 class Moving:

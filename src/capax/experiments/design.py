@@ -1,5 +1,6 @@
 """The experiment file: TOML, validated, every error naming the key and the allowed values."""
 
+import itertools
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -12,14 +13,19 @@ from capax.search.stopping import Rule
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Steps = tuple[Positive, Positive]
-OVERRIDABLE = ("cells", "depths", "budgets", "trials", "steps", "reruns")
+OVERRIDABLE = ("cells", "depths", "budgets", "units", "trials", "steps", "reruns")
+LISTS = ("tasks", "cells", "depths", "budgets", "units")
+SWEEP = "sweep"
 
 
 class Experiment(pydantic.BaseModel):
-    """A design: studies = tasks x cells x depths x budgets.
+    """A design: studies = tasks x cells x depths x sizes.
 
-    `[task.NAME]` tables hold a task's options, and may set any of `cells`, `depths`, `budgets`, `trials`, `steps`,
-    `reruns` for that task alone. `batch` is how many trials may be proposed that the tuner does not know the results of.
+    Sizes are `budgets`, each the most parameters that a network may have, or `units`, hidden units per layer. `[task.NAME]`
+    tables hold a task's options, and may set any of `cells`, `depths`, `budgets`, `units`, `trials`, `steps`, `reruns` for that
+    task alone; `[task.NAME.sweep]` lists several values of an option, and the task is studied with each.
+
+    `batch` is how many trials may be proposed that the tuner does not know the results of.
     `stopping` is the rule by which trials are not trained to their end (search/stopping.py); nothing is stopped unless the
     file says so, so that a reproduction is one.
     """
@@ -32,12 +38,13 @@ class Experiment(pydantic.BaseModel):
     tasks: Annotated[list[str], pydantic.Field(min_length=1)]
     cells: Annotated[list[str], pydantic.Field(min_length=1)]
     depths: Annotated[list[Positive], pydantic.Field(min_length=1)] = [1]
-    budgets: Annotated[list[Positive], pydantic.Field(min_length=1)]
+    budgets: list[Positive] = []
+    units: list[Positive] = []
     trials: Positive = 64
     steps: Steps
     sampler: Literal["bandit", "random"] = "bandit"
     batch: Positive = 16
-    reruns: Positive = 5
+    reruns: Annotated[int, pydantic.Field(ge=0)] = 5
     stopping: Rule = "none"
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     task: dict[str, dict[str, Any]] = {}
@@ -54,7 +61,10 @@ class Experiment(pydantic.BaseModel):
     def _consistent(self) -> "Experiment":
         if self.steps[0] > self.steps[1]:
             raise ValueError(f"steps: the first number must not exceed the second, got {list(self.steps)}")
-        for name in ("tasks", "cells", "depths", "budgets"):
+        if bool(self.budgets) == bool(self.units):
+            both = "and not both" if self.units else "one of them is missing"
+            raise ValueError(f"give either budgets (parameters) or units (hidden units per layer): {both}")
+        for name in LISTS:
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: {values} names something twice")
@@ -63,14 +73,39 @@ class Experiment(pydantic.BaseModel):
             raise ValueError(f"task.{unknown[0]}: this task is not among tasks = {self.tasks}")
         return self
 
+    @property
+    def sized(self) -> Literal["budget", "units"]:
+        """By which column of the results the sizes of networks are told apart."""
+        return "units" if self.units else "budget"
+
     def for_task(self, task: str) -> "Experiment":
         """The design as it holds for one task."""
         overrides = {key: value for key, value in self.task.get(task, {}).items() if key in OVERRIDABLE}
-        return _validated({**self.model_dump(mode="json", exclude={"task"}), "tasks": [task], **overrides})
+        sizes = {} if not {"budgets", "units"} & overrides.keys() else {"budgets": [], "units": []}
+        return _validated({**self.model_dump(mode="json", exclude={"task"}), "tasks": [task], **sizes, **overrides})
 
     def options(self, task: str) -> dict[str, Any]:
-        """The options of a task."""
-        return {key: value for key, value in self.task.get(task, {}).items() if key not in OVERRIDABLE}
+        """The options of a task, but those that are swept."""
+        given = self.task.get(task, {})
+        return {key: value for key, value in given.items() if key not in (*OVERRIDABLE, SWEEP)}
+
+    def variants(self, task: str) -> list[dict[str, Any]]:
+        """What is swept of a task's options: one set of values for each variant; one empty set where nothing is."""
+        swept = self.task.get(task, {}).get(SWEEP, {})
+        if not isinstance(swept, dict):
+            raise CapaxError(
+                f"experiment {self.name}: task.{task}.{SWEEP} must be a table of options, each with a list of values."
+            )
+        for option, values in swept.items():
+            if not isinstance(values, list) or not values:
+                raise CapaxError(
+                    f"experiment {self.name}: task.{task}.{SWEEP}.{option} must be a list of values, not {values!r}."
+                )
+            if option in self.options(task):
+                raise CapaxError(
+                    f"experiment {self.name}: task.{task} gives {option} a value and sweeps it, too; keep one."
+                )
+        return [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
 
 
 def named() -> list[str]:
@@ -134,16 +169,19 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
         table.setdefault("task", {}).setdefault(task, {})[option] = _listed(option, value)
         return
     table[key] = _listed(key, value)
+    if key in ("budgets", "units"):  # one of the two
+        table.pop("units" if key == "budgets" else "budgets", None)
     if key in OVERRIDABLE:
         for overrides in table.get("task", {}).values():
-            overrides.pop(key, None)
+            for name in ("budgets", "units") if key in ("budgets", "units") else (key,):
+                overrides.pop(name, None)
     if key == "tasks":  # tables of tasks that are no longer there
         table["task"] = {name: options for name, options in table.get("task", {}).items() if name in table["tasks"]}
 
 
 def _listed(key: str, value: Any) -> Any:
     """A single word or number where a list is due."""
-    return [value] if key in ("tasks", "cells", "depths", "budgets") and not isinstance(value, list) else value
+    return [value] if key in LISTS and not isinstance(value, list) else value
 
 
 def _validated(table: dict[str, Any]) -> Experiment:

@@ -9,7 +9,7 @@ import numpy as np
 from capax import cells
 from capax.cells.cell import Cell
 from capax.experiments.design import Experiment
-from capax.networks.sizing import size
+from capax.networks.sizing import parameters, size
 from capax.search.space import Space, defaults, space
 from capax.tasks import registry as tasks
 from capax.tasks.task import Task
@@ -21,6 +21,7 @@ class StudyPlan:
     """One study: many trials of one cell, depth, and budget on one task, then reruns of the best on fresh seeds."""
 
     name: str
+    label: str  # of the task, with the values of the options that are swept
     task: Task
     shape: NetworkShape
     budget: int
@@ -39,6 +40,15 @@ class Plan:
     studies: list[StudyPlan]
     left_out: list[str]
 
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks by their labels, in order."""
+        return {study.label: study.task for study in self.studies}
+
+    def of(self, label: str) -> Experiment:
+        """The design as it holds for a task, by its label."""
+        return self.experiment.for_task(self.tasks[label].name)
+
 
 def plan(experiment: Experiment) -> Plan:
     """The studies of an experiment. Raises `CapaxError` for unknown cells, tasks, options, or a budget that is too small."""
@@ -46,33 +56,48 @@ def plan(experiment: Experiment) -> Plan:
     left_out: list[str] = []
     for task_name in experiment.tasks:
         design = experiment.for_task(task_name)
-        task = tasks.get(task_name, **experiment.options(task_name))
-        for cell_name in design.cells:
-            cell = cells.get(cell_name)
-            for depth in design.depths:
-                if cell.square and depth == 1 and len(design.depths) > 1:
-                    left_out.append(f"{cell_name} at depth 1 (it gates between layers, so it needs two)")
-                    continue
-                for budget in design.budgets:
-                    studies.append(_study(design, task, cell_name, cell, depth, budget))
+        for variant in experiment.variants(task_name):
+            task = tasks.get(task_name, **experiment.options(task_name), **variant)
+            for cell_name in design.cells:
+                cell = cells.get(cell_name)
+                for depth in design.depths:
+                    if cell.square and depth == 1 and len(design.depths) > 1:
+                        left_out.append(f"{cell_name} at depth 1 (it gates between layers, so it needs two)")
+                        continue
+                    shapes = _shapes(design, task, cell_name, depth)
+                    studies += [_study(design, task, variant, cell, shape, size) for size, shape in shapes.items()]
     return Plan(experiment, studies, list(dict.fromkeys(left_out)))
 
 
-def _study(design: Experiment, task: Task, cell_name: str, cell: type[Cell], depth: int, budget: int) -> StudyPlan:
-    sized = size(cell_name, budget=budget, inputs=task.inputs, outputs=task.outputs, depth=depth)
-    shape = NetworkShape(cell_name, depth, sized.units, sized.parameters)
-    task.check(sized.parameters)
+def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> dict[str, NetworkShape]:
+    """The networks of a cell at a depth, by budget or by units, as studies name them."""
+    sizes = {"inputs": task.inputs, "outputs": task.outputs, "depth": depth}
+    found = {}
+    for units in design.units:
+        found[f"{units}units"] = NetworkShape(cell, depth, units, parameters(cell, units=units, **sizes))
+    for budget in design.budgets:
+        sized = size(cell, budget=budget, **sizes)
+        found[str(budget)] = NetworkShape(cell, depth, sized.units, sized.parameters)
+    return found
+
+
+def _study(
+    design: Experiment, task: Task, variant: dict[str, Any], cell: type[Cell], shape: NetworkShape, size: str
+) -> StudyPlan:
+    task.check(shape.parameters)
     hyperparameters = space(cell, task, design.steps)
+    words = [f"{option} {value}" for option, value in variant.items()]
     return StudyPlan(
-        name=f"{task.name}-{cell_name}-depth{depth}-{budget}",
+        name="-".join([task.name, shape.cell, f"depth{shape.depth}", size, *(word.replace(" ", "") for word in words)]),
+        label=", ".join([task.name, *words]),
         task=task,
         shape=shape,
-        budget=budget,
+        budget=int(size) if size.isdigit() else shape.parameters,
         space=hyperparameters,
         defaults=defaults(cell, task, hyperparameters),
         trials=design.trials,
         reruns=0 if task.memorisation else design.reruns,
-        expected_cost=_expected_cost(task, sized.parameters, design.steps),
+        expected_cost=_expected_cost(task, shape.parameters, design.steps),
     )
 
 

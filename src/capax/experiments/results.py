@@ -93,7 +93,7 @@ def _trial_row(study: StudyPlan, trial: FrozenTrial, rerun: bool) -> dict[str, A
 def _what(study: StudyPlan) -> dict[str, Any]:
     shape = study.shape
     return {
-        "task": study.task.name,
+        "task": study.label,
         "cell": shape.cell,
         "depth": shape.depth,
         "budget": study.budget,
@@ -105,7 +105,7 @@ def _what(study: StudyPlan) -> dict[str, Any]:
 def studies(store: Store, plan: Plan) -> pd.DataFrame:
     """One row a study: what it measured, with its uncertainty.
 
-    Columns: study, task, cell, depth, budget, units, parameters; stopping, the rule; trials (done) of planned,
+    Columns: study, task (with its swept options), cell, depth, budget, units, parameters; stopping, the rule; trials (done) of planned,
     infeasible, stopped, converged, reruns, infeasible_reruns; `best`, the reported score, with `low` and `high`, its 95%
     interval, and `interval`, which says what kind; best_trial and best_hyperparameters (JSON); `selection`, the score the
     tuner saw for them; seconds, core-seconds of training; and for memorisation tasks `samples`, `fraction_correct`,

@@ -42,6 +42,7 @@ class Drawing:
     """A figure, the name of its files, and what must be said below it."""
 
     name: str
+    task: str
     figure: Figure
     caption: str
 
@@ -57,8 +58,26 @@ class _Reference:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Sizes:
+    """What a figure's x axis shows: a column of the studies' table, the sizes that the design names, their label."""
+
+    column: str
+    ticks: list[int]
+    label: str
+
+    @property
+    def single(self) -> bool:
+        """Whether there is no line to draw: the cells stand side by side instead."""
+        return len(self.ticks) == 1
+
+    @property
+    def wide(self) -> bool:
+        return max(self.ticks) >= LOGARITHMIC * min(self.ticks)
+
+
+@dataclasses.dataclass(frozen=True)
 class _Quantity:
-    """What a figure shows against parameters: columns of the studies' table, its axis, and what to compare with."""
+    """What a figure shows against sizes: columns of the studies' table, its axis, and what to compare with."""
 
     name: str
     label: str
@@ -74,34 +93,49 @@ class _Quantity:
 
 def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Drawing]:
     """All figures for which there are data."""
-    by_name = {study.task.name: study.task for study in plan.studies}
     found: list[Drawing] = []
     with look():
-        for name, task in by_name.items():
-            design = plan.experiment.for_task(name)
-            shown = styles(design.cells)
-            studies = select(frame, task=name)
-            for quantity in _quantities(task):
+        for label, task in plan.tasks.items():
+            shown = styles(plan.of(label).cells)
+            studies = select(frame, task=label)
+            for quantity in _quantities(label, task):
                 if len(known(studies, quantity.best)):
-                    figure = _against_parameters(studies, quantity, shown, design.budgets)
-                    found.append(Drawing(quantity.name, figure, quantity.caption))
-            of_task = select(trials, task=name, rerun=False)
+                    found += _against_sizes(label, task, studies, quantity, shown, plan)
+            of_task = select(trials, task=label, rerun=False)
             of_task = pd.DataFrame(of_task[of_task["state"] != "running"])
             if len(of_task):
-                found.append(_best_so_far(of_task, task, shown))
+                found.append(_best_so_far(of_task, label, plan, shown))
     return found
 
 
-def _quantities(task: Task) -> list[_Quantity]:
-    return _memorised(task) if task.memorisation else [_scored(task)]
+def _against_sizes(
+    label: str, task: Task, studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], plan: Plan
+) -> list[Drawing]:
+    """Against parameters and, for a score, against units: the plain question of what one unit can carry."""
+    design = plan.of(label)
+    by_units = _Sizes("units", design.units or sorted(set(studies["units"])), "units per layer")
+    if design.units:
+        figure = _panels(studies, quantity, shown, by_units, task)
+        return [Drawing(quantity.name, label, figure, quantity.caption.replace("parameters", "units per layer"))]
+    by_parameters = _Sizes("parameters", sorted(design.budgets), "parameters (ticks at the budgets)")
+    drawn = [Drawing(quantity.name, label, _panels(studies, quantity, shown, by_parameters, task), quantity.caption)]
+    if not task.memorisation and not by_parameters.single:
+        figure = _panels(studies, quantity, shown, by_units, task)
+        caption = quantity.caption.replace("parameters", "units per layer")
+        drawn.append(Drawing(f"{quantity.name}-by-units", label, figure, caption))
+    return drawn
 
 
-def _memorised(task: Task) -> list[_Quantity]:
+def _quantities(label: str, task: Task) -> list[_Quantity]:
+    return _memorised(label) if task.memorisation else [_scored(label, task)]
+
+
+def _memorised(label: str) -> list[_Quantity]:
     bars = "Filled: mutual information of the best trial, with Wilson's 95% interval. Open: the largest compression bound of any trial."
     guide = f"{GUIDE:.0f} bits per parameter"
     return [
         _Quantity(
-            name=f"{task.name}-bits-per-parameter",
+            name=f"{slug(label)}-bits-per-parameter",
             label="stored bits per parameter",
             best="bits_per_parameter",
             low="bits_per_parameter_low",
@@ -113,7 +147,7 @@ def _memorised(task: Task) -> list[_Quantity]:
             caption=f"Stored bits per parameter against parameters. {bars}",
         ),
         _Quantity(
-            name=f"{task.name}-stored-bits",
+            name=f"{slug(label)}-stored-bits",
             label="stored information (bits)",
             best="best",
             low="low",
@@ -127,10 +161,10 @@ def _memorised(task: Task) -> list[_Quantity]:
     ]
 
 
-def _scored(task: Task) -> _Quantity:
+def _scored(label: str, task: Task) -> _Quantity:
     baselines = tuple(_Reference(name, value) for name, value in task.baselines().items())
     return _Quantity(
-        name=f"{task.name}-{_slug(task.score_label)}",
+        name=f"{slug(label)}-{slug(task.score_label)}",
         label=task.score_label,
         best="best",
         low="low",
@@ -144,7 +178,8 @@ def _scored(task: Task) -> _Quantity:
     )
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """Words as a file's name has them."""
     return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
@@ -152,30 +187,33 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _against_parameters(
-    studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], budgets: list[int]
-) -> Figure:
-    """One panel a depth. With a single budget there is no line to draw, and the cells stand side by side instead."""
+def _panels(studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], sizes: _Sizes, task: Task) -> Figure:
+    """One panel a depth. With a single size there is no line to draw, and the cells stand side by side instead."""
     depths = sorted(set(studies["depth"]))
     columns = min(2, len(depths))
     rows = math.ceil(len(depths) / columns)
     figure = Figure(figsize=(WIDTH, HEIGHT if rows == 1 else 1.0 + 2.7 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    single, logarithmic = len(budgets) == 1, max(budgets) >= LOGARITHMIC * min(budgets)
+    single, logarithmic = sizes.single, sizes.wide
     limits = _limits(studies, quantity, logarithmic and quantity.proportional)
     for axes, depth in zip(grid.flat, depths, strict=False):
         of_depth = select(studies, depth=depth)
-        _draw(axes, of_depth, quantity, shown, single)
-        (_cells_axis if single else _parameters_axis)(axes, of_depth, quantity, shown, sorted(budgets))
+        _draw(axes, of_depth, quantity, shown, sizes)
+        if single:
+            _cells_axis(axes, of_depth, shown, sizes)
+        else:
+            _sizes_axis(axes, of_depth, quantity, sizes)
         if quantity.proportional and logarithmic:
             _logarithmic(axes)
         axes.set_ylim(*limits)
         _references(axes, of_depth, quantity, limits, single, named=axes is grid[0, -1])
+        if sizes.column == "units" and not single:
+            _least_score(axes, task)
         if len(depths) > 1:
             axes.set_title(formatting.layers(int(depth)))
-    _finish(figure, grid, len(depths), _x_label(single), quantity.label)
+    _finish(figure, grid, len(depths), _x_label(sizes), quantity.label)
     _make_room(figure, grid[0, -1])
-    _legend(figure, _handles(shown, known(studies, quantity.best), quantity.bound is not None))
+    legend(figure, _handles(shown, known(studies, quantity.best), quantity.bound is not None))
     return figure
 
 
@@ -195,16 +233,24 @@ def _make_room(figure: Figure, axes: Axes) -> None:
         figure.set_layout_engine("constrained", rect=(0, 0, 0.79, 1))
 
 
-def _x_label(single: bool) -> str:
-    return "cell, and its number of parameters" if single else "parameters (ticks at the budgets)"
+def _x_label(sizes: _Sizes) -> str:
+    return f"cell, and its number of {sizes.column}" if sizes.single else sizes.label
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], single: bool) -> None:
+def _least_score(axes: Axes, task: Task) -> None:
+    """What no network with so many units can do better than, where the task knows it."""
+    units = np.geomspace(*axes.get_xlim(), 200)
+    least = [task.least_score(unit) for unit in units]
+    if None not in least:
+        axes.plot(units, np.asarray(least, float), color=GREY, linestyle=(0, (4, 2)), linewidth=1.2, zorder=1)
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], sizes: _Sizes) -> None:
     for place, (cell, style) in enumerate(shown.items()):
-        of_cell = known(select(rows, cell=cell), quantity.best).sort_values("parameters")
+        of_cell = known(select(rows, cell=cell), quantity.best).sort_values(sizes.column)
         if of_cell.empty:
             continue
-        x = np.full(len(of_cell), float(place)) if single else column(of_cell, "parameters")
+        x = np.full(len(of_cell), float(place)) if sizes.single else column(of_cell, sizes.column)
         y, low, high = (column(of_cell, name) for name in (quantity.best, quantity.low, quantity.high))
         if quantity.bound is not None:
             bound = column(of_cell, quantity.bound)
@@ -226,18 +272,16 @@ def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, 
         )
 
 
-def _parameters_axis(
-    axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], budgets: list[int]
-) -> None:
-    """Ticks at the budgets, as many as there is room for; from zero where a slope is what matters."""
-    least, most = float(min(rows["parameters"])), float(max(budgets))
-    if quantity.proportional and most < LOGARITHMIC * budgets[0]:
+def _sizes_axis(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, sizes: _Sizes) -> None:
+    """Ticks at the sizes, as many as there is room for; from zero where a slope is what matters."""
+    least, most = float(min(rows[sizes.column])), float(max(sizes.ticks))
+    if quantity.proportional and not sizes.wide:
         axes.set_xlim(0, 1.06 * most)
     else:
         margin = (most / least) ** 0.08
         axes.set_xscale("log")
         axes.set_xlim(least / margin, most * margin)
-    axes.xaxis.set_major_locator(FixedLocator(_apart(axes, budgets)))
+    axes.xaxis.set_major_locator(FixedLocator(_apart(axes, sorted(sizes.ticks))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(float(value))))
 
@@ -252,12 +296,9 @@ def _apart(axes: Axes, budgets: list[int], least: float = 0.12) -> list[int]:
     return sorted(budgets[number] for number in chosen)
 
 
-def _cells_axis(
-    axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], budgets: list[int]
-) -> None:
-    """One place a cell, with its name and its number of parameters; aslant where the names are too long."""
-    del quantity, budgets
-    parameters = dict(zip(rows["cell"], rows["parameters"], strict=True))
+def _cells_axis(axes: Axes, rows: pd.DataFrame, shown: dict[str, Style], sizes: _Sizes) -> None:
+    """One place a cell, with its name and its size; aslant where the names are too long."""
+    parameters = dict(zip(rows["cell"], rows[sizes.column], strict=True))
     texts = [
         f"{style.label}\n{formatting.count(parameters[cell]) if cell in parameters else 'left out'}"
         for cell, style in shown.items()
@@ -405,27 +446,28 @@ def _finish(figure: Figure, grid: np.ndarray, used: int, x_label: str, y_label: 
 
 def _handles(shown: dict[str, Style], drawn: pd.DataFrame, bound: bool) -> list[Line2D]:
     present = set(drawn["cell"])
-    handles = [_handle(style) for cell, style in shown.items() if cell in present]
+    handles = [handle(style) for cell, style in shown.items() if cell in present]
     if bound:
         open_ = {"markerfacecolor": "white", "markeredgecolor": GREY, "markersize": 5.5}
         handles.append(Line2D([], [], color=GREY, linewidth=0.7, marker="o", label="compression bound", **open_))
     return handles
 
 
-def _handle(style: Style) -> Line2D:
+def handle(style: Style, *, line: Any = None, marker: str | None = None) -> Line2D:
+    """A cell's entry in a legend."""
     return Line2D(
         [],
         [],
         color=style.colour,
-        linestyle=style.line,
-        marker=style.marker,
+        linestyle=style.line if line is None else line,
+        marker=style.marker if marker is None else marker,
         markeredgecolor="white",
         markeredgewidth=0.6,
         label=style.label,
     )
 
 
-def _legend(figure: Figure, handles: list[Line2D]) -> None:
+def legend(figure: Figure, handles: list[Line2D]) -> None:
     """Above the panels, where it covers nothing."""
     texts = [len(str(handle.get_label())) for handle in handles]
     fitting = [number for number in range(1, len(texts) + 1) if _legend_width(texts, number) <= WIDTH]
@@ -440,29 +482,30 @@ def _legend_width(texts: list[int], columns: int) -> float:
     return sum(0.8 + INCHES_A_LETTER * max(texts[start : start + rows]) for start in range(0, len(texts), rows))
 
 
-def _best_so_far(trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> Drawing:
-    """One panel a depth and budget, one line a cell: the best validation score of the trials done so far."""
-    panels = sorted(set(zip(trials["depth"], trials["budget"], strict=True)))
-    columns = min(3, len({budget for _, budget in panels}))
+def _best_so_far(trials: pd.DataFrame, label: str, plan: Plan, shown: dict[str, Style]) -> Drawing:
+    """One panel a depth and size, one line a cell: the best validation score of the trials done so far."""
+    task, sized, unit = plan.tasks[label], plan.of(label).sized, "units" if plan.of(label).units else "parameters"
+    panels = sorted(set(zip(trials["depth"], trials[sized], strict=True)))
+    columns = min(3, len({size for _, size in panels}))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(WIDTH, 1.4 + 2.7 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=not task.memorisation)
     deep = len({depth for depth, _ in panels}) > 1
-    for axes, (depth, budget) in zip(grid.flat, panels, strict=False):
-        of_panel = select(trials, depth=depth, budget=budget)
+    for axes, (depth, size) in zip(grid.flat, panels, strict=False):
+        of_panel = select(trials, depth=depth, **{sized: size})
         _draw_best(axes, of_panel, task, shown)
-        title = f"budget {formatting.count(budget)}"
+        title = f"{formatting.count(size)} {unit}"
         axes.set_title(f"{title}, {formatting.layers(int(depth))}" if deep else title)
     _finish(figure, grid, len(panels), "trials done", f"best {task.score_label}")
     handles = _handles(shown, trials, bound=False)
     if len(select(trials, state="infeasible")):
         handles.append(Line2D([], [], color=GREY, linestyle="none", marker="x", label="infeasible"))
-    _legend(figure, handles)
+    legend(figure, handles)
     caption = (
         "Best validation score so far against the number of trials done: what the tuner sees. Markers: improvements. "
         "Crosses below the axis: trials that diverged, one row a cell. A score worse than a random guess is not drawn."
     )
-    return Drawing(f"{task.name}-best-so-far", figure, caption)
+    return Drawing(f"{slug(label)}-best-so-far", label, figure, caption)
 
 
 def _draw_best(axes: Axes, trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from capax.experiments.plan import Plan
 from capax.report import formatting, reproduction
+from capax.report.analyses import Analysis
 from capax.report.figures import Drawing
 from capax.report.progress import missing
 from capax.report.rows import column, known, records
@@ -23,7 +24,14 @@ from capax.tasks.task import Task
 TEMPLATE = "template.html.j2"
 
 
-def page(store: Store, plan: Plan, frame: pd.DataFrame, drawn: list[Drawing], images: dict[str, bytes]) -> str:
+def page(
+    store: Store,
+    plan: Plan,
+    frame: pd.DataFrame,
+    drawn: list[Drawing],
+    images: dict[str, bytes],
+    compared: list[Analysis],
+) -> str:
     """The page as text. `images` are the figures' SVG files by name."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -34,7 +42,7 @@ def page(store: Store, plan: Plan, frame: pd.DataFrame, drawn: list[Drawing], im
         missing=missing(plan, frame),
         findings=findings(frame, plan),
         caution=CAUTION,
-        tasks=[_section(table.task, table, plan, drawn, images) for table in tables(frame, plan)],
+        tasks=[_section(table.task, table, plan, drawn, images, compared) for table in tables(frame, plan)],
         left_out=plan.left_out,
         totals=_totals(frame),
         best=_best(frame, plan),
@@ -44,16 +52,18 @@ def page(store: Store, plan: Plan, frame: pd.DataFrame, drawn: list[Drawing], im
     )
 
 
-def _section(name: str, table: Table, plan: Plan, drawn: list[Drawing], images: dict[str, bytes]) -> dict[str, Any]:
+def _section(
+    name: str, table: Table, plan: Plan, drawn: list[Drawing], images: dict[str, bytes], compared: list[Analysis]
+) -> dict[str, Any]:
     """What the page shows of one task."""
-    studies = [study for study in plan.studies if study.task.name == name]
-    task = studies[0].task
+    task = plan.tasks[name]
     return {
         "name": name,
         "table": table,
+        "analyses": [analysis for analysis in compared if analysis.task == name],
         "memorisation": task.memorisation,
         "selection": _direction(task),
-        "design": plan.experiment.for_task(name),
+        "design": plan.of(name),
         "options": _options(task),
         "figures": [
             {
@@ -62,7 +72,7 @@ def _section(name: str, table: Table, plan: Plan, drawn: list[Drawing], images: 
                 "source": "data:image/svg+xml;base64," + base64.b64encode(images[drawing.name]).decode("ascii"),
             }
             for drawing in drawn
-            if drawing.name.startswith(f"{name}-")
+            if drawing.task == name
         ],
     }
 
@@ -99,14 +109,14 @@ def _totals(frame: pd.DataFrame) -> dict[str, str]:
 
 def _best(frame: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
     """The chosen hyperparameters of each study that has a feasible trial."""
-    tasks = {study.name: study.task for study in plan.studies}
+    studies = {study.name: study for study in plan.studies}
     found = []
     for row in records(known(frame, "best_hyperparameters")):
-        task = tasks[row["study"]]
-        names = labels(plan.experiment.for_task(task.name).cells)
+        study = studies[row["study"]]
+        task, names = study.task, labels(plan.of(study.label).cells)
         found.append(
             {
-                "title": f"{task.name}, {names[row['cell']]}, {formatting.layers(row['depth'])}, "
+                "title": f"{study.label}, {names[row['cell']]}, {formatting.layers(row['depth'])}, "
                 f"{formatting.count(row['parameters'])} parameters",
                 "chosen": f"trial number {int(row['best_trial'])} (from 0) of study {row['study']}; "
                 f"its validation score, by which it was chosen: {score(row['selection'])} ({task.score_label})",

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from capax.experiments import results
 from capax.experiments.plan import Plan
 from capax.files import write_atomically
-from capax.report.figures import drawings
+from capax.report import analysis_figures, figures
+from capax.report.analyses import Analysis, analyses
+from capax.report.figures import slug
 from capax.report.page import page
 from capax.report.style import look
 
@@ -19,7 +21,8 @@ PIXELS_PER_INCH = 200
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a run has found: `frame` has one row a study, `trials` one row a trial, `path` is the HTML page."""
+    """What a run has found: `frame` has one row a study, `trials` one row a trial, `analyses` are the tables that compare
+    cells, `path` is the HTML page."""
 
     directory: Path
     path: Path
@@ -27,10 +30,11 @@ class Report:
     frame: pd.DataFrame
     trials: pd.DataFrame
     figures: dict[str, Figure]
+    analyses: list[Analysis]
 
 
 def build(directory: Path) -> Report:
-    """Write results and trials (.csv, .parquet), figures/ (.svg, .png), and report.html into a run directory.
+    """Write results and trials (.csv, .parquet), analyses/ (.csv), figures/ (.svg, .png), and report.html into a run directory.
 
     Raises `CapaxError` where the directory holds no run, or cannot be written.
     """
@@ -38,11 +42,15 @@ def build(directory: Path) -> Report:
     frame, trials = results.studies(store, plan), results.trials(store, plan)
     _save_table(frame, directory / "results")
     _save_table(trials, directory / "trials")
-    drawn = drawings(frame, trials, plan)
+    drawn = [*figures.drawings(frame, trials, plan), *analysis_figures.drawings(frame, trials, plan)]
+    compared = analyses(frame, trials, plan)
+    for analysis in compared:
+        path = directory / "analyses" / f"{slug(analysis.task)}-{analysis.name}.csv"
+        write_atomically(path, analysis.frame().to_csv(index=False))
     images = {drawing.name: _save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in drawn}
     path = directory / "report.html"
-    write_atomically(path, page(store, plan, frame, drawn, images))
-    return Report(directory, path, plan, frame, trials, {drawing.name: drawing.figure for drawing in drawn})
+    write_atomically(path, page(store, plan, frame, drawn, images, compared))
+    return Report(directory, path, plan, frame, trials, {drawing.name: drawing.figure for drawing in drawn}, compared)
 
 
 def _save_table(frame: pd.DataFrame, path: Path) -> None:

@@ -43,26 +43,29 @@ def _measure(task: Task) -> _Measure:
 
 def findings(frame: pd.DataFrame, plan: Plan) -> list[str]:
     """One paragraph a task: who is ahead at the largest budget, whose intervals overlap, and whether it holds elsewhere."""
-    by_name = {study.task.name: study.task for study in plan.studies}
-    return [_task(select(frame, task=name), task, plan) for name, task in by_name.items()]
+    return [_task(select(frame, task=label), label, plan) for label in plan.tasks]
 
 
-def _task(frame: pd.DataFrame, task: Task, plan: Plan) -> str:
+def _task(frame: pd.DataFrame, label: str, plan: Plan) -> str:
+    task, names = plan.tasks[label], labels(plan.of(label).cells)
     measure = _measure(task)
-    names = labels(plan.experiment.for_task(task.name).cells)
     rows = by_study(frame)
     studies = [study for study in plan.studies if study.name in rows]
     scored = known(frame, measure.best)
     if scored.empty:
         reasons = sorted({why_no_score(study, rows[study.name]) for study in studies} - {"not yet"})
-        return f"On the {task.name} task there is no result yet{': ' if reasons else ''}{formatting.listed(reasons)}."
-    depth, budget = max(zip(scored["depth"], scored["budget"], strict=True), key=lambda pair: (pair[1], -pair[0]))
-    group = select(scored, depth=depth, budget=budget)
-    where = f"at a budget of {formatting.count(budget)} parameters and {formatting.layers(int(depth))}"
+        return f"On the {label} task there is no result yet{': ' if reasons else ''}{formatting.listed(reasons)}."
+    sized = plan.of(label).sized
+    depth, size = max(zip(scored["depth"], scored[sized], strict=True), key=lambda pair: (pair[1], -pair[0]))
+    group = select(scored, depth=depth, **{sized: size})
+    what = (
+        f"a budget of {formatting.count(size)} parameters" if sized == "budget" else f"{formatting.count(size)} units"
+    )
+    where = f"at {what} and {formatting.layers(int(depth))}"
     so_far = "So far, on" if any(unfinished(study, rows[study.name]) for study in studies) else "On"
-    sentences = [f"{so_far} the {task.name} task, {where}, {_ahead(group, measure, names)}"]
+    sentences = [f"{so_far} the {label} task, {where}, {_ahead(group, measure, names)}"]
     sentences += [
-        *_elsewhere(scored, group, measure),
+        *_elsewhere(scored, group, measure, sized),
         *_baselines(group, task, measure),
         *_diverged(group, task, names),
     ]
@@ -95,14 +98,16 @@ def _overlap(one: Row, other: Row, measure: _Measure) -> bool:
     return one[measure.low] <= other[measure.high] and other[measure.low] <= one[measure.high]
 
 
-def _elsewhere(scored: pd.DataFrame, group: pd.DataFrame, measure: _Measure) -> list[str]:
+def _elsewhere(scored: pd.DataFrame, group: pd.DataFrame, measure: _Measure, sized: str) -> list[str]:
     """Whether the same cell is ahead at the other budgets and depths where there is something to compare."""
-    ahead = [_order(rows, measure)[0]["cell"] for _, rows in scored.groupby(["depth", "budget"]) if len(rows) > 1]
+    ahead = [_order(rows, measure)[0]["cell"] for _, rows in scored.groupby(["depth", sized]) if len(rows) > 1]
     others = len(ahead) - 1
     if len(group) < 2 or others < 1:
         return []
     same = ahead.count(_order(group, measure)[0]["cell"]) - 1
-    places = "combinations of budget and depth" if len(set(scored["depth"])) > 1 else "budgets"
+    size = "budget" if sized == "budget" else "number of units"
+    sizes = "budgets" if sized == "budget" else "numbers of units"
+    places = f"combinations of {size} and depth" if len(set(scored["depth"])) > 1 else sizes
     if others == 1:
         return [
             f"At the other of the two {places} it is ahead, too."

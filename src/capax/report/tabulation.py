@@ -20,7 +20,9 @@ Column = tuple[str, Callable[[Row], str]]
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One task's studies: the first `studies` rows are studies, those after them references (a random guess, baselines)."""
+    """The studies of one task, or of one variant of it.
+
+    The first `studies` rows are studies, those after them references (a random guess, baselines)."""
 
     task: str
     title: str
@@ -32,12 +34,11 @@ class Table:
 
 def tables(frame: pd.DataFrame, plan: Plan) -> list[Table]:
     """One table a task, from `experiments.results.studies`, formatted."""
-    by_name = {study.task.name: study.task for study in plan.studies}
-    return [_table(select(frame, task=name), task, plan) for name, task in by_name.items()]
+    return [_table(select(frame, task=label), label, plan) for label in plan.tasks]
 
 
-def _table(frame: pd.DataFrame, task: Task, plan: Plan) -> Table:
-    names = labels(plan.experiment.for_task(task.name).cells)
+def _table(frame: pd.DataFrame, label: str, plan: Plan) -> Table:
+    task, names = plan.tasks[label], labels(plan.of(label).cells)
     studies = {study.name: study for study in plan.studies}
     stopping = plan.experiment.stopping
     columns = [
@@ -48,12 +49,12 @@ def _table(frame: pd.DataFrame, task: Task, plan: Plan) -> Table:
     rows = [[text(row) for _, text in columns] for row in records(frame)]
     headers = [header for header, _ in columns]
     references = [_reference(headers, _score_header(task), name, text) for name, text in _references(task)]
-    return Table(task.name, _title(task), headers, rows + references, [*_notes(task), SAYS[stopping]], len(rows))
+    return Table(label, _title(label, task), headers, rows + references, [*_notes(task), SAYS[stopping]], len(rows))
 
 
-def _title(task: Task) -> str:
+def _title(label: str, task: Task) -> str:
     better = "more is better" if task.direction == "maximise" else "less is better"
-    return f"{task.name}: {task.score_label}, {better}"
+    return f"{label}: {task.score_label}, {better}"
 
 
 def _plan_columns(names: dict[str, str], stopping: Rule) -> list[Column]:

@@ -91,6 +91,10 @@ class Task:
         """The best score there can be, where it is known."""
         raise NotImplementedError
 
+    def least_score(self, units: float) -> float | None:
+        """The best score that a network with so many units per layer can have, where it is known."""
+        return None
+
     @property
     def chance_loss(self) -> float:
         """The training loss of a random guess, in nats or squared units: the scale by which divergence is judged."""

@@ -1,0 +1,54 @@
+"""What an experiment will take, before it starts: counted operations, and a time that is no more than a guess."""
+
+import dataclasses
+import time
+
+import numpy as np
+
+from capax.experiments.plan import Plan
+
+EFFICIENCY = 0.15
+"""Of this machine's rate of matrix products, the part that training reaches: measured .1 to .6 (docs/performance.md), less
+what tuning and scoring take."""
+
+COMPILING = 15.0
+"""Seconds until a study's programs are compiled, one for each nonlinearity; nothing where they are in the cache."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """`operations`: floating-point operations of all training steps; `seconds`: a guess for the whole machine."""
+
+    studies: int
+    trials: int
+    reruns: int
+    operations: float
+    seconds: float
+
+
+def expected(plan: Plan) -> Cost:
+    """The cost of all trials and reruns of a plan, nothing stopped early, with hyperparameters drawn at random.
+
+    Operations are 6 for each parameter, sequence, time step, and training step: a multiplication and an addition forward,
+    twice that backward. Reruns are taken to train as long as the longest trial.
+    """
+    rate, operations = _products_per_second(), 0.0
+    for study in plan.studies:
+        low, high = plan.experiment.for_task(study.task.name).steps
+        mean = low if low == high else (high - low) / np.log(high / low)
+        trials = study.trials + study.reruns * high / mean
+        operations += trials * study.expected_cost * 6.0 * study.shape.parameters
+    seconds = operations / (EFFICIENCY * rate) + COMPILING * len(plan.studies) / 2
+    trials, reruns = sum(study.trials for study in plan.studies), sum(study.reruns for study in plan.studies)
+    return Cost(len(plan.studies), trials, reruns, operations, seconds)
+
+
+def _products_per_second(size: int = 512, repeats: int = 5) -> float:
+    """Floating-point operations a second of this machine's matrix products, by NumPy."""
+    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - began)
+    return 2.0 * size**3 / float(np.median(times))

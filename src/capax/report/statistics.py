@@ -1,0 +1,140 @@
+"""The statistics of comparisons: straight lines, expected best scores, Welch's test for all pairs with Holm's correction."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from scipy.special import gammaln
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """y = slope x + intercept by least squares, with the slope's interval and the share of variance explained."""
+
+    slope: float
+    low: float
+    high: float
+    intercept: float
+    r_squared: float
+    points: int
+
+
+def line(x: Sequence[float], y: Sequence[float]) -> Line | None:
+    """The line through at least three points, Student's 95% interval for its slope; None for fewer."""
+    if len(x) < 3 or len(set(x)) < 2:
+        return None
+    fit: Any = stats.linregress(x, y)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 2) * fit.stderr
+    return Line(fit.slope, fit.slope - half, fit.slope + half, fit.intercept, fit.rvalue**2, len(x))
+
+
+def expected_best(scores: ArrayLike, sign: int) -> np.ndarray:
+    """The expected best of n of these scores, drawn without replacement, for n = 1 .. all of them.
+
+    `sign`: 1 where more is better, -1 where less is. A trial without a score must be given the worst there is.
+    With scores sorted from worst to best, the k-th is the best of n draws with probability C(k-1, n-1) / C(N, n)
+    (Dodge et al. 2019, Show Your Work, use the version with replacement).
+    """
+    ordered = np.sort(sign * np.asarray(scores, float))
+    count = len(ordered)
+    k = np.arange(1, count + 1)
+    found = np.empty(count)
+    for n in range(1, count + 1):
+        with np.errstate(invalid="ignore"):
+            log = _log_choose(k - 1, n - 1) - _log_choose(np.asarray([count]), n)[0]
+        weights = np.where(k >= n, np.exp(log), 0.0)
+        found[n - 1] = np.sum(weights * ordered)
+    return sign * found
+
+
+def _log_choose(n: np.ndarray, k: int) -> np.ndarray:
+    inside = n >= k
+    safe = np.where(inside, n, k)
+    value = _log_factorial(safe) - _log_factorial(np.asarray(k)) - _log_factorial(safe - k)
+    return np.where(inside, value, -math.inf)
+
+
+def _log_factorial(n: np.ndarray) -> np.ndarray:
+    return np.asarray(gammaln(np.asarray(n, float) + 1))
+
+
+def expected_best_band(scores: ArrayLike, sign: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The expected best after 1 .. N trials, and its 95% band by resampling trials."""
+    random = np.random.default_rng(seed)
+    values = np.asarray(scores, float)
+    again = np.stack([expected_best(random.choice(values, len(values)), sign) for _ in range(400)])
+    low, high = np.quantile(again, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    return expected_best(values, sign), low, high
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Welch's test of two means: t below 0 where the second mean is the larger; `holm`: p corrected for all pairs; `effect`:
+    Hedges' g, the difference in standard deviations."""
+
+    first: str
+    second: str
+    difference: float
+    t: float
+    df: float
+    p: float
+    holm: float
+    effect: float
+
+
+def welch(samples: Mapping[str, ArrayLike]) -> list[Difference]:
+    """Welch's test for all pairs of groups that have at least two values each, with Holm's correction over the pairs."""
+    groups = {name: np.asarray(values, float) for name, values in samples.items() if np.size(values) >= 2}
+    found: list[Difference] = []
+    for first, second in itertools.combinations(groups, 2):
+        a, b = groups[first], groups[second]
+        va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+        if va + vb == 0:
+            continue
+        t = float((a.mean() - b.mean()) / math.sqrt(va + vb))
+        df = float((va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)))
+        p = float(2 * stats.t.sf(abs(t), df))
+        found.append(Difference(first, second, float(a.mean() - b.mean()), t, df, p, math.nan, _hedges(a, b)))
+    corrected = holm([pair.p for pair in found])
+    return [dataclasses.replace(pair, holm=adjusted) for pair, adjusted in zip(found, corrected, strict=True)]
+
+
+def _hedges(a: np.ndarray, b: np.ndarray) -> float:
+    count = len(a) + len(b)
+    pooled = math.sqrt(((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / (count - 2))
+    return float((a.mean() - b.mean()) / pooled * (1 - 3 / (4 * count - 9))) if pooled else math.nan
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's (1979) step-down correction: p-values that control the chance of any false finding among all."""
+    order = np.argsort(p)
+    adjusted, highest = [0.0] * len(p), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def share(successes: int, trials: int) -> tuple[float, float, float]:
+    """A fraction with Wilson's 95% interval."""
+    interval = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, "wilson")
+    return successes / trials, float(interval.low), float(interval.high)
+
+
+def mean_ratio(one: ArrayLike, other: ArrayLike, seed: int = 0) -> tuple[float, float, float]:
+    """The ratio of two means of paired values with a 95% interval by resampling pairs; no interval below three pairs."""
+    a, b = np.asarray(one, float), np.asarray(other, float)
+    ratio = float(a.mean() / b.mean())
+    if len(a) < 3:
+        return ratio, math.nan, math.nan
+    chosen = np.random.default_rng(seed).integers(0, len(a), (RESAMPLES, len(a)))
+    low, high = np.quantile(a[chosen].mean(axis=1) / b[chosen].mean(axis=1), [0.025, 0.975])
+    return ratio, float(low), float(high)
