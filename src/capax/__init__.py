@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from capax import networks as networks
     from capax import search as search
     from capax import tasks as tasks
+    from capax import theory as theory
     from capax.api import run as run
     from capax.cells import Affine as Affine
     from capax.cells import Cell as Cell
@@ -34,6 +35,7 @@ _WHERE = {
     "networks": "capax.networks",
     "search": "capax.search",
     "tasks": "capax.tasks",
+    "theory": "capax.theory",
     "run": "capax.api:run",
     "Cell": "capax.cells:Cell",
     "Affine": "capax.cells:Affine",

@@ -69,6 +69,24 @@ def test_a_task_table_holds_options_and_overrides(file):
     assert studies[0].reruns == 0 and studies[1].reruns == 5
 
 
+def test_sizes_may_be_hidden_units(file):
+    experiment = load(file(MINIMAL.replace("budgets = [300]", "units = [4, 9]")))
+    studies = plan(experiment).studies
+    assert [(study.shape.units, study.budget == study.shape.parameters) for study in studies] == [(4, True), (9, True)]
+    assert [study.name for study in studies] == ["capacity-rnn-depth1-4units", "capacity-rnn-depth1-9units"]
+    assert plan(load(file(MINIMAL), {"units": [5]})).studies[0].shape.units == 5  # takes the place of budgets
+
+
+def test_a_task_is_studied_with_each_value_of_a_swept_option(file):
+    text = MINIMAL + "\n[task.capacity]\nbits = 12\n[task.capacity.sweep]\ntime_steps = [2, 5]\ndata_seed = [0, 1]\n"
+    made = plan(load(file(text)))
+    assert [(s.task.time_steps, s.task.data_seed, s.task.bits) for s in made.studies] == [
+        (2, 0, 12), (2, 1, 12), (5, 0, 12), (5, 1, 12),
+    ]  # fmt: skip
+    assert next(iter(made.tasks)) == "capacity, time_steps 2, data_seed 0"
+    assert len({study.name for study in made.studies}) == 4
+
+
 def test_a_setting_for_all_takes_away_what_tasks_say(file):
     text = MINIMAL + "[task.capacity]\ntrials = 3\nbits = 14\n"
     changed = load(file(text), {"trials": 2, "steps": 20})
@@ -111,6 +129,8 @@ def test_settings_from_the_command_line(text, expected):
         ('tasks = "capacity"', r"key 'tasks' = 'capacity': .*list"),
         ("[task.text]\nwindow = 20", r"task.text: this task is not among tasks"),
         ("seed = -1", r"key 'seed' = -1"),
+        ("units = [4]", r"give either budgets .* and not both"),
+        ("budgets = []", r"give either budgets .* one of them is missing"),
     ],
 )
 def test_what_does_not_fit_is_one_line_that_names_the_key(file, change, line):
@@ -133,6 +153,10 @@ def test_what_does_not_fit_is_one_line_that_names_the_key(file, change, line):
         ("[task.capacity]\nbits = 99", r"bits .* must be from 4 to 24"),
         ("[task.capacity]\nbits = 8", r"samples cannot be distinct with 8 bits"),
         ('cells = ["intersection"]', r"needs a depth of at least 2"),
+        ("[task.capacity.sweep]\ntime_steps = 3", r"sweep.time_steps must be a list of values, not 3"),
+        ("[task.capacity]\nsweep = 3", r"task.capacity.sweep must be a table of options"),
+        ("[task.capacity]\nbits = 12\n[task.capacity.sweep]\nbits = [9]", r"gives bits a value and sweeps it, too"),
+        ("[task.capacity.sweep]\nbit = [9]", r"task capacity has no option 'bit'"),
     ],
 )
 def test_what_cannot_be_planned_is_one_line(file, change, line):

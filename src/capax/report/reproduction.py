@@ -33,7 +33,14 @@ def toml(experiment: Experiment) -> str:
     tasks = table.pop("task")
     lines = [f"{key} = {_toml(value)}" for key, value in table.items()]
     for name, options in tasks.items():
-        lines += ["", f"[task.{name}]", *(f"{key} = {_toml(value)}" for key, value in options.items())]
+        plain = {key: value for key, value in options.items() if not isinstance(value, dict)}
+        lines += ["", f"[task.{name}]", *(f"{key} = {_toml(value)}" for key, value in plain.items())]
+        for key in options.keys() - plain.keys():
+            lines += [
+                "",
+                f"[task.{name}.{key}]",
+                *(f"{option} = {_toml(value)}" for option, value in options[key].items()),
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -72,4 +79,5 @@ def _tasks(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
         for task, options in wanted.items()
         for key, value in options.items()
         if found.get(task, {}).get(key, _UNSET) != value
+        and not isinstance(value, dict)  # no table fits on a command line
     }
