@@ -160,23 +160,73 @@ def test_agrees_with_a_plain_numpy_loop(cell, step, depth):
     np.testing.assert_allclose(outputs_of(network, x), loop(network, step, x), rtol=1e-5, atol=1e-5)
 
 
+DIAGONAL = {
+    "lru": lambda p: (np.exp(-np.exp(p["w_nu"]) + 1j * np.exp(p["w_theta"])), np.exp(p["w_gamma"])),
+    "diagonal": lambda p: (p["a"] + 1j * p["b"], np.ones_like(p["a"])),
+    "diagonal_gamma": lambda p: (p["a"] + 1j * p["b"], np.exp(p["w_gamma"])),
+    "s4d": lambda p: (
+        (lam := np.exp(np.exp(p["w_step"]) * (rate := -np.exp(p["w_decay"]) + 1j * p["frequency"]))),
+        (lam - 1) / rate,
+    ),
+}
+
+
+@pytest.mark.parametrize("cell", DIAGONAL)
 @pytest.mark.parametrize("depth", [1, 2])
-def test_an_lru_agrees_with_a_plain_numpy_loop_in_complex_numbers(depth):
-    network, x = make("lru", depth), sequences()
+def test_diagonal_recurrences_agree_with_a_plain_numpy_loop_in_complex_numbers(cell, depth):
+    network, x = make(cell, depth), sequences()
     ys = [x_t.astype(np.float64) for x_t in x]
     for layer in network.layers:
-        part = {name: np.asarray(getattr(layer, name), np.float64) for name in vars(layer) if name[0] in "wBCD"}
-        lam = np.exp(-np.exp(part["w_nu"]) + 1j * np.exp(part["w_theta"]))[:, None]
+        part = {
+            name: np.asarray(value, np.float64)
+            for name, value in vars(layer).items()
+            if eqx.is_array(value) and value.ndim
+        }
+        lam, gain = (value[:, None] for value in DIAGONAL[cell](part))
         B, C = part["B_real"] + 1j * part["B_imaginary"], part["C_real"] + 1j * part["C_imaginary"]
         real, imaginary = (np.asarray(state)[:, None] for state in layer.initial)
-        h, gamma, above = real + 1j * imaginary, np.exp(part["w_gamma"])[:, None], []
+        h, above = real + 1j * imaginary, []
         for x_t in ys:
-            h = lam * h + gamma * (B @ x_t)
+            h = lam * h + gain * (B @ x_t)
             above.append((C @ h).real + part["D"] @ x_t)
         ys = above
     expected = [np.asarray(network.readout.weight) @ y + np.asarray(network.readout.bias)[:, None] for y in ys]
-    # Float32 against float64; a relative error of one operation is 6e-8.
-    np.testing.assert_allclose(outputs_of(network, x), np.stack(expected, 1), rtol=1e-5, atol=1e-5)
+    # Float32 against float64; a relative error of one operation is 6e-8, and eigenvalues may lie outside the unit circle.
+    np.testing.assert_allclose(outputs_of(network, x), np.stack(expected, 1), rtol=3e-5, atol=3e-5)
+
+
+def test_a_linear_rnn_is_an_rnn_without_its_nonlinearity():
+    network, x = make("linear", 1), sequences()
+    (layer,) = network.layers
+    h, outputs = np.asarray(layer.initial)[:, None], []
+    for x_t in x:
+        h = (
+            np.asarray(layer.map.recurrent) @ h
+            + np.asarray(layer.map.input) @ x_t
+            + np.asarray(layer.map.bias)[:, None]
+        )
+        outputs.append(np.asarray(network.readout.weight) @ h + np.asarray(network.readout.bias)[:, None])
+    np.testing.assert_allclose(outputs_of(network, x), np.stack(outputs, 1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", DIAGONAL)
+def test_diagonal_recurrences_start_inside_the_unit_circle_with_bounded_states(cell):
+    layer = Network.create(cell, inputs=2, outputs=1, units=200, key=jax.random.key(0)).layers[0]
+    modulus = np.hypot(*map(np.asarray, layer.eigenvalues()))
+    assert modulus.min() > 0.5 and modulus.max() < 1
+    gain = np.hypot(*map(np.asarray, layer.gain()))
+    if cell in ("lru", "diagonal_gamma"):  # white inputs keep a variance of 1
+        np.testing.assert_allclose(gain**2 / (1 - modulus**2), 1, rtol=2e-3)
+
+
+@pytest.mark.parametrize("longest", [1.0, 16.0, 256.0])
+def test_chrono_initialisation_spreads_the_times_that_units_remember(longest):
+    layer = Network.create("chrono", inputs=2, outputs=1, units=300, key=jax.random.key(0), longest=longest).layers[0]
+    kept = 1 / (1 + np.exp(-np.asarray(layer.gates.bias[300:])))
+    times = 1 / (1 - kept)  # of a gate that stays as it starts
+    assert times.min() >= 2 - 1e-4 and times.max() <= 1 + longest + 1e-2
+    assert longest == 1 or np.std(times) > 0.2 * longest
+    np.testing.assert_array_equal(layer.gates.bias[:300], 0)
 
 
 @pytest.mark.parametrize("cell", cells.BUILT_IN)

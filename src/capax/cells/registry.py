@@ -12,12 +12,16 @@ import jax
 import jax.numpy as jnp
 
 from capax.cells.cell import Cell
+from capax.cells.chrono import ChronoGRU
+from capax.cells.diagonal import ComplexDiagonal, NormalisedDiagonal
 from capax.cells.gru import GRU
 from capax.cells.intersection import Intersection
+from capax.cells.linear import LinearRNN
 from capax.cells.lru import LRU
 from capax.cells.lstm import LSTM
 from capax.cells.plain import adapt
 from capax.cells.rnn import IRNN, RNN
+from capax.cells.s4d import S4D
 from capax.cells.ugrnn import UGRNN
 from capax.errors import CapaxError, UserCodeError, closest
 
@@ -28,7 +32,12 @@ BUILT_IN: dict[str, type[Cell]] = {
     "gru": GRU,
     "lstm": LSTM,
     "intersection": Intersection,
+    "linear": LinearRNN,
+    "diagonal": ComplexDiagonal,
+    "diagonal_gamma": NormalisedDiagonal,
     "lru": LRU,
+    "s4d": S4D,
+    "chrono": ChronoGRU,
 }
 
 
