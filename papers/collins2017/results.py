@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 STUDIES = {
     "capacity": ("Figure 1a-i, Figure 2a, appendix Figure 1", ["capacity-stored-bits", "capacity-bits-per-parameter", "capacity-relu-only", "capacity-samples"]),
     "unrolling": ("Figure 2b", ["capacity-time-steps"]),
+    "inputs": ("the number of input bits, which the source does not give", ["capacity-bits"]),
     "memory": ("Figure 2c", ["memory-squared-error-per-number"]),
     "text8": ("Figure 3a-d", ["text-bits-per-character", "text-bits-per-character-by-units"]),
     "rcf": ("Figure 3e-g", ["rcf-weighted-squared-error"]),

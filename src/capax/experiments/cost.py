@@ -1,17 +1,18 @@
 """What an experiment will take, before it starts: counted operations, and a time that is no more than a guess."""
 
 import dataclasses
+import os
 import time
 
 import numpy as np
 
 from capax.experiments.plan import Plan
 
-EFFICIENCY = 0.15
-"""Of this machine's rate of matrix products, the part that training reaches: measured .1 to .6 (docs/performance.md), less
-what tuning and scoring take."""
+EFFICIENCY = 0.4
+"""Of the rate of matrix products of all cores, the part that whole studies reach, tuning and scoring included: the studies of
+papers/collins2017 took 0.7 to 1.2 times the time that this gives."""
 
-COMPILING = 15.0
+COMPILING = 8.0
 """Seconds until a study's programs are compiled, one for each nonlinearity; nothing where they are in the cache."""
 
 
@@ -32,19 +33,20 @@ def expected(plan: Plan) -> Cost:
     Operations are 6 for each parameter, sequence, time step, and training step: a multiplication and an addition forward,
     twice that backward. Reruns are taken to train as long as the longest trial.
     """
-    rate, operations = _products_per_second(), 0.0
+    cores = os.cpu_count() or 1
+    rate, operations = cores * _products_per_second(), 0.0
     for study in plan.studies:
         low, high = plan.experiment.for_task(study.task.name).steps
         mean = low if low == high else (high - low) / np.log(high / low)
         trials = study.trials + study.reruns * high / mean
         operations += trials * study.expected_cost * 6.0 * study.shape.parameters
-    seconds = operations / (EFFICIENCY * rate) + COMPILING * len(plan.studies) / 2
+    seconds = operations / (EFFICIENCY * rate) + COMPILING * len(plan.studies) / cores
     trials, reruns = sum(study.trials for study in plan.studies), sum(study.reruns for study in plan.studies)
     return Cost(len(plan.studies), trials, reruns, operations, seconds)
 
 
 def _products_per_second(size: int = 512, repeats: int = 5) -> float:
-    """Floating-point operations a second of this machine's matrix products, by NumPy."""
+    """Floating-point operations a second of one core's matrix products, by NumPy (one thread: training/backend.py)."""
     a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
     times = []
     for _ in range(repeats):

@@ -198,9 +198,9 @@ def _nonlinearities(trials: pd.DataFrame, label: str, shown: dict[str, Style], p
                     axes.plot(
                         of_cell["parameters"], of_cell[kind], color=style.colour, linestyle=line, marker=style.marker
                     )
-        axes.set_ylim(bottom=0)
         axes.set_title(formatting.layers(int(depth)) if len(depths) > 1 else "")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    grid[0, 0].set_ylim(bottom=0)  # shared; once all are drawn
     figure.supxlabel("parameters", fontsize=10.5)
     figure.supylabel("stored bits per parameter", fontsize=10.5)
     present = [handle(style) for cell, style in shown.items() if len(select(best, cell=cell))]
@@ -224,7 +224,7 @@ def _samples(studies: pd.DataFrame, label: str, shown: dict[str, Style]) -> Draw
         )
     ends = np.asarray([scored["best"].min() / 1.3, scored["best"].max() * 1.3])
     axes.plot(ends, ends, color=GREY, linewidth=1.0, zorder=1)
-    axes.annotate("b = bits", (ends[1], ends[1]), ha="right", va="top", fontsize=9, color=GREY)
+    axes.annotate("b = bits", (1.3 * ends[0], 1.1 * ends[0]), ha="left", va="top", fontsize=9, color=GREY)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(float(value))))
     axes.set_xscale("log")
@@ -282,9 +282,9 @@ def _sweep(frame: pd.DataFrame, name: str, plan: Plan) -> Drawing | None:
                 elinewidth=1.1,
             )
         axes.set_title(_title(panel, panels, sized) if len(panels) > 1 else "")
-        if task.memorisation:
-            axes.set_ylim(bottom=0)
         axes.set_xlabel(option.replace("_", " "))
+    if task.memorisation:
+        grid[0, 0].set_ylim(bottom=0)
     grid[0, 0].set_ylabel("stored bits per parameter" if task.memorisation else task.score_label)
     legend(figure, [handle(style) for cell, style in shown.items() if len(select(rows, cell=cell))])
     label = next(label for label in values)
