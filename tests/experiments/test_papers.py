@@ -13,7 +13,18 @@ PAPERS = Path(__file__).parents[2] / "papers"
 FILES = sorted(PAPERS.glob("*/*/*.toml"))
 NAMES = [str(file.relative_to(PAPERS)) for file in FILES]
 DESK = sorted((PAPERS / "collins2017" / "desk").glob("*.toml"))
-STUDIES = {"capacity", "inputs", "unrolling", "memory", "text8", "rcf", "parentheses", "arithmetic", "trainability", "robustness"}
+STUDIES = {
+    "capacity",
+    "inputs",
+    "unrolling",
+    "memory",
+    "text8",
+    "rcf",
+    "parentheses",
+    "arithmetic",
+    "trainability",
+    "robustness",
+}
 
 
 def loaded(file):

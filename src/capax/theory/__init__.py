@@ -1,5 +1,5 @@
 """Closed forms that need no training."""
 
-from capax.theory import moments
+from capax.theory import autocorrelation, landscape, moments
 
-__all__ = ["moments"]
+__all__ = ["autocorrelation", "landscape", "moments"]
