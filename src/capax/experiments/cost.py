@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from capax.experiments.plan import Plan
+from capax.experiments.plan import Plan, mean_steps
 
 EFFICIENCY = 0.4
 """Of the rate of matrix products of all cores, the part that whole studies reach, tuning and scoring included: the studies of
@@ -36,9 +36,8 @@ def expected(plan: Plan) -> Cost:
     cores = os.cpu_count() or 1
     rate, operations = cores * _products_per_second(), 0.0
     for study in plan.studies:
-        low, high = plan.experiment.for_task(study.task.name).steps
-        mean = low if low == high else (high - low) / np.log(high / low)
-        trials = study.trials + study.reruns * high / mean
+        steps = plan.experiment.for_task(study.task.name).steps
+        trials = study.trials + study.reruns * steps[1] / mean_steps(steps)
         operations += trials * study.expected_cost * 6.0 * study.shape.parameters
     seconds = operations / (EFFICIENCY * rate) + COMPILING * len(plan.studies) / cores
     trials, reruns = sum(study.trials for study in plan.studies), sum(study.reruns for study in plan.studies)

@@ -101,13 +101,17 @@ def _study(
     )
 
 
+def mean_steps(steps: tuple[int, int]) -> float:
+    """The mean of training steps that are log-uniform between two numbers."""
+    low, high = steps
+    return float(low if low == high else (high - low) / np.log(high / low))
+
+
 def _expected_cost(task: Task, parameters: int, steps: tuple[int, int]) -> float:
     """Mean cost of a trial with training steps log-uniform in their range, over the task's own hyperparameters."""
-    low, high = steps
-    mean_steps = low if low == high else (high - low) / np.log(high / low)
     random = np.random.default_rng(0)
     costs = [task.cost(_draw(task, random), parameters) for _ in range(100)]
-    return float(mean_steps * np.mean(costs))
+    return mean_steps(steps) * float(np.mean(costs))
 
 
 def _draw(task: Task, random: np.random.Generator) -> dict[str, Any]:

@@ -59,6 +59,17 @@ def _title(panel: Panel, panels: list[Panel], sized: str) -> str:
     return ", ".join(parts)
 
 
+def _grid(panels: int, most: int, *, share_x: bool) -> tuple[Figure, np.ndarray]:
+    """A figure with so many panels, at most `most` in a row."""
+    columns = min(most, panels)
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(WIDTH, 1.0 + 2.8 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=True)
+    for axes in grid.flat[panels:]:
+        axes.remove()
+    return figure, grid
+
+
 def _log_or_linear(axes: Axes, values: np.ndarray) -> None:
     """A logarithmic axis where scores lie above 0 and span more than a factor of 5."""
     finite = values[np.isfinite(values)]
@@ -116,10 +127,7 @@ def _running_median(scores: np.ndarray) -> np.ndarray:
 
 def _boxes(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Style], plan: Plan) -> Drawing:
     sized, panels = _panels(trials, plan, label)
-    columns = min(2, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(WIDTH, 0.8 + 3.0 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    figure, grid = _grid(len(panels), 2, share_x=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
         of_panel = select(trials, depth=panel[0], **{sized: panel[1]})
         cells = [cell for cell in shown if len(select(of_panel, cell=cell))]
@@ -134,8 +142,6 @@ def _boxes(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Style]
         axes.set_xticks(range(1, len(cells) + 1), [shown[cell].label for cell in cells], rotation=35, ha="right")
         axes.axhline(task.chance, color=GREY, linewidth=1.0, zorder=1)
         axes.set_title(_title(panel, panels, sized))
-    for axes in grid.flat[len(panels) :]:
-        axes.remove()
     if task.direction == "minimise" and grid[0, 0].get_ylim()[1] > 1.5 * task.chance:
         grid[0, 0].set_ylim(0, 1.5 * task.chance)  # what lies far above a random guess would hide the rest
     figure.supylabel(task.score_label, fontsize=10.5)
@@ -148,10 +154,7 @@ def _boxes(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Style]
 
 def _expected(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Style], plan: Plan) -> Drawing:
     sized, panels = _panels(trials, plan, label)
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(WIDTH, 1.0 + 2.7 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    figure, grid = _grid(len(panels), 3, share_x=True)
     sign, every = (1 if task.direction == "maximise" else -1), []
     for axes, panel in zip(grid.flat, panels, strict=False):
         of_panel = select(trials, depth=panel[0], **{sized: panel[1]})
@@ -169,8 +172,6 @@ def _expected(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Sty
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(float(value))))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_title(_title(panel, panels, sized))
-    for axes in grid.flat[len(panels) :]:
-        axes.remove()
     _log_or_linear(grid[0, 0], np.concatenate(every))
     figure.supxlabel("trials", fontsize=10.5)
     figure.supylabel(f"expected best {task.score_label}", fontsize=10.5)

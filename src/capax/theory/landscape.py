@@ -19,7 +19,11 @@ def loss(lam: Any, teacher: Any, *, normalised: bool = False) -> Any:
     gamma(l) gamma(l*) if inputs are `normalised`. Infinite where |lam| >= 1."""
     own, theirs = 1 - jnp.abs(lam) ** 2, 1 - jnp.abs(teacher) ** 2
     cross = jnp.real(1 / (1 - lam * jnp.conj(teacher)))
-    value = 1 - jnp.sqrt(jnp.where(own > 0, own, 1.0) * theirs) * cross if normalised else 0.5 * (1 / own + 1 / theirs - 2 * cross)
+    value = (
+        1 - jnp.sqrt(jnp.where(own > 0, own, 1.0) * theirs) * cross
+        if normalised
+        else 0.5 * (1 / own + 1 / theirs - 2 * cross)
+    )
     return jnp.where(own > 0, value, jnp.inf)
 
 
