@@ -10,7 +10,20 @@ import pytest
 
 from capax.cli import display, main
 
-SMALL = ["--set", "cells=rnn", "--set", "budgets=300", "--set", "trials=2", "--set", "steps=20", "--set", "batch=2"]
+SMALL = [
+    "--set",
+    "cells=rnn",
+    "--set",
+    "depths=1",
+    "--set",
+    "budgets=300",
+    "--set",
+    "trials=2",
+    "--set",
+    "steps=20",
+    "--set",
+    "batch=2",
+]
 
 
 @pytest.fixture
@@ -168,6 +181,7 @@ def test_run_status_report(capax, tmp_path):
     code, out, err = capax("run", "capacity", "--out", "r", *SMALL)
     assert code == 0 and err == ""
     assert "done: capacity rnn depth 1" in out and "bits per" in out
+    assert out.startswith("1 study, 2 trials; expected cost: ")  # before anything else
     assert out.splitlines()[-1] == "report: r/report.html"
     assert (tmp_path / "r" / "report.html").exists()
 
@@ -222,7 +236,7 @@ def test_the_live_display_shows_every_study_and_the_time_left():
     from capax.experiments.plan import plan
     from capax.experiments.progress import Progress, StudyProgress
 
-    planned = plan(load("capacity", {"budgets": [300], "cells": ["rnn", "gru"], "trials": 10}))
+    planned = plan(load("capacity", {"budgets": [300], "depths": [1], "cells": ["rnn", "gru"], "trials": 10}))
     studies = {study.name: StudyProgress(study) for study in planned.studies}
     half = studies[planned.studies[0].name]
     half.done, half.infeasible, half.best = 5, 1, 123.4

@@ -110,7 +110,7 @@ class NormalisedDiagonal(ComplexDiagonal):
     """The complex diagonal RNN with inputs multiplied by gamma = exp(w_gamma), at the start sqrt(1 - |lambda|^2): half of the way
     to the LRU, for ablations."""
 
-    w_gamma: Float[Array, " n"]
+    w_gamma: Float[Array, " n"]  # pyright: ignore[reportGeneralTypeIssues]  # no constructor is made of the fields
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)

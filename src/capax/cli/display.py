@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from capax.experiments.progress import Display, Progress, StudyProgress
+from capax.experiments.progress import Display, Progress, StudyProgress, duration
 
 PLAIN_EVERY = 10.0
 """Seconds between plain lines."""
@@ -26,15 +26,6 @@ def choose(quiet: bool) -> Iterator[Display]:
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         yield Moving(live)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 3 h 05 min; 12 min 30 s; 8 s."""
-    if math.isnan(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _speed(progress: Progress) -> str:

@@ -85,7 +85,6 @@ def run(
     settings = dict(parse_setting(text) for text in set_ or [])
     from capax.api import run as run_experiment
 
-    output.expected_cost(experiment, settings)
     with display.choose(quiet=as_json) as shown:
         report = run_experiment(experiment, out, engine=engine, display=shown, **settings)
     output.results(report, as_json)

@@ -3,7 +3,6 @@
 import inspect
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,10 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
-from capax.cli.display import duration
 from capax.errors import CapaxError, closest
 from capax.experiments import results as experiment_results
-from capax.experiments.cost import expected
-from capax.experiments.design import load
-from capax.experiments.plan import plan
-from capax.report import Report, Table, formatting, tables
+from capax.report import Report, Table, tables
 from capax.report.progress import missing as unfinished_part
-
-
-def expected_cost(experiment: str, settings: dict[str, Any]) -> None:
-    """Before a run, on standard error: what it is expected to take."""
-    chosen = plan(load(experiment, settings))
-    cost = expected(chosen)
-    counts = [
-        formatting.number(cost.studies, "study").replace("studys", "studies"),
-        formatting.number(cost.trials, "trial"),
-    ]
-    counts += [formatting.number(cost.reruns, "rerun")] if cost.reruns else []
-    stopped = "" if chosen.experiment.stopping == "none" else ", if no trial were stopped early"
-    print(
-        f"{chosen.experiment.name}: {formatting.listed(counts)}; expected cost: {cost.operations:.1e} floating-point operations, "
-        f"roughly {duration(cost.seconds)} on this machine{stopped}",
-        file=sys.stderr,
-    )
 
 
 def results(report: Report, as_json: bool) -> None:

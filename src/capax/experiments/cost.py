@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from capax.experiments.plan import Plan, mean_steps
+from capax.experiments.progress import duration
 
 EFFICIENCY = 0.4
 """Of the rate of matrix products of all cores, the part that whole studies reach, tuning and scoring included: the studies of
@@ -27,6 +28,17 @@ class Cost:
     seconds: float
 
 
+def statement(plan: Plan) -> str:
+    """What an experiment is expected to take, as one line."""
+    cost = expected(plan)
+    reruns = f", {cost.reruns:,} reruns" if cost.reruns else ""
+    stopped = "" if plan.experiment.stopping == "none" else ", less what is stopped early"
+    return (
+        f"{cost.studies} {'study' if cost.studies == 1 else 'studies'}, {cost.trials:,} trials{reruns}; expected cost: "
+        f"{cost.operations:.1e} floating-point operations, roughly {duration(cost.seconds)} on this machine{stopped}"
+    )
+
+
 def expected(plan: Plan) -> Cost:
     """The cost of all trials and reruns of a plan, nothing stopped early, with hyperparameters drawn at random.
 
@@ -44,12 +56,13 @@ def expected(plan: Plan) -> Cost:
     return Cost(len(plan.studies), trials, reruns, operations, seconds)
 
 
-def _products_per_second(size: int = 512, repeats: int = 5) -> float:
-    """Floating-point operations a second of one core's matrix products, by NumPy (one thread: training/backend.py)."""
+def _products_per_second(size: int = 512, repeats: int = 10) -> float:
+    """Floating-point operations a second of one core's matrix products, by NumPy (one thread: training/backend.py), at best: a busy
+    moment does not count."""
     a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
         a @ a
         times.append(time.perf_counter() - began)
-    return 2.0 * size**3 / float(np.median(times))
+    return 2.0 * size**3 / min(times)

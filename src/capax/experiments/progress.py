@@ -69,6 +69,15 @@ class Progress:
         return left * self.seconds / done if done > 0 else math.nan
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 3 h 05 min; 12 min 30 s; 8 s."""
+    if math.isnan(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
 @runtime_checkable
 class Display(Protocol):
     """Shows progress."""

@@ -15,6 +15,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from capax.experiments import cost
 from capax.experiments.plan import Plan, StudyPlan, sampler_seed, trial_seed
 from capax.experiments.progress import Display, Progress, Silent, StudyProgress
 from capax.search import stopping
@@ -378,6 +379,8 @@ def _loop(plan: Plan, runs: list[StudyRun], engine: Engine, display: Display) ->
     resumed = sum(run.progress.done for run in runs)
     if resumed:
         display.note(f"resuming: {resumed} finished trials are kept")
+    else:
+        display.note(cost.statement(plan))
     started, steps_of = time.monotonic(), {}
     by_trial: dict[str, tuple[StudyRun, Trial]] = {}
     while True:
