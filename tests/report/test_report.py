@@ -56,8 +56,13 @@ def test_every_figure_is_written_as_svg_and_png_and_can_be_read(finished: Report
         "capacity-bits-per-parameter",
         "capacity-stored-bits",
         "capacity-best-so-far",
+        "capacity-relu-only",
+        "capacity-samples",
         "text-bits-per-character",
+        "text-bits-per-character-by-units",
         "text-best-so-far",
+        "text-iterations",
+        "text-expected-best",
     }
     for name in finished.figures:
         folder = finished.directory / "figures"

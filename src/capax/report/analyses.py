@@ -121,6 +121,8 @@ def _growth(run: _Run) -> Analysis | None:
 
 def _multipliers(run: _Run) -> Analysis | None:
     scored = known(run.studies, "bits_per_parameter")
+    if scored.empty:
+        return None
     table = scored.pivot_table(index=["depth", run.sized], columns="cell", values="bits_per_parameter")
     cells = [cell for cell in run.names if cell in table]
     if len(cells) < 2 or len(table) < 2:

@@ -30,7 +30,7 @@ def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Draw
             of_task = select(trials, task=label, rerun=False)
             of_task = pd.DataFrame(of_task[of_task["state"] != "running"])
             shown = styles(plan.of(label).cells)
-            if of_task.empty:
+            if select(of_task, state="complete").empty:
                 continue
             if task.memorisation:
                 found.append(_nonlinearities(of_task, label, shown, plan))
