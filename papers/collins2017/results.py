@@ -17,7 +17,10 @@ from capax.report.tabulation import tables
 
 HERE = Path(__file__).parent
 STUDIES = {
-    "capacity": ("Figure 1a-i, Figure 2a, appendix Figure 1", ["capacity-stored-bits", "capacity-bits-per-parameter", "capacity-relu-only", "capacity-samples"]),
+    "capacity": (
+        "Figure 1a-i, Figure 2a, appendix Figure 1",
+        ["capacity-stored-bits", "capacity-bits-per-parameter", "capacity-relu-only", "capacity-samples"],
+    ),
     "unrolling": ("Figure 2b", ["capacity-time-steps"]),
     "inputs": ("the number of input bits, which the source does not give", ["capacity-bits"]),
     "memory": ("Figure 2c", ["memory-squared-error-per-number"]),
@@ -27,10 +30,12 @@ STUDIES = {
     "arithmetic": ("Figure 4i-p", ["arithmetic-iterations", "arithmetic-expected-best"]),
     "trainability": ("Figure 5, Table 1, appendix Table 2", ["parentheses-boxes"]),
     "robustness": ("appendix Table 1", []),
-}  # fmt: skip
+}
+"""What of the source a study stands for, and which of its figures are shown."""
 
 
 def main() -> None:
+    """Write RESULTS.md beside this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="the folder with a run directory for each study")
     runs = parser.parse_args().runs
@@ -40,7 +45,9 @@ def main() -> None:
     for name, (figures, images) in STUDIES.items():
         said = discussion[name]
         done = (runs / name).is_dir()
-        lines.append(f"| {figures} | [{name}](#{name}) | {said['reproduced'] if done else 'not yet: ' + said['missing']} |")
+        lines.append(
+            f"| {figures} | [{name}](#{name}) | {said['reproduced'] if done else 'not yet: ' + said['missing']} |"
+        )
         parts += ["", f"## {name}", "", f"{figures}. {said.get('text', '').strip()}"]
         if done:
             parts += _study(runs / name, name, images)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from capax.experiments.plan import Plan
 from capax.report import formatting
@@ -284,6 +284,8 @@ def _sweep(frame: pd.DataFrame, name: str, plan: Plan) -> Drawing | None:
             )
         axes.set_title(_title(panel, panels, sized) if len(panels) > 1 else "")
         axes.set_xlabel(option.replace("_", " "))
+        axes.xaxis.set_major_locator(FixedLocator(sorted(set(values.values()))))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     if task.memorisation:
         grid[0, 0].set_ylim(bottom=0)
     grid[0, 0].set_ylabel("stored bits per parameter" if task.memorisation else task.score_label)
