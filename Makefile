@@ -30,7 +30,7 @@ quickstart: $(RUNTIME)
 	@$(BIN)/capax run quickstart --out runs/quickstart
 
 test: $(DEVELOPMENT)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(DEVELOPMENT)
 	@$(BIN)/ruff format --check
