@@ -230,6 +230,6 @@ def test_comparisons_stop_and_reproductions_do_not():
         "capacity": "halving",
         "text8": "halving",
     }
-    for file in (Path(__file__).parents[2] / "papers").glob("*/*.toml"):
+    for file in (Path(__file__).parents[2] / "papers").glob("*/*/*.toml"):
         assert load(str(file)).stopping == "none"
         assert tomllib.loads(file.read_text())["stopping"] == "none", f"{file} does not say so"

@@ -141,9 +141,10 @@ def test_every_name_of_the_search_space_changes_the_network(cell):
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_initialisation_reads_the_names_of_the_search_space_and_no_others(cell):
     known, space = defaults(cells.get(cell)), network_space(cells.get(cell))
-    # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is tuned; an LRU has no biases.
+    # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is tuned; diagonal recurrences have no biases.
     biases = {"bias_distribution", "bias_scale"}
-    fixed = {"irnn": {"hidden_init", "hidden_scale", *biases}, "lru": biases}.get(cell, set())
+    diagonal = dict.fromkeys(("diagonal", "diagonal_gamma", "lru", "s4d"), biases)
+    fixed = {"irnn": {"hidden_init", "hidden_scale", *biases}, **diagonal}.get(cell, set())
     assert set(known) - fixed == set(space) - {"nonlinearity"}
     for name in set(known) - fixed:
         assert space[name]._contains(space[name].to_internal_repr(known[name])), name

@@ -17,7 +17,7 @@ BOUND = math.sqrt(3)
 """Inputs are uniform in [-BOUND, BOUND], which gives them a variance of 1."""
 
 
-def subspace_error(units: float, numbers: int) -> float:
+def subspace_error(units: float | int, numbers: int) -> float:
     """max(0, 1 - n_h / n_in): the mean squared error of a network that holds an n_h-dimensional subspace of its input, and the
     least that any network with `units` units in its top layer can have, since its readout is affine (Figure 2c)."""
     return max(0.0, 1 - units / numbers)
@@ -76,7 +76,7 @@ class Memory(Generated):
     def chance_loss(self) -> float:
         return 1.0
 
-    def least_score(self, units: float) -> float:
+    def least_score(self, units: float | int) -> float:
         return subspace_error(units, self.numbers)
 
     def generate(self, key: Array, size: int, scalars: Scalars) -> Draw:

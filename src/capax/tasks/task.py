@@ -91,7 +91,7 @@ class Task:
         """The best score there can be, where it is known."""
         raise NotImplementedError
 
-    def least_score(self, units: float) -> float | None:
+    def least_score(self, units: float | int) -> float | None:
         """The best score that a network with so many units per layer can have, where it is known."""
         return None
 
