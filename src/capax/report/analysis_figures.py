@@ -174,7 +174,7 @@ def _expected(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Sty
         axes.set_title(_title(panel, panels, sized))
     _log_or_linear(grid[0, 0], np.concatenate(every))
     figure.supxlabel("trials", fontsize=10.5)
-    figure.supylabel(f"expected best {task.score_label}", fontsize=10.5)
+    figure.supylabel(f"expected best\n{task.score_label}", fontsize=10.5)
     legend(figure, [handle(style, marker="") for cell, style in shown.items() if len(select(trials, cell=cell))])
     caption = (
         "The score to be expected of the best of n trials drawn from those done, with a 95% band by resampling them. One that diverged "
