@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from capax.report import formatting, published
 from capax.report.rows import column, known, records, select
 from capax.report.statistics import expected_best, line, mean_ratio, share, welch
 from capax.report.style import labels
+from capax.report.tabulation import with_interval
 from capax.tasks.task import Task
 
 MANY_RERUNS = 10
@@ -79,10 +79,6 @@ class _Run:
         return found
 
 
-def _interval(value: float, low: float, high: float, text: Callable[[formatting.Number], str]) -> str:
-    return text(value) if math.isnan(low) else f"{text(value)} [{text(low)}, {text(high)}]"
-
-
 def _two(value: formatting.Number) -> str:
     return formatting.decimals(value, 2)
 
@@ -104,7 +100,7 @@ def _growth(run: _Run) -> Analysis | None:
                 per_parameter = column(of_cell, "bits_per_parameter")
                 rows.append(
                     [
-                        name, str(depth), str(fit.points), _interval(fit.slope, fit.low, fit.high, _two),
+                        name, str(depth), str(fit.points), with_interval(fit.slope, fit.low, fit.high, _two),
                         formatting.bits(fit.intercept), formatting.decimals(fit.r_squared, 3),
                         _two(float(per_parameter.max())), published.BITS_PER_PARAMETER,
                     ]
@@ -132,7 +128,7 @@ def _multipliers(run: _Run) -> Analysis | None:
         row = [run.names[y]]
         for x in cells:
             both = table[[x, y]].dropna() if x != y else table[[x]].dropna()
-            row.append("1" if x == y else _interval(*mean_ratio(list(both[y]), list(both[x])), _two))
+            row.append("1" if x == y else with_interval(*mean_ratio(list(both[y]), list(both[x])), _two))
         rows.append(row)
     notes = [
         "A cell of the table: by how much the parameters of the architecture above it must be multiplied to hold as much as the "
@@ -182,7 +178,7 @@ def _nonlinearities(run: _Run) -> Analysis | None:
         free, relu = column(both, "any"), column(both, "relu")
         ratio = mean_ratio(list(relu), list(free))
         counts = [str(int(column(both, f"{kind} trials").sum())) for kind in ("relu", "tanh")]
-        values = [_two(float(free.mean())), _two(float(relu.mean())), _interval(*ratio, _two)]
+        values = [_two(float(free.mean())), _two(float(relu.mean())), with_interval(*ratio, _two)]
         rows.append([run.names[str(cell)], str(depth), str(len(both)), *values, *counts])
     headers = [
         "cell", "depth", "sizes", "bits per parameter, free choice", "ReLU only", "ratio [95%]", "ReLU trials", "tanh trials",
@@ -283,7 +279,7 @@ def _divergence(run: _Run) -> Analysis | None:
             percent = lambda value: f"{100 * value:.1f}%"  # noqa: E731
             rows.append(
                 [
-                    run.names[cell], str(depth), run.size(size), str(len(trials)), _interval(*fraction, percent),
+                    run.names[cell], str(depth), run.size(size), str(len(trials)), with_interval(*fraction, percent),
                     formatting.MISSING if printed is None else percent(printed),
                 ]
             )  # fmt: skip

@@ -1,6 +1,7 @@
 """The statistics of comparisons: straight lines, expected best scores, Welch's test for all pairs with Holm's correction."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -43,27 +44,22 @@ def expected_best(scores: ArrayLike, sign: int) -> np.ndarray:
     With scores sorted from worst to best, the k-th is the best of n draws with probability C(k-1, n-1) / C(N, n)
     (Dodge et al. 2019, Show Your Work, use the version with replacement).
     """
-    ordered = np.sort(sign * np.asarray(scores, float))
-    count = len(ordered)
-    k = np.arange(1, count + 1)
-    found = np.empty(count)
-    for n in range(1, count + 1):
-        with np.errstate(invalid="ignore"):
-            log = _log_choose(k - 1, n - 1) - _log_choose(np.asarray([count]), n)[0]
-        weights = np.where(k >= n, np.exp(log), 0.0)
-        found[n - 1] = np.sum(weights * ordered)
-    return sign * found
+    values = np.asarray(scores, float)
+    return sign * (_best_of(len(values)) @ np.sort(sign * values))
 
 
-def _log_choose(n: np.ndarray, k: int) -> np.ndarray:
-    inside = n >= k
-    safe = np.where(inside, n, k)
-    value = _log_factorial(safe) - _log_factorial(np.asarray(k)) - _log_factorial(safe - k)
-    return np.where(inside, value, -math.inf)
+@functools.lru_cache(maxsize=4)
+def _best_of(count: int) -> np.ndarray:
+    """Row n - 1: the probabilities that the k-th of `count` sorted scores is the best of n."""
+    n, k = np.arange(1, count + 1)[:, None], np.arange(1, count + 1)[None, :]
+    possible = k >= n
+    worse = np.where(possible, k, n) - 1
+    log = _log_choose(worse, n - 1) - _log_choose(np.full_like(n, count), n)
+    return np.where(possible, np.exp(log), 0.0)
 
 
-def _log_factorial(n: np.ndarray) -> np.ndarray:
-    return np.asarray(gammaln(np.asarray(n, float) + 1))
+def _log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+    return np.asarray(gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0))
 
 
 def expected_best_band(scores: ArrayLike, sign: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,13 +92,12 @@ def welch(samples: Mapping[str, ArrayLike]) -> list[Difference]:
     found: list[Difference] = []
     for first, second in itertools.combinations(groups, 2):
         a, b = groups[first], groups[second]
-        va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-        if va + vb == 0:
+        if a.var() + b.var() == 0:
             continue
-        t = float((a.mean() - b.mean()) / math.sqrt(va + vb))
-        df = float((va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)))
-        p = float(2 * stats.t.sf(abs(t), df))
-        found.append(Difference(first, second, float(a.mean() - b.mean()), t, df, p, math.nan, _hedges(a, b)))
+        test: Any = stats.ttest_ind(a, b, equal_var=False)
+        difference, effect = float(a.mean() - b.mean()), _hedges(a, b)
+        t, df, p = float(test.statistic), float(test.df), float(test.pvalue)
+        found.append(Difference(first, second, difference, t, df, p, math.nan, effect))
     corrected = holm([pair.p for pair in found])
     return [dataclasses.replace(pair, holm=adjusted) for pair, adjusted in zip(found, corrected, strict=True)]
 
