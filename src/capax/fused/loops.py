@@ -6,6 +6,7 @@ Arrays that have a slice for every step lie as (blocks, steps, .., COLUMNS): a s
 import dataclasses
 from collections.abc import Iterable
 
+from capax.fused import arrays
 from capax.fused.code import handler
 from capax.fused.groups import Groups
 from capax.fused.program import Operand, Traced, Value
@@ -72,13 +73,6 @@ class Loop:
         """What is kept beside the states."""
         return [value for value in self.kept if value not in self.forward.outputs[: len(self.states)]]
 
-    def size(self, value: Operand) -> int:
-        """Floats of a value with samples."""
-        count = self.columns
-        for length in value.shape[:-1]:
-            count *= length
-        return count
-
 
 def _argument(number: int, kind: str = "float") -> str:
     return f"((const {kind}*)((XLA_FFI_Buffer*)frame->args.args[{number}])->data)"
@@ -114,7 +108,7 @@ class _Writer:
         self.floats = f"{self.floats} + {size}"
 
     def begin(self, constants: int, dims: str) -> None:
-        """Read the arguments without samples; open the loop over blocks. `constants`: where the constants begin."""
+        """Read the arguments without samples, and how long the loops are. `constants`: where the constants begin."""
         for place, (number, view) in enumerate(self._numbers):
             argument = number if number < self._loop.plain else constants + place - self._loop.plain
             self.lines.append(f"const void* const a{number} = {_argument(argument)};")
@@ -186,7 +180,10 @@ def forward_source(loop: Loop, *, keep: bool) -> str:
     for place, i in enumerate(own):
         lines.append(_slice(f"to{i}", _result(m + place), loop.outputs[i], "time - first", "t - first"))
         lines.append(f"float* const o{i} = t < first ? unscored{i} : to{i};")
-    lines += [_slice(f"k{i}", _result(m + len(own) + i), loop.size(value)) for i, value in enumerate(fresh)]
+    lines += [
+        _slice(f"k{i}", _result(m + len(own) + i), arrays.size(value.shape, loop.columns))
+        for i, value in enumerate(fresh)
+    ]
     lines += [*writer.step.body(), "}", "}"]
     return writer.source()
 
@@ -230,7 +227,9 @@ def backward_source(loop: Loop) -> str:
     for i, size in enumerate(loop.states):
         lines.append(_slice(f"s{i}", _argument(n + i), size, "time + 1"))
         lines.append(f"float* const t{i} = s{i} + {size};")
-    lines += [_slice(f"k{i}", _argument(n + m + i), loop.size(value)) for i, value in enumerate(fresh)]
+    lines += [
+        _slice(f"k{i}", _argument(n + m + i), arrays.size(value.shape, loop.columns)) for i, value in enumerate(fresh)
+    ]
     if reads:
         writer.inputs(given)
     if table is None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int, PyTree
 
 from capax.fused import library
-from capax.fused.arrays import COLUMNS_TRACED, Unsupported, block
+from capax.fused.arrays import COLUMNS_TRACED, Unsupported, block, size
 from capax.fused.keeping import split
 from capax.fused.loops import Loop, Table, backward_source, forward_source
 from capax.fused.program import trace
@@ -110,14 +110,14 @@ class _Kernels:
         fresh = [value for value in kept if value not in forward.outputs[:count]]  # a next state is kept as it is
         room = 4 * self._time * self._batch * sum(int(np.prod(value.shape[:-1])) for value in fresh)
         if room > KEPT_BYTES:
-            shorter, kept, fresh = backward, [], []
+            shorter, kept = backward, []
         table = None
         if symbols is not None:
             features = jax.tree.leaves(inputs)[0].shape[-1]
             table = Table(
                 [int(np.prod(leaf.shape[:-1])) for leaf in jax.tree.leaves(inputs)], features, symbols.shape[1]
             )
-        sizes = [int(np.prod(leaf.shape[:-1])) * columns for leaf in jax.tree.leaves((s, x, self._output))]
+        sizes = [size(leaf.shape, columns) for leaf in jax.tree.leaves((s, x, self._output))]
         cuts = (count, count + len(jax.tree.leaves(x)))
         self._loop = Loop(
             columns, first, len(jax.tree.leaves(p)), sizes[: cuts[0]], sizes[cuts[0] : cuts[1]], sizes[cuts[1] :],
