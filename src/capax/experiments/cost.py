@@ -11,7 +11,7 @@ from capax.experiments.progress import duration
 
 EFFICIENCY = 0.4
 """Of the rate of matrix products of all cores, the part that whole studies reach, tuning and scoring included: the studies of
-papers/collins2017 took 0.7 to 1.2 times the time that this gives."""
+papers/collins2017 took 0.6 to 2.4 times the time that this gives, on a machine that was busy with other work, too."""
 
 COMPILING = 8.0
 """Seconds until a study's programs are compiled, one for each nonlinearity; nothing where they are in the cache."""
