@@ -5,6 +5,10 @@ class CapaxError(Exception):
     """Bad input: one line saying what is wrong, where, and what to do. The command line prints it and exits with code 2."""
 
 
+class TooSmall(CapaxError):
+    """A budget in which no network of a cell and depth fits."""
+
+
 def closest(word: str, known: list[str]) -> str:
     """`" (did you mean 'gru'?)"` where one of `known` is close to `word`, else the empty string."""
     import difflib

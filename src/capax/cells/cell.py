@@ -128,12 +128,16 @@ class Cell(eqx.Module):
 
     Class variables: `nonlinearities`, the choices for `s` (empty: the equations fix them); `states`, the names of
     the state's vectors (one: the state is an array (n, ...); several: a tuple of them); `square`, True if inputs and
-    outputs must have the same size, as in the Intersection RNN.
+    outputs must have the same size, as in the Intersection RNN; `least_depth` of a stack; `multiple`, of which the number of units
+    must be one; `direct`, True if the readout sees the network's input beside the cells' output (the D x of a linear system).
     """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ("tanh", "relu")
     states: ClassVar[tuple[str, ...]] = ("h",)
     square: ClassVar[bool] = False
+    least_depth: ClassVar[int] = 1
+    multiple: ClassVar[int] = 1
+    direct: ClassVar[bool] = False
 
     inputs: int = eqx.field(static=True)
     units: int = eqx.field(static=True)

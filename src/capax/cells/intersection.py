@@ -16,6 +16,7 @@ class Intersection(Cell):
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
     square: ClassVar[bool] = True
+    least_depth: ClassVar[int] = 2
     affine: Affine = affine("depth", "hidden", "depth_gate", "hidden_gate")
     forget_bias_depth: Array = forget_bias()
     forget_bias_hidden: Array = forget_bias()

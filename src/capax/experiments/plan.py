@@ -8,6 +8,7 @@ import numpy as np
 
 from capax import cells
 from capax.cells.cell import Cell
+from capax.errors import TooSmall
 from capax.experiments.design import Experiment
 from capax.networks.sizing import parameters, size
 from capax.search.space import Space, defaults, space
@@ -51,7 +52,7 @@ class Plan:
 
 
 def plan(experiment: Experiment) -> Plan:
-    """The studies of an experiment. Raises `CapaxError` for unknown cells, tasks, options, or a budget that is too small."""
+    """The studies of an experiment. Raises `CapaxError` for unknown cells, tasks, options, or budgets that are all too small."""
     studies: list[StudyPlan] = []
     left_out: list[str] = []
     for task_name in experiment.tasks:
@@ -60,25 +61,38 @@ def plan(experiment: Experiment) -> Plan:
             task = tasks.get(task_name, **experiment.options(task_name), **variant)
             for cell_name in design.cells:
                 cell = cells.get(cell_name)
+                too_small = []
+                found: list[StudyPlan] = []
                 for depth in design.depths:
-                    if cell.square and depth == 1 and len(design.depths) > 1:
-                        left_out.append(f"{cell_name} at depth 1 (it gates between layers, so it needs two)")
+                    if depth < cell.least_depth <= max(design.depths):
+                        left_out.append(
+                            f"{cell_name} at depth {depth} (it gates between layers, so it needs {cell.least_depth})"
+                        )
                         continue
-                    shapes = _shapes(design, task, cell_name, depth)
-                    studies += [_study(design, task, variant, cell, shape, size) for size, shape in shapes.items()]
+                    shapes, without = _shapes(design, task, cell_name, depth)
+                    too_small += without
+                    found += [_study(design, task, variant, cell, shape, size) for size, shape in shapes.items()]
+                if not found:
+                    raise too_small[0]
+                studies += found
+                left_out += [str(error).removesuffix(".") for error in too_small]
     return Plan(experiment, studies, list(dict.fromkeys(left_out)))
 
 
-def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> dict[str, NetworkShape]:
-    """The networks of a cell at a depth, by budget or by units, as studies name them."""
+def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> tuple[dict[str, NetworkShape], list[TooSmall]]:
+    """The networks of a cell at a depth, by budget or by units, as studies name them; and why budgets have none."""
     sizes = {"inputs": task.inputs, "outputs": task.outputs, "depth": depth}
-    found = {}
+    found, too_small = {}, []
     for units in design.units:
         found[f"{units}units"] = NetworkShape(cell, depth, units, parameters(cell, units=units, **sizes))
     for budget in design.budgets:
-        sized = size(cell, budget=budget, **sizes)
-        found[str(budget)] = NetworkShape(cell, depth, sized.units, sized.parameters)
-    return found
+        try:
+            sized = size(cell, budget=budget, **sizes)
+        except TooSmall as error:
+            too_small.append(error)
+        else:
+            found[str(budget)] = NetworkShape(cell, depth, sized.units, sized.parameters)
+    return found, too_small
 
 
 def _study(

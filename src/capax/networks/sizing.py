@@ -7,7 +7,7 @@ import equinox as eqx
 
 from capax.cells import registry
 from capax.cells.cell import Cell
-from capax.errors import CapaxError
+from capax.errors import CapaxError, TooSmall
 from capax.networks.network import Network, count_parameters
 
 
@@ -37,7 +37,8 @@ def parameters(cell: str | type[Cell], *, inputs: int, outputs: int, depth: int,
 def size(cell: str | type[Cell], *, budget: int, inputs: int, outputs: int, depth: int = 1) -> Size:
     """The largest network of a cell within a parameter budget (Collins et al. 2017, section 1.2).
 
-    Raises `CapaxError` for sizes below 1, an unknown cell, a cell that cannot have this depth, or a budget too small for one unit.
+    Raises `CapaxError` for sizes below 1, an unknown cell, or a cell that cannot have this depth; `TooSmall` for a budget too small
+    for one unit (or for the fewest that the cell can have).
     """
     for name, value in {"budget": budget, "inputs": inputs, "outputs": outputs, "depth": depth}.items():
         if value < 1:
@@ -45,22 +46,25 @@ def size(cell: str | type[Cell], *, budget: int, inputs: int, outputs: int, dept
     cell_class = registry.get(cell) if isinstance(cell, str) else cell
     name = cell if isinstance(cell, str) else cell.__name__
 
-    def count(units: int) -> int:
-        return _parameters(cell_class, inputs, outputs, depth, units)
+    fewest = cell_class.multiple
+
+    def count(multiple: int) -> int:
+        return _parameters(cell_class, inputs, outputs, depth, multiple * fewest)
 
     if count(1) > budget:
-        raise CapaxError(
-            f"a budget of {budget} parameters is too small for {name} at depth {depth}: one unit per layer "
+        least = "one unit" if fewest == 1 else f"{fewest} units"
+        raise TooSmall(
+            f"a budget of {budget} parameters is too small for {name} at depth {depth}: {least} per layer "
             f"with {inputs} inputs and {outputs} outputs takes {count(1)}."
         )
     low, high = 1, 2  # count(low) <= budget always; doubled until count(high) > budget, then halved between
     while count(high) <= budget:
         if count(high) == count(low):
             raise CapaxError(
-                f"{name} has the same number of parameters ({count(low)}) with {low} and {high} units: it cannot be sized."
+                f"{name} has the same number of parameters ({count(low)}) with {low * fewest} and {high * fewest} units: it cannot be sized."
             )
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) <= budget else (low, middle)
-    return Size(name, depth, low, count(low), budget)
+    return Size(name, depth, low * fewest, count(low), budget)

@@ -29,6 +29,10 @@ from capax.files import cannot_write, write_atomically
 JOURNAL, EXPERIMENT, LOCK = "optuna.journal", "experiment.json", ".lock"
 WORDS = ("question", "source")
 """Keys of an experiment that change nothing in its results: a run goes on when they are reworded."""
+LISTS = ("tasks", "cells", "depths", "budgets", "units")
+"""Keys that may get longer, since a study's results do not depend on other studies; then a run goes on with the new ones."""
+REPEATS = "reruns"
+"""The key that may grow: a rerun's seed follows from its number."""
 
 
 class Store:
@@ -43,7 +47,7 @@ class Store:
     def create(directory: Path, experiment: dict[str, Any], version: str) -> "Store":
         """Open a directory for an experiment, new or begun before, and lock it until `close` or the end of the process.
 
-        Raises `CapaxError` where the directory is a file, cannot be written, is in use, or holds something else.
+        An experiment may be extended: what was begun goes on with more tasks, cells, depths, sizes, or reruns. Raises `CapaxError` where the directory is a file, cannot be written, is in use, or holds something else.
         """
         if directory.exists() and not directory.is_dir():
             raise CapaxError(f"{directory} is a file; give a directory with --out.")
@@ -53,7 +57,7 @@ class Store:
                 f"{directory} is not empty and holds no capax experiment; choose another directory with --out."
             )
         if begun:
-            _compare(directory, _read_frozen(directory)["experiment"], experiment)
+            _check_extends(directory, _read_frozen(directory)["experiment"], experiment)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lock = _lock(directory)
@@ -74,6 +78,8 @@ class Store:
                     "experiment": experiment,
                 }
                 write_atomically(directory / EXPERIMENT, json.dumps(frozen, indent=2))
+            elif (frozen := _read_frozen(directory))["experiment"] != experiment:
+                write_atomically(directory / EXPERIMENT, json.dumps({**frozen, "experiment": experiment}, indent=2))
             _mend(directory / JOURNAL)
             with _writing(directory):
                 store = Store(directory, _storage(directory), _read_frozen(directory))
@@ -162,14 +168,42 @@ def _read_frozen(directory: Path) -> dict[str, Any]:
         raise CapaxError(f"{directory / EXPERIMENT} cannot be read: {error}.") from None
 
 
-def _compare(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    different = [key for key in {**old, **new} if key not in WORDS and old.get(key) != new.get(key)]
-    if different:
-        key = different[0]
-        raise CapaxError(
-            f"{directory} holds another experiment: it has {key} = {json.dumps(old.get(key))}, this one {json.dumps(new.get(key))}; "
-            f"choose another directory with --out, or run the same experiment."
-        )
+def _check_extends(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise `CapaxError` unless the new experiment is the old one, or has more of what may be had more of."""
+    known = {name: table for name, table in new.get("task", {}).items() if name in old.get("tasks", ())}
+    key = _difference(old, {**new, "task": known})
+    if key is None:
+        return
+    before, after = (json.dumps(_value_at(table, key)) for table in (old, new))
+    raise CapaxError(
+        f"{directory} holds another experiment: it has {'.'.join(key)} = {before}, this one {after}; "
+        f"choose another directory with --out, or run the same experiment, with more {', '.join(LISTS)}, or {REPEATS} if you like."
+    )
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any], inside: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+    """The first key, as a path, at which the new experiment does not extend the old one."""
+    for key in {**old, **new}:
+        was, now = old.get(key), new.get(key)
+        path = (*inside, key)
+        if was == now or (not inside and key in WORDS):
+            continue
+        if isinstance(was, dict) and isinstance(now, dict):
+            found = _difference(was, now, path)
+        elif isinstance(was, list) and isinstance(now, list) and (key in LISTS or "sweep" in inside):
+            found = path if [value for value in was if value not in now] else None
+        else:
+            grows = key == REPEATS and isinstance(was, int) and isinstance(now, int) and now > was
+            found = None if grows else path
+        if found is not None:
+            return found
+    return None
+
+
+def _value_at(table: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        table = table.get(key) if isinstance(table, dict) else None
+    return table
 
 
 def _lock(directory: Path) -> io.TextIOBase:
