@@ -1,12 +1,16 @@
 """The experiment file: what is accepted, and the one line for what is not."""
 
+import itertools
 import re
 
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 
 from capax.errors import CapaxError
 from capax.experiments.design import load, named, parse_setting
 from capax.experiments.plan import plan, sampler_seed, trial_seed
+from capax.search.grid import Grid
 
 MINIMAL = """
 tasks = ["capacity"]
@@ -55,7 +59,42 @@ def test_studies_are_tasks_by_cells_by_depths_by_budgets(file):
 def test_what_does_not_exist_is_left_out_and_said(file):
     planned = plan(load(file(MINIMAL.replace('["rnn"]', '["intersection"]') + "depths = [1, 2]\n")))
     assert [study.shape.depth for study in planned.studies] == [2]
-    assert planned.left_out == ["intersection at depth 1 (it gates between layers, so it needs two)"]
+    assert planned.left_out == ["intersection at depth 1 (it gates between layers, so it needs 2)"]
+
+
+def test_a_budget_in_which_a_depth_has_no_network_is_left_out_and_said(file):
+    planned = plan(load(file(MINIMAL.replace("budgets = [300]", "budgets = [25, 300]") + "depths = [1, 2]\n")))
+    assert [(study.shape.depth, study.budget) for study in planned.studies] == [(1, 25), (1, 300), (2, 300)]
+    (reason,) = planned.left_out
+    assert reason.startswith("a budget of 25 parameters is too small for rnn at depth 2")
+
+
+def test_hyperparameters_are_fixed_or_chosen_where_a_cell_has_them(file):
+    text = MINIMAL.replace('["rnn"]', '["rnn", "irnn"]').replace('["capacity"]', '["memory"]')
+    text += '[hyperparameters]\nhidden_init = "normal"\nlearning_rate = [1e-5, 0.5]\nschedule = "cosine"\n'
+    for study in plan(load(file(text.replace("hidden_init", "readout_scale").replace('"normal"', "3")))).studies:
+        space = study.space
+        assert space["readout_scale"].choices == (3.0,) and space["schedule"].choices == ("cosine",)
+        assert space["learning_rate"].choices == (1e-5, 0.5) and "optimiser" in space
+        assert study.defaults["learning_rate"] == 1e-5 and study.defaults["readout_scale"] == 3.0
+        assert study.defaults.keys() == space.keys()
+    with pytest.raises(CapaxError, match="hidden_init must be one of identity, or a list of such, not 'normal'"):
+        plan(load(file(text)))
+
+
+def test_a_grid_tries_every_combination_and_leaves_the_rest_at_their_defaults(file):
+    text = MINIMAL.replace('["capacity"]', '["memory"]') + 'sampler = "grid"\n'
+    text = re.sub("steps = .*", "steps = 7", text)
+    text += '[hyperparameters]\nlearning_rate = [1e-3, 1e-2, 1e-1]\noptimiser = ["adam", "sgd"]\n'
+    (study,) = plan(load(file(text))).studies
+    assert study.trials == 6
+    tried = optuna.create_study(sampler=Grid(study.space))
+    trials = [tried.ask(study.space).params for _ in range(7)]
+    pairs = [(trial["optimiser"], trial["learning_rate"]) for trial in trials]
+    assert set(pairs[:6]) == set(itertools.product(("adam", "sgd"), (1e-3, 1e-2, 1e-1))) and pairs[6] == pairs[0]
+    assert all(trial["training_steps"] == 7 and trial["readout_scale"] == 1.0 for trial in trials)
+    with pytest.raises(CapaxError, match="a grid needs values of l2_decay"):
+        optuna.create_study(sampler=Grid(study.space)).ask({"l2_decay": FloatDistribution(0.0, 1.0)})
 
 
 def test_a_task_table_holds_options_and_overrides(file):
@@ -124,7 +163,13 @@ def test_settings_from_the_command_line(text, expected):
         ("trials = true", r"key 'trials' = True: .*integer"),
         ("depths = [0]", r"key 'depths.0' = 0"),
         ("steps = [5, 2]", r"steps: the first number must not exceed the second"),
-        ('sampler = "grid"', r"key 'sampler' = 'grid': .*'bandit' or 'random'"),
+        ('sampler = "tree"', r"key 'sampler' = 'tree': .*'bandit', 'random' or 'grid'"),
+        ('steps = [5, 6]\nsampler = "grid"', r"steps: a grid has one number of training steps, got \[\d+, \d+\]"),
+        ("[hyperparameters]\nlearning_rat = 1.0", r"hyperparameters.learning_rat: .*did you mean 'learning_rate'"),
+        ('[hyperparameters]\nlearning_rate = "high"', r"hyperparameters.learning_rate must be a number, or a list of such"),
+        ('[hyperparameters]\noptimiser = ["adam", "lion"]', r"hyperparameters.optimiser must be one of sgd, .*, not 'lion'"),
+        ("[hyperparameters]\nl2_decay = []", r"hyperparameters.l2_decay: \[\] must have at least one value"),
+        ("[hyperparameters]\ntraining_steps = 5", r"hyperparameters.training_steps: set the key `steps` instead"),
         ('cells = ["rnn", "rnn"]', r"cells: .* names something twice"),
         ('tasks = "capacity"', r"key 'tasks' = 'capacity': .*list"),
         ("[task.text]\nwindow = 20", r"task.text: this task is not among tasks"),

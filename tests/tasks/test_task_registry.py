@@ -7,7 +7,7 @@ from capax.errors import CapaxError
 
 
 def test_tasks_have_their_names_and_options():
-    assert list(tasks.BUILT_IN) == ["capacity", "memory", "text", "rcf", "parentheses", "arithmetic"]
+    assert list(tasks.BUILT_IN) == ["capacity", "memory", "text", "rcf", "parentheses", "arithmetic", "teacher"]
     task = tasks.get("capacity", bits=12, time_steps=3)
     assert (task.inputs, task.outputs, task.length, task.first, task.bits) == (12, 1, 3, 2, 12)
     assert task == tasks.get("capacity", bits=12, time_steps=3) != tasks.get("capacity", bits=12)
@@ -47,6 +47,9 @@ def test_tasks_have_their_names_and_options():
         ("rcf", {"tau": "long"}, "a number"),
         ("rcf", {"input_always": 1}, "true or false"),
         ("rcf", {"dimensions": 0}, "dimensions"),
+        ("teacher", {"least_modulus": 1.0}, "least_modulus must be at least 0 and less than 1, not 1.0"),
+        ("teacher", {"largest_phase": 4.0}, "largest_phase must be from 0.0"),
+        ("teacher", {"hidden": 0}, "hidden must be from 1"),
     ],
 )
 def test_a_wrong_name_option_or_value_is_refused_in_one_line(name, options, said):

@@ -88,6 +88,14 @@ def test_the_learning_rate_decays_exponentially_to_its_factor_over_all_steps():
     np.testing.assert_allclose(steps, 0.1 * 0.01 ** (np.arange(STEPS) / STEPS), rtol=1e-4)
 
 
+def test_a_cosine_schedule_is_that_of_optax():
+    settings = {"optimiser": "sgd", "learning_rate": 0.1, "learning_rate_decay": 1e-3, "schedule": "cosine"}
+    found, _ = trajectory({**settings, "gradient_clip": 100, "l2_decay": 0}, jnp.ones_like, jnp.zeros(2), STEPS)
+    steps = -np.diff(found[:, 0], prepend=0.0)
+    expected = optax.cosine_decay_schedule(0.1, STEPS, alpha=1e-3)(jnp.arange(STEPS))
+    np.testing.assert_allclose(steps, expected, rtol=1e-3)
+
+
 @pytest.mark.parametrize("logit", [1.0, 7.0])
 def test_adams_bias_correction_makes_the_first_step_the_learning_rate(logit):
     settings = {**SETTINGS, "optimiser": "adam", "momentum_logit": logit, "l2_decay": 0.0, "learning_rate_decay": 1.0}
@@ -145,5 +153,6 @@ def test_the_space_has_the_ranges_of_the_paper_and_holds_the_defaults():
         "l2_decay": (1e-8, 1e-3, True),
     }
     assert found["optimiser"].choices == ("sgd", "momentum", "rmsprop", "adam")
-    assert found.keys() == DEFAULTS.keys()
-    assert all(found[name]._contains(found[name].to_internal_repr(value)) for name, value in DEFAULTS.items())
+    assert found.keys() == DEFAULTS.keys() - {"schedule"}  # the paper's is exponential
+    assert DEFAULTS["schedule"] == "exponential"
+    assert all(found[name]._contains(found[name].to_internal_repr(DEFAULTS[name])) for name in found)

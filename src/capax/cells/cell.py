@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Inexact, PyTree
 
 from capax.errors import CapaxError
 
-State = PyTree[Inexact[Array, "n ..."]]
+State = PyTree[Inexact[Array, "_ ..."]]
 Projected = PyTree[Inexact[Array, "_ ..."]]
 
 RECURRENT_INITIALISATIONS = ("identity", "orthogonal", "normal")

@@ -1,4 +1,7 @@
-"""Diagonal linear recurrences with complex eigenvalues, in three parametrisations, and what they share."""
+"""Diagonal linear recurrences with complex eigenvalues: what all share, and the plain parametrisation.
+
+Symbols: m = complex numbers in the state: units where outputs are mixed, else units / 2.
+"""
 
 import math
 from typing import ClassVar
@@ -22,28 +25,39 @@ def _column(part: Array, ndim: int) -> Array:
 
 class Diagonal(Cell):
     """h' = lambda h + gain B x; y = Re(C h') + D x, with h complex. A subclass says what lambda and the gain are, and draws
-    what they are made of. Real and imaginary parts are arrays of their own."""
+    what they are made of. Real and imaginary parts are arrays of their own.
+
+    A class whose outputs are not `mixed` has no C and D: y is real and imaginary parts of h', each half of the units, so that
+    the network's readout is C, and D is its `direct` part. Such a network is one complex diagonal linear system."""
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
     states: ClassVar[tuple[str, ...]] = ("real", "imaginary")
-    B_real: Float[Array, "n i"]
-    B_imaginary: Float[Array, "n i"]
-    C_real: Float[Array, "n n"]
-    C_imaginary: Float[Array, "n n"]
-    D: Float[Array, "n i"]
+    mixed: ClassVar[bool] = True
+    B_real: Float[Array, "m i"]
+    B_imaginary: Float[Array, "m i"]
+    C_real: Float[Array, "n n"] | None
+    C_imaginary: Float[Array, "n n"] | None
+    D: Float[Array, "n i"] | None
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)
-        self.B_real = self.B_imaginary = self.D = jnp.zeros((units, inputs))
-        self.C_real = self.C_imaginary = jnp.zeros((units, units))
+        self.initial = (jnp.zeros((self.modes,)), jnp.zeros((self.modes,)))
+        self.B_real = self.B_imaginary = jnp.zeros((self.modes, inputs))
+        self.C_real = self.C_imaginary = jnp.zeros((units, units)) if self.mixed else None
+        self.D = jnp.zeros((units, inputs)) if self.mixed else None
+
+    @property
+    def modes(self) -> int:
+        """Complex numbers in the state."""
+        return self.units if self.mixed else self.units // 2
 
     def eigenvalues(self) -> Pair:
-        """lambda, shapes (n,)."""
+        """lambda, shapes (m,)."""
         raise NotImplementedError
 
     def gain(self) -> Pair:
-        """What inputs are multiplied by, shapes (n,)."""
-        return jnp.ones((self.units,)), jnp.zeros((self.units,))
+        """What inputs are multiplied by, shapes (m,)."""
+        return jnp.ones((self.modes,)), jnp.zeros((self.modes,))
 
     def drawn_recurrence(self, key: Array) -> dict[str, Array]:
         """Initial values of the fields that eigenvalues and gains are made of."""
@@ -51,31 +65,39 @@ class Diagonal(Cell):
 
     def drawn(self, key: Array) -> "Diagonal":
         own, *keys = jax.random.split(key, 6)
-        shapes = [(self.units, self.inputs)] * 3 + [(self.units, self.units)] * 2
-        normals = [jax.random.normal(k, shape) / shape[1] ** 0.5 for k, shape in zip(keys, shapes, strict=True)]
-        D, *parts = normals
-        matrices = dict(
-            zip(("B_real", "B_imaginary", "C_real", "C_imaginary"), (part / 2**0.5 for part in parts), strict=True)
-        )
-        new = {**self.drawn_recurrence(own), **matrices, "D": D}
+        new = self.drawn_recurrence(own)
+        names = ("D", "B_real", "B_imaginary", "C_real", "C_imaginary") if self.mixed else ("B_real", "B_imaginary")
+        for name, k in zip(names, keys, strict=False):
+            shape = getattr(self, name).shape
+            scale = (shape[1] if name == "D" else 2 * shape[1]) ** -0.5
+            new[name] = scale * jax.random.normal(k, shape)
         return eqx.tree_at(lambda cell: [getattr(cell, name) for name in new], self, list(new.values()))
 
-    def project(self, x: Array) -> tuple[Array, Array, Array]:
+    def project(self, x: Array) -> tuple[Array, ...]:
         real, imaginary = (part[:, None] for part in self.gain())
-        return (
+        drive = (
             jnp.tensordot(real * self.B_real - imaginary * self.B_imaginary, x, 1),
             jnp.tensordot(real * self.B_imaginary + imaginary * self.B_real, x, 1),
-            jnp.tensordot(self.D, x, 1),
         )
+        return drive if self.D is None else (*drive, jnp.tensordot(self.D, x, 1))
 
-    def advance(self, state: Pair, projected: tuple[Array, Array, Array]) -> Pair:
-        (real, imaginary), (drive_real, drive_imaginary, _) = state, projected
+    def advance(self, state: Pair, projected: tuple[Array, ...]) -> Pair:
+        (real, imaginary), (drive_real, drive_imaginary, *_) = state, projected
         a, b = (_column(part, real.ndim) for part in self.eigenvalues())
         return a * real - b * imaginary + drive_real, b * real + a * imaginary + drive_imaginary
 
-    def emit(self, state: Pair, projected: tuple[Array, Array, Array]) -> Array:
+    def emit(self, state: Pair, projected: tuple[Array, ...]) -> Array:
         real, imaginary = state
+        if self.C_real is None or self.C_imaginary is None:
+            return jnp.concatenate([real, imaginary])
         return jnp.tensordot(self.C_real, real, 1) - jnp.tensordot(self.C_imaginary, imaginary, 1) + projected[2]
+
+
+def system(cell: type[Diagonal]) -> type[Diagonal]:
+    """The class of cells with the same recurrence whose states are their outputs, which makes a network one linear system."""
+    doc = f"The linear system y = Re(C h') + D x with the recurrence of `{cell.__name__}`: each unit is half a complex number."
+    attributes = {"mixed": False, "multiple": 2, "direct": True, "__doc__": doc, "__module__": cell.__module__}
+    return type(f"{cell.__name__}System", (cell,), attributes)
 
 
 def ring(key: Array, units: int, least_modulus: Array, largest_phase: Array) -> Pair:
@@ -89,20 +111,20 @@ def ring(key: Array, units: int, least_modulus: Array, largest_phase: Array) -> 
 class ComplexDiagonal(Diagonal):
     """lambda = a + i b, trained as it is; inputs are not normalised: the plain complex diagonal RNN (Zucchet & Orvieto 2024)."""
 
-    a: Float[Array, " n"]
-    b: Float[Array, " n"]
+    a: Float[Array, " m"]
+    b: Float[Array, " m"]
     least_modulus: Array = hyperparameter(0.0, 0.99, default=0.9)
     largest_phase: Array = hyperparameter(0.01, math.pi, default=math.pi, log=True)
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)
-        self.a = self.b = jnp.zeros((units,))
+        self.a = self.b = jnp.zeros((self.modes,))
 
     def eigenvalues(self) -> Pair:
         return self.a, self.b
 
     def drawn_recurrence(self, key: Array) -> dict[str, Array]:
-        modulus, phase = ring(key, self.units, self.least_modulus, self.largest_phase)
+        modulus, phase = ring(key, self.modes, self.least_modulus, self.largest_phase)
         return {"a": modulus * jnp.cos(phase), "b": modulus * jnp.sin(phase)}
 
 
@@ -110,14 +132,14 @@ class NormalisedDiagonal(ComplexDiagonal):
     """The complex diagonal RNN with inputs multiplied by gamma = exp(w_gamma), at the start sqrt(1 - |lambda|^2): half of the way
     to the LRU, for ablations."""
 
-    w_gamma: Float[Array, " n"]  # pyright: ignore[reportGeneralTypeIssues]  # no constructor is made of the fields
+    w_gamma: Float[Array, " m"]  # pyright: ignore[reportGeneralTypeIssues]  # no constructor is made of the fields
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)
-        self.w_gamma = jnp.zeros((units,))
+        self.w_gamma = jnp.zeros((self.modes,))
 
     def gain(self) -> Pair:
-        return jnp.exp(self.w_gamma), jnp.zeros((self.units,))
+        return jnp.exp(self.w_gamma), jnp.zeros((self.modes,))
 
     def drawn_recurrence(self, key: Array) -> dict[str, Array]:
         found = super().drawn_recurrence(key)

@@ -14,25 +14,25 @@ class LRU(Diagonal):
     gamma = exp(w_gamma), at the start sqrt(1 - |lambda|^2) (Orvieto et al. 2023, section 3): |lambda| never reaches 1. Eigenvalues
     start uniformly on the ring from `least_modulus` to .999, up to `largest_phase`."""
 
-    w_nu: Float[Array, " n"]
-    w_theta: Float[Array, " n"]
-    w_gamma: Float[Array, " n"]
+    w_nu: Float[Array, " m"]
+    w_theta: Float[Array, " m"]
+    w_gamma: Float[Array, " m"]
     least_modulus: Array = hyperparameter(0.0, 0.99, default=0.9)
     largest_phase: Array = hyperparameter(0.01, math.pi, default=math.pi, log=True)
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)
-        self.w_nu = self.w_theta = self.w_gamma = jnp.zeros((units,))
+        self.w_nu = self.w_theta = self.w_gamma = jnp.zeros((self.modes,))
 
     def eigenvalues(self) -> Pair:
         modulus, phase = jnp.exp(-jnp.exp(self.w_nu)), jnp.exp(self.w_theta)
         return modulus * jnp.cos(phase), modulus * jnp.sin(phase)
 
     def gain(self) -> Pair:
-        return jnp.exp(self.w_gamma), jnp.zeros((self.units,))
+        return jnp.exp(self.w_gamma), jnp.zeros((self.modes,))
 
     def drawn_recurrence(self, key: Array) -> dict[str, Array]:
-        modulus, phase = ring(key, self.units, self.least_modulus, self.largest_phase)
+        modulus, phase = ring(key, self.modes, self.least_modulus, self.largest_phase)
         return {
             "w_nu": jnp.log(-jnp.log(modulus)),
             "w_theta": jnp.log(phase),

@@ -1,4 +1,4 @@
-"""Cells by name: the built-in ones, and a user's own as `module.path:Class`, checked when it is loaded."""
+"""Cells by name: the built-in ones, those made of others, and a user's own as `module.path:Class`, checked when it is loaded."""
 
 import functools
 import importlib
@@ -11,10 +11,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from capax.cells.block import block
 from capax.cells.cell import Cell
 from capax.cells.chrono import ChronoGRU
-from capax.cells.diagonal import ComplexDiagonal, NormalisedDiagonal
+from capax.cells.diagonal import ComplexDiagonal, Diagonal, NormalisedDiagonal, system
 from capax.cells.gru import GRU
+from capax.cells.heads import with_heads
 from capax.cells.intersection import Intersection
 from capax.cells.linear import LinearRNN
 from capax.cells.lru import LRU
@@ -40,21 +42,61 @@ BUILT_IN: dict[str, type[Cell]] = {
     "chrono": ChronoGRU,
 }
 
+MADE = {
+    "heads-N": "a dense linear system in N independent blocks: heads-1 is dense, heads-32 with 64 units has blocks of 2 x 2",
+    "system-CELL": "of a diagonal cell: its states are its outputs, so that a network is one linear system y = Re(C h) + D x",
+    "block-CELL": "the deep block (norm, recurrence, GELU, GLU, skip) around any other cell",
+}
+"""Names that are made of others, and what they mean."""
+
 
 def get(name: str) -> type[Cell]:
-    """The class of a cell by its name: a built-in one, or `module.path:Class` (a `capax.Cell`, or a plain `equinox.Module`).
+    """The class of a cell by its name: a built-in one, one made of another (`MADE`), or `module.path:Class` (a `capax.Cell`, or
+    a plain `equinox.Module`).
 
     Raises `CapaxError` for an unknown name, `UserCodeError` for a user's cell that does not import, raises, or breaks
     the contract.
     """
+    if name.partition("-")[0] in _MAKERS and "-" in name:
+        return _made(name)
     if ":" in name:
         return _load(name)
     if name not in BUILT_IN:
-        known = list(BUILT_IN)
+        known = [*BUILT_IN, *MADE]
         raise CapaxError(
             f"unknown cell '{name}'{closest(name, known)}; choose of {', '.join(known)}, or name your own as module.path:Class."
         )
     return BUILT_IN[name]
+
+
+def _heads(name: str, number: str) -> type[Cell]:
+    if not number.isdecimal() or int(number) < 1:
+        raise CapaxError(f"cell '{name}' needs a number of heads of at least 1, as in heads-4.")
+    return with_heads(int(number))
+
+
+def _system(name: str, inner: str) -> type[Cell]:
+    cell = get(inner)
+    if not issubclass(cell, Diagonal):
+        diagonal = [known for known, candidate in BUILT_IN.items() if issubclass(candidate, Diagonal)]
+        raise CapaxError(f"cell '{name}': only a diagonal cell makes a system, of {', '.join(diagonal)}.")
+    return system(cell)
+
+
+def _block(name: str, inner: str) -> type[Cell]:
+    cell = get(inner)
+    if cell.direct or cell.square:
+        raise CapaxError(f"cell '{name}': {inner} does not go into a block, which needs a layer of its own kind.")
+    return block(cell)
+
+
+_MAKERS = {"heads": _heads, "system": _system, "block": _block}
+
+
+@functools.cache
+def _made(name: str) -> type[Cell]:
+    maker, _, argument = name.partition("-")
+    return _MAKERS[maker](name, argument)
 
 
 @functools.cache
@@ -102,7 +144,7 @@ def _blame(name: str, what: str, error: BaseException) -> UserCodeError:
 
 def _check(name: str, cell: type[Cell]) -> None:
     """Run the cell on shapes alone: states keep their shapes and dtypes, outputs are (units, batch)."""
-    units, batch = 4, 3
+    units, batch = 4 * cell.multiple, 3
     inputs = units if cell.square else 5
 
     def run():

@@ -16,15 +16,15 @@ class S4D(Diagonal):
 
     At the start A_n = -1/2 + i pi n ("S4D-Lin"), and Delta is log-uniform from `least_step` to `largest_step`."""
 
-    w_decay: Float[Array, " n"]
-    frequency: Float[Array, " n"]
-    w_step: Float[Array, " n"]
+    w_decay: Float[Array, " m"]
+    frequency: Float[Array, " m"]
+    w_step: Float[Array, " m"]
     least_step: Array = hyperparameter(1e-4, 1e-2, default=1e-3, log=True)
     largest_step: Array = hyperparameter(1e-2, 1.0, default=0.1, log=True)
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)
-        self.w_decay = self.frequency = self.w_step = jnp.zeros((units,))
+        self.w_decay = self.frequency = self.w_step = jnp.zeros((self.modes,))
 
     def eigenvalues(self) -> Pair:
         step = jnp.exp(self.w_step)
@@ -40,7 +40,7 @@ class S4D(Diagonal):
     def drawn_recurrence(self, key: Array) -> dict[str, Array]:
         low, high = jnp.log(self.least_step), jnp.log(self.largest_step)
         return {
-            "w_decay": jnp.full((self.units,), math.log(0.5)),
-            "frequency": math.pi * jnp.arange(self.units, dtype=jnp.float32),
-            "w_step": low + (high - low) * jax.random.uniform(key, (self.units,)),
+            "w_decay": jnp.full((self.modes,), math.log(0.5)),
+            "frequency": math.pi * jnp.arange(self.modes, dtype=jnp.float32),
+            "w_step": low + (high - low) * jax.random.uniform(key, (self.modes,)),
         }

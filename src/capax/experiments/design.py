@@ -25,6 +25,9 @@ class Experiment(pydantic.BaseModel):
     tables hold a task's options, and may set any of `cells`, `depths`, `budgets`, `units`, `trials`, `steps`, `reruns` for that
     task alone; `[task.NAME.sweep]` lists several values of an option, and the task is studied with each.
 
+    `[hyperparameters]` fixes hyperparameters at a value, or gives a list to choose from, for the cells and tasks that have them. The
+    sampler "grid" tries all combinations of what is listed, at most `trials`; the others have their defaults.
+
     `batch` is how many trials may be proposed that the tuner does not know the results of.
     `stopping` is the rule by which trials are not trained to their end (search/stopping.py); nothing is stopped unless the
     file says so, so that a reproduction is one.
@@ -42,11 +45,12 @@ class Experiment(pydantic.BaseModel):
     units: list[Positive] = []
     trials: Positive = 64
     steps: Steps
-    sampler: Literal["bandit", "random"] = "bandit"
+    sampler: Literal["bandit", "random", "grid"] = "bandit"
     batch: Positive = 16
     reruns: Annotated[int, pydantic.Field(ge=0)] = 5
     stopping: Rule = "none"
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
+    hyperparameters: dict[str, Any] = {}
     task: dict[str, dict[str, Any]] = {}
 
     @pydantic.field_validator("steps", mode="before")
@@ -64,6 +68,10 @@ class Experiment(pydantic.BaseModel):
         if bool(self.budgets) == bool(self.units):
             both = "and not both" if self.units else "one of them is missing"
             raise ValueError(f"give either budgets (parameters) or units (hidden units per layer): {both}")
+        if self.sampler == "grid" and self.steps[0] < self.steps[1]:
+            raise ValueError(f"steps: a grid has one number of training steps, got {list(self.steps)}")
+        if "training_steps" in self.hyperparameters:
+            raise ValueError("hyperparameters.training_steps: set the key `steps` instead")
         for name in LISTS:
             values = getattr(self, name)
             if len(set(values)) < len(values):
@@ -164,6 +172,9 @@ def _read(name_or_file: str) -> dict[str, Any]:
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    if key.startswith("hyperparameters."):
+        table.setdefault("hyperparameters", {})[key.partition(".")[2]] = value
+        return
     if "." in key:
         task, _, option = key.removeprefix("task.").partition(".")
         table.setdefault("task", {}).setdefault(task, {})[option] = _listed(option, value)

@@ -11,7 +11,8 @@ from capax.cells.cell import Cell
 from capax.errors import TooSmall
 from capax.experiments.design import Experiment
 from capax.networks.sizing import parameters, size
-from capax.search.space import Space, defaults, space
+from capax.search.grid import combinations
+from capax.search.space import Space, check_names, defaults, narrowed, space
 from capax.tasks import registry as tasks
 from capax.tasks.task import Task
 from capax.training.trial import NetworkShape
@@ -76,6 +77,7 @@ def plan(experiment: Experiment) -> Plan:
                     raise too_small[0]
                 studies += found
                 left_out += [str(error).removesuffix(".") for error in too_small]
+    check_names(experiment.hyperparameters, [(cells.get(study.shape.cell), study.task) for study in studies])
     return Plan(experiment, studies, list(dict.fromkeys(left_out)))
 
 
@@ -99,7 +101,8 @@ def _study(
     design: Experiment, task: Task, variant: dict[str, Any], cell: type[Cell], shape: NetworkShape, size: str
 ) -> StudyPlan:
     task.check(shape.parameters)
-    hyperparameters = space(cell, task, design.steps)
+    grid = design.sampler == "grid"
+    hyperparameters = narrowed(space(cell, task, design.steps), cell, task, design.hyperparameters, grid=grid)
     words = [f"{option} {value}" for option, value in variant.items()]
     return StudyPlan(
         name="-".join([task.name, shape.cell, f"depth{shape.depth}", size, *(word.replace(" ", "") for word in words)]),
@@ -109,7 +112,7 @@ def _study(
         budget=int(size) if size.isdigit() else shape.parameters,
         space=hyperparameters,
         defaults=defaults(cell, task, hyperparameters),
-        trials=design.trials,
+        trials=min(design.trials, combinations(hyperparameters)) if grid else design.trials,
         reruns=0 if task.memorisation else design.reruns,
         expected_cost=_expected_cost(task, shape.parameters, design.steps),
     )

@@ -20,6 +20,7 @@ from capax.experiments.plan import Plan, StudyPlan, sampler_seed, trial_seed
 from capax.experiments.progress import Display, Progress, Silent, StudyProgress
 from capax.search import stopping
 from capax.search.bandit import GaussianProcessBandit
+from capax.search.grid import Grid
 from capax.search.random import SeededRandom
 from capax.search.stopping import Rule
 from capax.search.store import Store
@@ -70,7 +71,11 @@ class StudyRun:
         self._guided = sampler == "bandit"
         # Without a model at first, but not for most of a short study: a cell has up to 27 hyperparameters.
         unguided = max(LEAST_UNGUIDED, plan.trials // 5)
-        chosen = GaussianProcessBandit(seed=seed, n_startup=unguided) if self._guided else SeededRandom(seed)
+        chosen = {
+            "bandit": lambda: GaussianProcessBandit(seed=seed, n_startup=unguided),
+            "random": lambda: SeededRandom(seed),
+            "grid": lambda: Grid(plan.space),
+        }[sampler]()
         self._tuning = store.study(plan.name, plan.task.direction, chosen)
         self._reruns = store.study(plan.name + RERUNS, plan.task.direction, SeededRandom(seed))
         self._outstanding: dict[str, tuple[optuna.Study, int]] = {}

@@ -64,6 +64,7 @@ def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array)
     check(cell, hyperparameters)
     hyperparameters = {**defaults(cell), **hyperparameters}
     keys = iter(jax.random.split(key, 2 + len(network.layers)))
+    direct_key = jax.random.fold_in(key, 0)
     biased = is_biased(cell)
 
     def linear(part: Linear, name: str, key: Array) -> Linear:
@@ -77,8 +78,14 @@ def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array)
     entry_key = next(keys)
     entry = None if network.entry is None else linear(network.entry, "entry", entry_key)
     layers = tuple(_initialise_cell(layer, hyperparameters, next(keys)) for layer in network.layers)
+    direct = network.direct
+    if direct is not None:
+        direct = _rectangular(direct_key, direct.shape, hyperparameters["readout_scale"])
     return eqx.tree_at(
-        lambda n: (n.entry, n.layers, n.readout), network, (entry, layers, readout), is_leaf=lambda leaf: leaf is None
+        lambda n: (n.entry, n.layers, n.readout, n.direct),
+        network,
+        (entry, layers, readout, direct),
+        is_leaf=lambda leaf: leaf is None,
     )
 
 

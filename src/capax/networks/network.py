@@ -48,12 +48,14 @@ class Network(eqx.Module):
     """A stack of `depth` equal cells with a linear readout from the top one.
 
     `Network(...)` has zeros for parameters (cells that draw their own excepted); `Network.create` initialises them.
-    A cell whose inputs and outputs must have the same size gets its input through a learned affine map, `entry`.
+    A cell whose inputs and outputs must have the same size gets its input through a learned affine map, `entry`; where the cell
+    asks for it, outputs have a part that is linear in the input of the same step, `direct`.
     """
 
     entry: Linear | None
     layers: tuple[Cell, ...]
     readout: Linear
+    direct: Float[Array, "o i"] | None
 
     def __init__(
         self,
@@ -69,15 +71,18 @@ class Network(eqx.Module):
         for name, value in {"inputs": inputs, "outputs": outputs, "depth": depth, "units": units}.items():
             if value < 1:
                 raise CapaxError(f"{name} must be at least 1, not {value}.")
-        if cell.square and depth == 1:
+        if depth < cell.least_depth:
             raise CapaxError(
-                f"{cell.__name__} gates between layers (inputs and outputs of one size), so it needs a depth of at least 2."
+                f"{cell.__name__} gates between layers (inputs and outputs of one size), so it needs a depth of at least {cell.least_depth}."
             )
+        if units % cell.multiple:
+            raise CapaxError(f"{cell.__name__} needs a multiple of {cell.multiple} units, not {units}.")
         keys = [None] * depth if key is None else jax.random.split(key, depth)
         self.entry = Linear(inputs, units) if cell.square else None
         first = units if cell.square else inputs
         self.layers = tuple(cell(units if l else first, units, nonlinearity, keys[l]) for l in range(depth))
         self.readout = Linear(units, outputs)
+        self.direct = jnp.zeros((outputs, inputs)) if cell.direct else None
 
     @staticmethod
     def create(
@@ -135,11 +140,15 @@ class Network(eqx.Module):
         Raises `fused.Unsupported` where that cannot be.
         """
         if fused:
-            return self.readout(jnp.moveaxis(self._fused(sequence, first), 0, 1))
-        if sequence.length <= UNROLL_UP_TO:
-            return self.readout(jnp.stack(self._unrolled(sequence)[first:], axis=1))
-        network = eqx.tree_at(lambda n: n.layers, self, tuple(looped(cell) for cell in self.layers))
-        return network._in_blocks(sequence, first)
+            outputs = self.readout(jnp.moveaxis(self._fused(sequence, first), 0, 1))
+        elif sequence.length <= UNROLL_UP_TO:
+            outputs = self.readout(jnp.stack(self._unrolled(sequence)[first:], axis=1))
+        else:
+            network = eqx.tree_at(lambda n: n.layers, self, tuple(looped(cell) for cell in self.layers))
+            outputs = network._in_blocks(sequence, first)
+        if self.direct is None:
+            return outputs
+        return outputs + jnp.einsum("oi,tib->otb", self.direct, sequence.values_at_every_step()[first:])
 
     def _project_first(self, x: Array) -> Any:
         return self.layers[0].project(x if self.entry is None else self.entry(x))

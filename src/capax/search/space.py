@@ -1,10 +1,12 @@
 """The hyperparameter space of a study, derived from what the cell declares (Collins et al. 2017, appendix A)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from capax.cells.cell import Cell, affine_declarations, scalar_declarations
+from capax.errors import CapaxError, closest
 from capax.networks import initialisation
 from capax.tasks.task import Task
 from capax.training import optimiser
@@ -21,12 +23,69 @@ def space(cell: type[Cell], task: Task, steps: tuple[int, int]) -> Space:
 def defaults(cell: type[Cell], task: Task, space: Space) -> dict[str, Any]:
     """The first proposal of every study: what a practitioner starts with, and the most training steps, so that a tuner
     with few trials begins from something sensible. Every cell gets the same."""
-    known = {**initialisation.defaults(cell), **optimiser.DEFAULTS, **task.defaults()}
-    if cell.nonlinearities:
-        known["nonlinearity"] = cell.nonlinearities[0]
+    known = _known(cell, task)
     steps = space["training_steps"]
     assert isinstance(steps, IntDistribution)
-    return {**{name: known[name] for name in space if name in known}, "training_steps": steps.high}
+    found = {name: known[name] for name in space if name in known}
+    for name, distribution in space.items():
+        if isinstance(distribution, CategoricalDistribution) and found.get(name) not in distribution.choices:
+            found[name] = distribution.choices[0]
+    return {**found, "training_steps": steps.high}
+
+
+def _known(cell: type[Cell], task: Task) -> dict[str, Any]:
+    """Every hyperparameter that a cell on a task has, tuned or not, with its default."""
+    own, elsewhere = initialisation.defaults(cell), {**optimiser.DEFAULTS, **task.space()}
+    given = {name: value for name, value in task.defaults().items() if name in own or name in elsewhere}
+    known = {**own, **optimiser.DEFAULTS, **given}
+    if cell.nonlinearities:
+        known["nonlinearity"] = cell.nonlinearities[0]
+    return known
+
+
+def narrowed(space: Space, cell: type[Cell], task: Task, given: Mapping[str, Any], *, grid: bool) -> Space:
+    """The space with the hyperparameters in `given` fixed at a value or chosen from a list; those that this cell on this task
+    does not have are left out. In a `grid` all others are fixed at their defaults.
+
+    Raises `CapaxError` for a value that a hyperparameter cannot have.
+    """
+    known = _known(cell, task)
+    found = dict(space)
+    if grid:
+        found |= {name: CategoricalDistribution((known[name],)) for name in space if name in known}
+    for name, values in given.items():
+        if name not in known and name not in space:
+            continue
+        choices = values if isinstance(values, list) else [values]
+        allowed = _allowed(name, cell, space)
+        for value in choices:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not choices or (value not in allowed if allowed else not number):
+                of = f"one of {', '.join(map(str, allowed))}" if allowed else "a number"
+                raise CapaxError(f"hyperparameters.{name} must be {of}, or a list of such, not {value!r}.")
+        if not choices or len(set(choices)) < len(choices):
+            raise CapaxError(f"hyperparameters.{name}: {values} must have at least one value, and none twice.")
+        found[name] = CategoricalDistribution(tuple(choices if allowed else map(float, choices)))
+    return found
+
+
+def check_names(given: Mapping[str, Any], pairs: list[tuple[type[Cell], Task]]) -> None:
+    """Raise `CapaxError` where a name in `given` is a hyperparameter of no cell and task of an experiment."""
+    known = {name for cell, task in pairs for name in (*_known(cell, task), *task.space())}
+    for name in given:
+        if name not in known:
+            raise CapaxError(
+                f"hyperparameters.{name}: no cell of this experiment has it{closest(name, sorted(known))}; there are {', '.join(sorted(known))}."
+            )
+
+
+def _allowed(name: str, cell: type[Cell], space: Space) -> tuple[Any, ...]:
+    """What may be chosen where a hyperparameter is a choice; empty where it is a number."""
+    choices = {**initialisation.choices(cell), "nonlinearity": cell.nonlinearities, "schedule": optimiser.SCHEDULES}
+    distribution = space.get(name)
+    if isinstance(distribution, CategoricalDistribution):
+        return tuple(distribution.choices)
+    return tuple(choices.get(name, ()))
 
 
 def network_space(cell: type[Cell]) -> Space:

@@ -12,10 +12,11 @@ from capax.tasks.memory import Memory
 from capax.tasks.parentheses import Parentheses
 from capax.tasks.rcf import RandomContinuousFunctions
 from capax.tasks.task import Task
+from capax.tasks.teacher import Teacher
 from capax.tasks.text import Text
 
 BUILT_IN: dict[str, type[Task]] = {
-    task.name: task for task in (Capacity, Memory, Text, RandomContinuousFunctions, Parentheses, Arithmetic)
+    task.name: task for task in (Capacity, Memory, Text, RandomContinuousFunctions, Parentheses, Arithmetic, Teacher)
 }
 
 

@@ -109,7 +109,8 @@ class Task:
         return {}
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
-        """What the compiled program needs of one trial's hyperparameters: arrays without dimensions."""
+        """What the compiled program needs of one trial's hyperparameters: arrays without dimensions. To these the trainer adds
+        "data_seed", the seed of the trial's data, for tasks that draw more from it than the order of samples."""
         del hyperparameters, parameters
         return {}
 

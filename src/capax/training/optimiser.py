@@ -12,6 +12,8 @@ Symbols: g = gradient, m and v = running first and second moment, t = step from 
     rmsprop 0     1       mu     0                0                 1e-8       0
     adam    mu    1 - mu  .999   mu               .999              0          1e-8
 
+The learning rate lr falls over all training steps to decay * lr, exponentially or along half a cosine.
+
 Checked in the tests against optax, whose defaults these are.
 """
 
@@ -25,6 +27,7 @@ from jaxtyping import Array, Bool, Float, Int
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 OPTIMISERS = ("sgd", "momentum", "rmsprop", "adam")
+SCHEDULES = ("exponential", "cosine")
 ADAM_SECOND = 0.999
 EPSILON = 1e-8
 
@@ -32,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "optimiser": "adam",
     "learning_rate": 1e-2,
     "learning_rate_decay": 0.03,
+    "schedule": "exponential",
     "momentum_logit": 2.197225,  # mu = .9
     "gradient_clip": 1.0,
     "l2_decay": 1e-8,
@@ -39,7 +43,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def space() -> dict[str, BaseDistribution]:
-    """The optimiser's hyperparameters (Collins et al. 2017, appendix A)."""
+    """The optimiser's hyperparameters that are tuned (Collins et al. 2017, appendix A); the schedule is exponential there."""
     return {
         "optimiser": CategoricalDistribution(OPTIMISERS),
         "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
@@ -56,6 +60,7 @@ class Optimiser(eqx.Module):
     steps: Int[Array, ""]
     learning_rate: Float[Array, ""]
     decay: Float[Array, ""]
+    cosine: Bool[Array, ""]
     clip: Float[Array, ""]
     l2: Float[Array, ""]
     first: Float[Array, ""]
@@ -90,6 +95,7 @@ class Optimiser(eqx.Module):
         return Optimiser(
             steps=jnp.asarray(steps, jnp.int32),
             adaptive=jnp.asarray(adam or rmsprop),
+            cosine=jnp.asarray(given["schedule"] == "cosine"),
             **{name: jnp.asarray(value, jnp.float32) for name, value in values.items()},
         )
 
@@ -104,7 +110,8 @@ class Optimiser(eqx.Module):
         """New parameters, m, v, and the gradient's norm before clipping.
 
         L2 decay adds l2 * parameters to the gradient (a penalty of l2/2 |parameters|^2), then the whole gradient is
-        clipped by its global norm, then the learning rate of this step applies: lr decay^(step / steps), step from 0.
+        clipped by its global norm, then the learning rate of this step applies, with f = step / steps from 0:
+        lr decay^f, or lr (decay + (1 - decay) (1 + cos(pi f)) / 2).
         """
         g = gradient + self.l2 * parameters
         norm = jnp.sqrt(jnp.sum(g * g))
@@ -116,5 +123,10 @@ class Optimiser(eqx.Module):
         v_hat = v / (1 - self.second_correction**t)
         root = jnp.sqrt(v_hat + self.eps_inside) + self.eps_outside
         direction = jnp.where(self.adaptive, m_hat / jnp.where(self.adaptive, root, 1.0), m_hat)
-        rate = self.learning_rate * self.decay ** (step.astype(jnp.float32) / self.steps.astype(jnp.float32))
-        return parameters - rate * direction, m, v, norm
+        return parameters - self.rate(step) * direction, m, v, norm
+
+    def rate(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        """The learning rate of a step, from 0."""
+        done = step.astype(jnp.float32) / self.steps.astype(jnp.float32)
+        cosine = self.decay + (1 - self.decay) * 0.5 * (1 + jnp.cos(jnp.pi * done))
+        return self.learning_rate * jnp.where(self.cosine, cosine, self.decay**done)

@@ -130,7 +130,10 @@ class Program:
         settings = Settings(
             Optimiser.create(trial.hyperparameters, trial.steps),
             eqx.filter(rest, eqx.is_array),
-            self.task.scalars(trial.hyperparameters, self.shape.parameters),
+            {
+                **self.task.scalars(trial.hyperparameters, self.shape.parameters),
+                "data_seed": jnp.asarray(trial.data_seed, jnp.int32),
+            },
             jax.random.key_data(jax.random.key(trial.data_seed)),
         )
         return state, settings
