@@ -1,0 +1,50 @@
+"""Probes by name, and the one call for all of them."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from capax.errors import CapaxError, closest
+from capax.probes.measurement import Measurement
+from capax.probes.subject import Subject
+
+PROBES = ("sensitivity", "landscape", "curvature", "adam", "propagation", "jacobian", "autocorrelation")
+"""The names; each is a module of this package with a function `measure`."""
+
+
+def get(name: str) -> Callable[..., Measurement]:
+    """A probe's function. Raises `CapaxError` for an unknown name."""
+    if name not in PROBES:
+        raise CapaxError(f"unknown probe '{name}'{closest(name, list(PROBES))}; choose of {', '.join(PROBES)}.")
+    return importlib.import_module(f"capax.probes.{name}").measure
+
+
+def options(name: str) -> dict[str, inspect.Parameter]:
+    """The options of a probe beside its subject, by name."""
+    return {key: value for key, value in inspect.signature(get(name)).parameters.items() if key != "subject"}
+
+
+def probe(name: str, subject: Subject, **given: Any) -> Measurement:
+    """One measurement on a network, by the probe's name and its own options.
+
+    Raises `CapaxError` for an unknown probe or option, or an option of the wrong kind.
+    """
+    known = options(name)
+    for option, value in given.items():
+        if option not in known:
+            raise CapaxError(
+                f"probe {name} has no option '{option}'{closest(option, list(known))}; it has {', '.join(known) or 'none'}."
+            )
+        default = known[option].default
+        if not _fits(value, default):
+            raise CapaxError(f"probe {name}: option {option} must be like {default!r}, not {value!r}.")
+    return get(name)(subject, **given)
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    return default is None or isinstance(value, type(default))
