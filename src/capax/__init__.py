@@ -16,9 +16,11 @@ from capax.version import __version__ as __version__
 if TYPE_CHECKING:
     from capax import cells as cells
     from capax import networks as networks
+    from capax import probes as probes
     from capax import search as search
     from capax import tasks as tasks
     from capax import theory as theory
+    from capax.api import probe as probe
     from capax.api import run as run
     from capax.cells import Affine as Affine
     from capax.cells import Cell as Cell
@@ -33,9 +35,11 @@ if TYPE_CHECKING:
 _WHERE = {
     "cells": "capax.cells",
     "networks": "capax.networks",
+    "probes": "capax.probes",
     "search": "capax.search",
     "tasks": "capax.tasks",
     "theory": "capax.theory",
+    "probe": "capax.api:probe",
     "run": "capax.api:run",
     "Cell": "capax.cells:Cell",
     "Affine": "capax.cells:Affine",

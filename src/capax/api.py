@@ -1,14 +1,21 @@
-"""What scripts call and the command line calls, too: one function from an experiment to its report."""
+"""What scripts call and the command line calls, too: from an experiment to its report, from a probe to its measurement."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from capax import tasks
 from capax.errors import CapaxError
 from capax.experiments.design import load
 from capax.experiments.plan import plan
 from capax.experiments.progress import Display
 from capax.experiments.runner import execute
-from capax.report import Report, build
+from capax.probes import Subject
+from capax.probes import data as probe_data
+from capax.probes import probe as measure
+from capax.report import Report, build, probe_report
 from capax.training import backend
 
 ENGINES = ("local",)
@@ -45,3 +52,63 @@ def run(
     directory = Path(out) if out is not None else Path("runs") / chosen.experiment.name
     execute(chosen, directory, LocalEngine, display)
     return build(directory)
+
+
+def probe(
+    name: str,
+    subject: str | Path,
+    out: str | Path | None = None,
+    *,
+    task: str | None = None,
+    task_options: Mapping[str, Any] | None = None,
+    data: "np.ndarray | str | Path | None" = None,
+    length: int = 300,
+    batch: int = 64,
+    seed: int = 0,
+    units: int = 64,
+    depth: int = 1,
+    inputs: int = 1,
+    outputs: int = 1,
+    hyperparameters: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> probe_report.ProbeReport:
+    """One measurement on a network, written to a directory with its figure.
+
+    **Arguments:**
+
+    - `name`: of the probe (`capax list probes`).
+    - `subject`: a cell's name or module.path:Class, to be initialised with `hyperparameters`; or the file of a trained
+      network (models/*.safetensors in a run directory).
+    - `out`: the directory, by default `probes/SUBJECT`.
+    - `task`, `task_options`: what drives the network, and whose loss is measured; or `data`, an array (sequences, time,
+      features) or a file (.npy, .csv); by default white noise of `inputs` features and `length` steps.
+    - `batch`: how many sequences; `seed`: of all that is random; `units`, `depth`, `inputs`, `outputs`: sizes of a fresh network.
+    - `options`: the probe's own.
+
+    **Returns:** `.summary` (numbers by name), `.frame`, `.figure` (matplotlib).
+
+    Raises `CapaxError` for bad input, before anything is written.
+    """
+    backend.configure()
+    values = probe_data.read(Path(data), length) if isinstance(data, str | Path) else data
+    if str(subject).endswith(".safetensors"):
+        if task is not None or hyperparameters:
+            raise CapaxError(f"{subject} has a task and hyperparameters of its own; leave them out.")
+        probed = Subject.load(subject, data=values, batch=batch, seed=seed)
+    else:
+        probed = Subject.create(
+            str(subject),
+            units=units,
+            depth=depth,
+            inputs=inputs,
+            outputs=outputs,
+            task=None if task is None else tasks.get(task, **dict(task_options or {})),
+            data=values,
+            length=length,
+            batch=batch,
+            seed=seed,
+            hyperparameters=hyperparameters,
+        )
+    measured = measure(name, probed, **options)
+    directory = Path(out) if out is not None else Path("probes") / probed.name.replace(":", "_")
+    return probe_report.build(measured, directory)

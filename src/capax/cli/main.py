@@ -114,9 +114,54 @@ def report(directory: Annotated[Path, typer.Argument(help="A run directory.")], 
     output.results(build(directory), as_json)
 
 
+@app.command()
+def probe(
+    name: Annotated[str, typer.Argument(help="A probe (see: capax list probes).")],
+    subject: Annotated[
+        str, typer.Argument(help="A cell's name, module.path:Class, or a trained network (.safetensors) of a run.")
+    ],
+    units: Annotated[int, typer.Option(help="Units per layer of a fresh network.")] = 64,
+    depth: Annotated[int, typer.Option(help="Layers of a fresh network.")] = 1,
+    inputs: Annotated[int, typer.Option(help="Features of white noise, where neither task nor data drive it.")] = 1,
+    task: Annotated[str | None, typer.Option(help="The task that drives it and whose loss is measured.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Sequences that drive it: .npy, or .csv with a header.")] = None,
+    length: Annotated[int, typer.Option(help="Steps of white noise, or of windows of a long series.")] = 300,
+    batch: Annotated[int, typer.Option(help="Sequences.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An option of the probe, key=value; TASK.key=value; hyperparameters.key=value."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where figure and numbers go; by default probes/SUBJECT.")] = None,
+    as_json: Json = False,
+) -> None:
+    """One measurement on a network, random or trained: its numbers, and a figure."""
+    from capax.api import probe as run_probe
+    from capax.cli import output
+
+    options, of_task, hyperparameters = output.probe_settings(set_ or [], task)
+    found = run_probe(
+        name,
+        subject,
+        out,
+        units=units,
+        depth=depth,
+        inputs=inputs,
+        task=task,
+        task_options=of_task,
+        data=data,
+        length=length,
+        batch=batch,
+        seed=seed,
+        hyperparameters=hyperparameters,
+        **options,
+    )
+    output.measurement(found, as_json)
+
+
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="cells, tasks, or experiments")],
+    what: Annotated[str, typer.Argument(help="cells, tasks, experiments, or probes")],
     as_json: Json = False,
 ) -> None:
     """What there is, one line each."""

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from capax.errors import CapaxError, closest
 from capax.experiments import results as experiment_results
-from capax.report import Report, Table, tables
+from capax.report import Report, Table, probe_report, tables
+from capax.report.probe_report import ProbeReport
 from capax.report.progress import missing as unfinished_part
 
 
@@ -71,6 +72,9 @@ def _as_json(directory: Path, frame: pd.DataFrame) -> dict[str, Any]:
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
+
+MOST_ROWS = 20
+"""Of a probe's table, on the terminal."""
 
 LEFT_OUT_FIRST = (
     "budget",
@@ -131,12 +135,62 @@ def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
     return kept, missing
 
 
+def probe_settings(texts: list[str], task: str | None) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The settings of a probe's command line: the probe's own options, the task's, and hyperparameters.
+
+    Raises `CapaxError` for a setting of a task that drives nothing."""
+    from capax.experiments.design import parse_setting
+
+    own: dict[str, Any] = {}
+    of_task: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = {}
+    for key, value in map(parse_setting, texts):
+        whose, dot, name = key.partition(".")
+        if not dot:
+            own[key] = value
+        elif whose == "hyperparameters":
+            hyperparameters[name] = value
+        elif whose == task:
+            of_task[name] = value
+        else:
+            raise CapaxError(f"--set {key}: '{whose}' is not the task; name it with --task {whose}.")
+    return own, of_task, hyperparameters
+
+
+def measurement(report: ProbeReport, as_json: bool) -> None:
+    """A probe's numbers, its table, and where its figure is."""
+    if as_json:
+        print(json.dumps({**probe_report.as_json(report.measurement), "directory": str(report.directory)}))
+        return
+    of = {key: value for key, value in report.measurement.subject.items() if value is not None}
+    print(", ".join(f"{key} {value}" for key, value in of.items()))
+    for name, value in report.summary.items():
+        print(f"  {name:<34}{_shown(value)}")
+    table = rich.table.Table(box=None, pad_edge=False)
+    for column in report.frame.columns:
+        table.add_column(str(column), justify="left" if report.frame[column].dtype == object else "right")
+    for row in report.frame.head(MOST_ROWS).itertuples(index=False):
+        table.add_row(*(_shown(value) for value in row))
+    console = Console()
+    console.print(table)
+    if len(report.frame) > MOST_ROWS:
+        print(f"and {len(report.frame) - MOST_ROWS} more rows in {report.measurement.probe}.csv")
+    print(f"figure, table, numbers: {report.directory}/{report.measurement.probe}.png, .svg, .csv, .json")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def inventory(what: str) -> dict[str, str]:
     """Names with one line each. Raises `CapaxError` for a kind of thing there is not."""
     if what == "cells":
         from capax.cells import BUILT_IN
+        from capax.cells.registry import MADE
 
-        return {name: _first_line(cell) for name, cell in BUILT_IN.items()}
+        return {**{name: _first_line(cell) for name, cell in BUILT_IN.items()}, **MADE}
     if what == "tasks":
         from capax.tasks import BUILT_IN as TASKS
 
@@ -145,7 +199,12 @@ def inventory(what: str) -> dict[str, str]:
         from capax.experiments.design import load, named
 
         return {name: load(name).question for name in named()}
-    known = ["cells", "tasks", "experiments"]
+    if what == "probes":
+        from capax.probes.registry import PROBES
+        from capax.probes.registry import get as get_probe
+
+        return {name: _first_line(get_probe(name)) for name in PROBES}
+    known = ["cells", "tasks", "experiments", "probes"]
     raise CapaxError(f"there is no list of '{what}'{closest(what, known)}; choose of {', '.join(known)}.")
 
 

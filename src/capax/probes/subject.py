@@ -12,7 +12,6 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from capax import tasks
 from capax.cells.sequence import Dense, Sequence
 from capax.errors import CapaxError
 from capax.networks.network import Network, count_parameters, trainable
@@ -165,8 +164,3 @@ def _draw(
 def _without_targets(sequence: Sequence) -> Draw:
     time, _, batch = sequence.values_at_every_step().shape
     return Draw(sequence, jnp.zeros((1, time, batch)), jnp.ones((time, batch)))
-
-
-def task_of(name: str, options: Mapping[str, Any]) -> Task:
-    """A task by name and options."""
-    return tasks.get(name, **options)

@@ -14,9 +14,7 @@ from capax.report import analysis_figures, figures
 from capax.report.analyses import Analysis, analyses
 from capax.report.figures import slug
 from capax.report.page import page
-from capax.report.style import look
-
-PIXELS_PER_INCH = 200
+from capax.report.saving import save_figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +45,7 @@ def build(directory: Path) -> Report:
     for analysis in compared:
         path = directory / "analyses" / f"{slug(analysis.task)}-{analysis.name}.csv"
         write_atomically(path, analysis.frame().to_csv(index=False))
-    images = {drawing.name: _save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in drawn}
+    images = {drawing.name: save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in drawn}
     path = directory / "report.html"
     write_atomically(path, page(store, plan, frame, drawn, images, compared))
     return Report(directory, path, plan, frame, trials, {drawing.name: drawing.figure for drawing in drawn}, compared)
@@ -58,14 +56,3 @@ def _save_table(frame: pd.DataFrame, path: Path) -> None:
     frame.to_parquet(buffer, index=False)
     write_atomically(path.with_suffix(".parquet"), buffer.getvalue())
     write_atomically(path.with_suffix(".csv"), frame.to_csv(index=False))
-
-
-def _save_figure(figure: Figure, path: Path) -> bytes:
-    """Write a figure as SVG and PNG, without a date, so that the same figure is the same file; returns the SVG."""
-    vector, pixels = io.BytesIO(), io.BytesIO()
-    with look():
-        figure.savefig(vector, format="svg", metadata={"Date": None})
-        figure.savefig(pixels, format="png", dpi=PIXELS_PER_INCH)
-    write_atomically(path.with_name(f"{path.name}.svg"), vector.getvalue())
-    write_atomically(path.with_name(f"{path.name}.png"), pixels.getvalue())
-    return vector.getvalue()

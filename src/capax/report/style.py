@@ -88,6 +88,12 @@ def styles(cells: Sequence[str]) -> dict[str, Style]:
     return {cell: found.get(cell) or Style(names[cell], *_BUILT_IN[cell]) for cell in cells}
 
 
+_ALL = (*_BUILT_IN.values(), *_OTHERS)
+COLOURS = tuple(colour for colour, _, _ in _ALL)
+LINES = tuple(line for _, _, line in _ALL)
+"""For what is no cell: as many as there are, in an order in which neighbours stay apart."""
+
+
 @contextlib.contextmanager
 def look() -> Iterator[None]:
     """The house style, for drawing and for saving; matplotlib's global settings are left as they were."""
