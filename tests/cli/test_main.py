@@ -83,7 +83,7 @@ def test_size_answers_in_a_line_and_in_json(capax):
 
 
 @pytest.mark.parametrize(
-    ("what", "name"), [("cells", "intersection"), ("tasks", "capacity"), ("experiments", "quickstart")]
+    ("what", "name"), [("cells", "intersection"), ("cells", "heads-N"), ("tasks", "capacity"), ("experiments", "quickstart"), ("probes", "jacobian")]
 )
 def test_list_has_a_line_each(capax, what, name):
     code, out, _ = capax("list", what)
@@ -113,6 +113,16 @@ def test_list_has_a_line_each(capax, what, name):
         (["run", "quickstart", "--set", "budgets=5"], r"budget of 5 parameters is too small"),
         (["run", "quickstart", "--set", "text.path=none.txt"], r"there is no file .*none.txt; text8.zip is at"),
         (["run", "quickstart", "--engine", "slurm"], r"unknown engine 'slurm'; choose of local"),
+        (["probe", "curvatur", "gru"], r"unknown probe 'curvatur' \(did you mean 'curvature'\?\)"),
+        (["probe", "sensitivity", "gro"], r"unknown cell 'gro'"),
+        (["probe", "sensitivity", "none.safetensors"], r"none.safetensors does not exist"),
+        (["probe", "sensitivity", "gru", "--units", "0"], r"units must be at least 1, not 0"),
+        (["probe", "sensitivity", "gru", "--set", "direction=3"], r"has no option 'direction' \(did you mean"),
+        (["probe", "sensitivity", "gru", "--set", "memory.numbers=3"], r"'memory' is not the task; name it with --task"),
+        (["probe", "sensitivity", "gru", "--task", "memory", "--set", "memory.number=3"], r"task memory has no option"),
+        (["probe", "sensitivity", "gru", "--set", "hyperparameters.gate_int=normal"], r"has no hyperparameter 'gate_int'"),
+        (["probe", "sensitivity", "gru", "--data", "none.csv"], r"data none.csv cannot be read"),
+        (["probe", "landscape", "gru"], r"this probe needs a loss: name a task \(--task\)"),
         (["status", "nothing"], r"nothing holds no capax experiment"),
         (["report", "nothing"], r"nothing holds no capax experiment"),
     ],
@@ -120,6 +130,17 @@ def test_list_has_a_line_each(capax, what, name):
 def test_bad_input_is_one_line_and_nothing_is_written(refused, tmp_path, arguments, line):
     assert re.search(line, refused(*arguments))
     assert not any(tmp_path.iterdir())
+
+
+def test_a_probe_prints_its_numbers_and_leaves_a_figure(capax, tmp_path):
+    arguments = ["probe", "sensitivity", "gru", "--units", 3, "--task", "memory", "--set", "memory.numbers=2"]
+    arguments += ["--set", "hyperparameters.update_init=normal", "--set", "directions=4", "--batch", 2]
+    code, out, err = capax(*arguments)
+    assert (code, err) == (0, "") and "largest_sensitivity" in out and "layers.0.gates.bias" in out
+    assert (tmp_path / "probes" / "gru" / "sensitivity.png").exists()
+    found = json.loads(capax(*arguments, "--json", "--out", "elsewhere")[1])
+    assert found["probe"] == "sensitivity" and found["subject"]["task"] == "memory" and found["directory"] == "elsewhere"
+    assert found["summary"]["largest_sensitivity"] > 0 and (tmp_path / "elsewhere" / "sensitivity.csv").exists()
 
 
 @pytest.mark.parametrize(

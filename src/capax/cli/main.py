@@ -168,7 +168,7 @@ def list_(
     from capax.cli import output
 
     found = output.inventory(what)
-    _print(found, as_json, [f"{name:<14}{text}" for name, text in found.items()])
+    _print(found, as_json, [f"{name:<16}{text}" for name, text in found.items()])
 
 
 @app.command()
