@@ -15,7 +15,16 @@ from capax.fused import Unsupported
 from capax.networks.network import Network, count_parameters, trainable
 
 UNITS, INPUTS, OUTPUTS, STEPS, BATCH = 8, 3, 2, 20, 32
-NAMES = ["heads-1", "heads-2", "heads-8", "system-diagonal", "system-diagonal_gamma", "system-lru", "system-s4d", "block-gru"]
+NAMES = [
+    "heads-1",
+    "heads-2",
+    "heads-8",
+    "system-diagonal",
+    "system-diagonal_gamma",
+    "system-lru",
+    "system-s4d",
+    "block-gru",
+]
 NAMES += ["block-rnn", "block-lru", "block-lstm"]
 ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -31,7 +40,9 @@ def values():
 
 
 def read_out(network, states, x):
-    weight, bias, direct = (np.asarray(part, np.float64) for part in (network.readout.weight, network.readout.bias, network.direct))
+    weight, bias, direct = (
+        np.asarray(part, np.float64) for part in (network.readout.weight, network.readout.bias, network.direct)
+    )
     return np.einsum("on,tnb->otb", weight, states) + bias[:, None, None] + np.einsum("oi,tib->otb", direct, x)
 
 
@@ -108,7 +119,10 @@ def test_a_block_is_norm_recurrence_gelu_glu_skip(cell):
         gelu = 0.5 * y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y**3)))
         a, b = np.split(np.asarray(layer.W_glu) @ gelu + np.asarray(layer.b_glu)[:, None], 2)
         expected.append(u[t] + a / (1 + np.exp(-b)))
-    expected = np.einsum("on,tnb->otb", network.readout.weight, np.array(expected)) + np.asarray(network.readout.bias)[:, None, None]
+    expected = (
+        np.einsum("on,tnb->otb", network.readout.weight, np.array(expected))
+        + np.asarray(network.readout.bias)[:, None, None]
+    )
     np.testing.assert_allclose(network.run(Dense(jnp.asarray(x))), expected, rtol=1e-4, atol=3e-5)
 
 

@@ -83,7 +83,14 @@ def test_size_answers_in_a_line_and_in_json(capax):
 
 
 @pytest.mark.parametrize(
-    ("what", "name"), [("cells", "intersection"), ("cells", "heads-N"), ("tasks", "capacity"), ("experiments", "quickstart"), ("probes", "jacobian")]
+    ("what", "name"),
+    [
+        ("cells", "intersection"),
+        ("cells", "heads-N"),
+        ("tasks", "capacity"),
+        ("experiments", "quickstart"),
+        ("probes", "jacobian"),
+    ],
 )
 def test_list_has_a_line_each(capax, what, name):
     code, out, _ = capax("list", what)
@@ -118,9 +125,15 @@ def test_list_has_a_line_each(capax, what, name):
         (["probe", "sensitivity", "none.safetensors"], r"none.safetensors does not exist"),
         (["probe", "sensitivity", "gru", "--units", "0"], r"units must be at least 1, not 0"),
         (["probe", "sensitivity", "gru", "--set", "direction=3"], r"has no option 'direction' \(did you mean"),
-        (["probe", "sensitivity", "gru", "--set", "memory.numbers=3"], r"'memory' is not the task; name it with --task"),
+        (
+            ["probe", "sensitivity", "gru", "--set", "memory.numbers=3"],
+            r"'memory' is not the task; name it with --task",
+        ),
         (["probe", "sensitivity", "gru", "--task", "memory", "--set", "memory.number=3"], r"task memory has no option"),
-        (["probe", "sensitivity", "gru", "--set", "hyperparameters.gate_int=normal"], r"has no hyperparameter 'gate_int'"),
+        (
+            ["probe", "sensitivity", "gru", "--set", "hyperparameters.gate_int=normal"],
+            r"has no hyperparameter 'gate_int'",
+        ),
         (["probe", "sensitivity", "gru", "--data", "none.csv"], r"data none.csv cannot be read"),
         (["probe", "landscape", "gru"], r"this probe needs a loss: name a task \(--task\)"),
         (["status", "nothing"], r"nothing holds no capax experiment"),
@@ -139,7 +152,9 @@ def test_a_probe_prints_its_numbers_and_leaves_a_figure(capax, tmp_path):
     assert (code, err) == (0, "") and "largest_sensitivity" in out and "layers.0.gates.bias" in out
     assert (tmp_path / "probes" / "gru" / "sensitivity.png").exists()
     found = json.loads(capax(*arguments, "--json", "--out", "elsewhere")[1])
-    assert found["probe"] == "sensitivity" and found["subject"]["task"] == "memory" and found["directory"] == "elsewhere"
+    assert (
+        found["probe"] == "sensitivity" and found["subject"]["task"] == "memory" and found["directory"] == "elsewhere"
+    )
     assert found["summary"]["largest_sensitivity"] > 0 and (tmp_path / "elsewhere" / "sensitivity.csv").exists()
 
 

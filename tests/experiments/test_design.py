@@ -166,8 +166,14 @@ def test_settings_from_the_command_line(text, expected):
         ('sampler = "tree"', r"key 'sampler' = 'tree': .*'bandit', 'random' or 'grid'"),
         ('steps = [5, 6]\nsampler = "grid"', r"steps: a grid has one number of training steps, got \[\d+, \d+\]"),
         ("[hyperparameters]\nlearning_rat = 1.0", r"hyperparameters.learning_rat: .*did you mean 'learning_rate'"),
-        ('[hyperparameters]\nlearning_rate = "high"', r"hyperparameters.learning_rate must be a number, or a list of such"),
-        ('[hyperparameters]\noptimiser = ["adam", "lion"]', r"hyperparameters.optimiser must be one of sgd, .*, not 'lion'"),
+        (
+            '[hyperparameters]\nlearning_rate = "high"',
+            r"hyperparameters.learning_rate must be a number, or a list of such",
+        ),
+        (
+            '[hyperparameters]\noptimiser = ["adam", "lion"]',
+            r"hyperparameters.optimiser must be one of sgd, .*, not 'lion'",
+        ),
         ("[hyperparameters]\nl2_decay = []", r"hyperparameters.l2_decay: \[\] must have at least one value"),
         ("[hyperparameters]\ntraining_steps = 5", r"hyperparameters.training_steps: set the key `steps` instead"),
         ('cells = ["rnn", "rnn"]', r"cells: .* names something twice"),

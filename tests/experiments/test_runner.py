@@ -258,7 +258,15 @@ def test_directories_that_cannot_be_used(tmp_path, finished):
 
 
 def test_a_run_is_extended_by_cells_sizes_and_reruns_as_if_it_had_had_them_from_the_start(tmp_path):
-    large = {**TABLE, "tasks": ["memory"], "cells": ["rnn", "gru"], "budgets": [300, 400], "trials": 2, "reruns": 3, "steps": [5, 9]}
+    large = {
+        **TABLE,
+        "tasks": ["memory"],
+        "cells": ["rnn", "gru"],
+        "budgets": [300, 400],
+        "trials": 2,
+        "reruns": 3,
+        "steps": [5, 9],
+    }
     large["task"] = {"memory": {"batch_size": 4, "held_out": 8, "sweep": {"numbers": [4, 6]}}}
     small = {**large, "cells": ["gru"], "budgets": [400], "reruns": 1}
     small["task"] = {"memory": {**large["task"]["memory"], "sweep": {"numbers": [6]}}}
@@ -268,11 +276,16 @@ def test_a_run_is_extended_by_cells_sizes_and_reruns_as_if_it_had_had_them_from_
     columns = ["study", "rerun", "number", "seed", "evaluation"]
     order = ["study", "rerun", "number"]
     grown, whole = (
-        results.trials(*results.read(tmp_path / name))[columns].sort_values(order, ignore_index=True) for name in ("grown", "whole")
+        results.trials(*results.read(tmp_path / name))[columns].sort_values(order, ignore_index=True)
+        for name in ("grown", "whole")
     )
     assert len(whole) == 2 * 2 * 2 * (2 + 3)
     pd.testing.assert_frame_equal(grown, whole)
-    for key, fewer in {"reruns": 2, "budgets": [300], "task": {"memory": {**large["task"]["memory"], "held_out": 9}}}.items():
+    for key, fewer in {
+        "reruns": 2,
+        "budgets": [300],
+        "task": {"memory": {**large["task"]["memory"], "held_out": 9}},
+    }.items():
         with pytest.raises(CapaxError, match=f"it has {key}.*, this one"):
             run(tmp_path / "grown", {**large, key: fewer})
 

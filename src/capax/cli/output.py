@@ -208,7 +208,7 @@ def inventory(what: str) -> dict[str, str]:
     raise CapaxError(f"there is no list of '{what}'{closest(what, known)}; choose of {', '.join(known)}.")
 
 
-def _first_line(thing: type) -> str:
+def _first_line(thing: Any) -> str:
     """The first sentence of a class's module, which says what it is."""
     module = inspect.getmodule(thing)
     doc = (thing.__doc__ or (module.__doc__ if module else "") or "").strip()

@@ -73,7 +73,8 @@ class Network(eqx.Module):
                 raise CapaxError(f"{name} must be at least 1, not {value}.")
         if depth < cell.least_depth:
             raise CapaxError(
-                f"{cell.__name__} gates between layers (inputs and outputs of one size), so it needs a depth of at least {cell.least_depth}."
+                f"{cell.__name__} gates between layers (inputs and outputs of one size), so it needs a depth of at least "
+                f"{cell.least_depth}."
             )
         if units % cell.multiple:
             raise CapaxError(f"{cell.__name__} needs a multiple of {cell.multiple} units, not {units}.")

@@ -61,7 +61,7 @@ def size(cell: str | type[Cell], *, budget: int, inputs: int, outputs: int, dept
     while count(high) <= budget:
         if count(high) == count(low):
             raise CapaxError(
-                f"{name} has the same number of parameters ({count(low)}) with {low * fewest} and {high * fewest} units: it cannot be sized."
+                f"{name} has as many parameters ({count(low)}) with {low * fewest} as with {high * fewest} units: it cannot be sized."
             )
         low, high = high, 2 * high
     while high - low > 1:

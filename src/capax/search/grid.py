@@ -20,7 +20,9 @@ class Grid(optuna.samplers.BaseSampler):
     """Trial n has the n-th combination of the choices; the first name changes slowest. After the last comes the first again."""
 
     def __init__(self, space: Space):
-        self._choices = {name: len(part.choices) for name, part in space.items() if isinstance(part, CategoricalDistribution)}
+        self._choices = {
+            name: len(part.choices) for name, part in space.items() if isinstance(part, CategoricalDistribution)
+        }
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """None: every parameter is independent."""
@@ -37,7 +39,9 @@ class Grid(optuna.samplers.BaseSampler):
     ) -> Any:
         """The value of one parameter in the trial's combination. Raises `CapaxError` for one that is no choice."""
         if not isinstance(param_distribution, CategoricalDistribution):
-            raise CapaxError(f"a grid needs values of {param_name}, which has no default: list them as hyperparameters.{param_name}.")
+            raise CapaxError(
+                f"a grid needs values of {param_name}, which has no default: list them as hyperparameters.{param_name}."
+            )
         names = list(self._choices)
         faster = math.prod(self._choices[name] for name in names[names.index(param_name) + 1 :])
         return param_distribution.choices[trial.number // faster % len(param_distribution.choices)]

@@ -75,7 +75,8 @@ def check_names(given: Mapping[str, Any], pairs: list[tuple[type[Cell], Task]]) 
     for name in given:
         if name not in known:
             raise CapaxError(
-                f"hyperparameters.{name}: no cell of this experiment has it{closest(name, sorted(known))}; there are {', '.join(sorted(known))}."
+                f"hyperparameters.{name}: no cell of this experiment has it{closest(name, sorted(known))}; "
+                f"there are {', '.join(sorted(known))}."
             )
 
 

@@ -47,7 +47,8 @@ class Store:
     def create(directory: Path, experiment: dict[str, Any], version: str) -> "Store":
         """Open a directory for an experiment, new or begun before, and lock it until `close` or the end of the process.
 
-        An experiment may be extended: what was begun goes on with more tasks, cells, depths, sizes, or reruns. Raises `CapaxError` where the directory is a file, cannot be written, is in use, or holds something else.
+        An experiment may be extended: what was begun goes on with more tasks, cells, depths, sizes, or reruns. Raises
+        `CapaxError` where the directory is a file, cannot be written, is in use, or holds something else.
         """
         if directory.exists() and not directory.is_dir():
             raise CapaxError(f"{directory} is a file; give a directory with --out.")
