@@ -1,5 +1,5 @@
 """Closed forms that need no training."""
 
-from capax.theory import autocorrelation, bounds, landscape, moments
+from capax.theory import autocorrelation, bounds, costs, landscape, moments
 
-__all__ = ["autocorrelation", "bounds", "landscape", "moments"]
+__all__ = ["autocorrelation", "bounds", "costs", "landscape", "moments"]
