@@ -103,7 +103,7 @@ def at_the_optimum(kind: str) -> Subject:
     x = Dense(jax.random.normal(jax.random.key(1), (300, 1, 64), jnp.float64))
     targets = network.run(x)
     draw = Draw(x, targets, jnp.ones((300, 64)))
-    return Subject(kind, network, draw, tasks.get("teacher", time_steps=300), 0)
+    return Subject(kind, kind, network, draw, tasks.get("teacher", time_steps=300), 0)
 
 
 def _eigenvalues(kind: str, lam: np.ndarray) -> dict[str, np.ndarray]:
@@ -285,7 +285,7 @@ def _deep_figure(frame: pd.DataFrame) -> Figure:
                     rows["mean_square"],
                     color=COLOURS[layer],
                     linestyle=LINES[layer],
-                    label=f"layer {layer + 1}",
+                    label=f"layer {layer}",
                 )
             gradients = part[(part["signal"] == "gradient") & (part["layer"] == 0) & (part["group"] != "all")]
             for number, (group, rows) in enumerate(gradients.groupby("group", sort=False)):
@@ -296,7 +296,7 @@ def _deep_figure(frame: pd.DataFrame) -> Figure:
             lower.legend(fontsize=8)
             if column == 0:
                 upper.set_ylabel("E|h|²")
-                lower.set_ylabel("gradient², layer 1")
+                lower.set_ylabel("gradient², layer 0")
     axes[0, 0].legend(fontsize=8)
     for axis in axes[-1]:
         axis.set_xlabel("memory t (steps)")

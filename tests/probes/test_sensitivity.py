@@ -1,5 +1,7 @@
 """Activity and sensitivities by forward derivatives: against finite Jacobians, closed forms, and on networks that overflow."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -56,7 +58,7 @@ def test_of_one_linear_unit_the_angle_s_sensitivity_is_the_closed_form():
         (jnp.asarray([a]), jnp.asarray([b]), jnp.ones((1, 1)), jnp.zeros((1, 1))),
     )
     network = eqx.tree_at(lambda n: n.layers, subject.network, (cell,))
-    found = probe("sensitivity", Subject(subject.name, network, subject.draw, None, 0))
+    found = probe("sensitivity", dataclasses.replace(subject, network=network))
     rows = found.frame.set_index("group")["sensitivity"]
     lam = a + 1j * b
     # dh/da is the complex sensitivity itself, dh/db is i times it
@@ -71,12 +73,14 @@ def test_of_one_linear_unit_the_angle_s_sensitivity_is_the_closed_form():
 def test_what_overflows_is_infinite():
     subject = Subject.create("heads-1", units=4, length=300, batch=2)
     network = eqx.tree_at(lambda n: n.layers[0].W, subject.network, 2 * jnp.eye(4)[None])
-    found = probe("sensitivity", Subject("unstable", network, subject.draw, None, 0))
+    found = probe("sensitivity", dataclasses.replace(subject, network=network))
     assert found.summary["infinite"] is True and found.summary["largest_sensitivity"] == np.inf
     draw(found)
 
 
 def test_a_probe_is_one_call_that_leaves_files_behind(tmp_path):
     report = capax.probe("sensitivity", "gru", tmp_path, units=3, length=10, batch=2)
-    assert {path.name for path in tmp_path.iterdir()} == {f"sensitivity.{kind}" for kind in ("json", "csv", "svg", "png")}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"sensitivity.{kind}" for kind in ("json", "csv", "svg", "png")
+    }
     assert report.summary["largest_sensitivity"] == report.frame["sensitivity"].max() > 0

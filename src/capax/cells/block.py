@@ -64,6 +64,9 @@ class _Emitting(Block):
     def advance(self, state: State, projected: tuple[Any, Array]) -> State:
         return super().advance(state, projected[0])
 
+    def all_states(self, initial: State, projected: tuple[Any, Array]) -> State:
+        return super().all_states(initial, projected[0])
+
     def emit(self, state: State, projected: tuple[Any, Array]) -> Array:
         return self._around(super().emit(state, projected[0]), projected[1])
 

@@ -189,6 +189,16 @@ class Cell(eqx.Module):
         """The output to the layer above, from the new state."""
         raise NotImplementedError
 
+    def all_states(self, initial: State, projected: Projected) -> State:
+        """The states at all times (time first), of a cell that is written as `advance` and `emit` and whose recurrence can be
+        computed for all times at once; used where that is faster than a loop, which is on accelerators."""
+        raise NotImplementedError
+
+    @classmethod
+    def parallel(cls) -> bool:
+        """Whether the cell has `all_states`."""
+        return cls.all_states is not Cell.all_states
+
     @classmethod
     def emits(cls) -> bool:
         """Whether the cell is written as `advance` and `emit`."""

@@ -23,6 +23,10 @@ def _column(part: Array, ndim: int) -> Array:
     return part.reshape((-1,) + (1,) * (ndim - 1))
 
 
+def _times(one: Pair, other: Pair) -> Pair:
+    return one[0] * other[0] - one[1] * other[1], one[0] * other[1] + one[1] * other[0]
+
+
 class Diagonal(Cell):
     """h' = lambda h + gain B x; y = Re(C h') + D x, with h complex. A subclass says what lambda and the gain are, and draws
     what they are made of. Real and imaginary parts are arrays of their own.
@@ -84,7 +88,22 @@ class Diagonal(Cell):
     def advance(self, state: Pair, projected: tuple[Array, ...]) -> Pair:
         (real, imaginary), (drive_real, drive_imaginary, *_) = state, projected
         a, b = (_column(part, real.ndim) for part in self.eigenvalues())
-        return a * real - b * imaginary + drive_real, b * real + a * imaginary + drive_imaginary
+        turned = _times((a, b), (real, imaginary))
+        return turned[0] + drive_real, turned[1] + drive_imaginary
+
+    def all_states(self, initial: Pair, projected: tuple[Array, ...]) -> Pair:
+        """By a parallel scan over h' = lambda h + x, whose steps compose: (l2, x2) after (l1, x1) is (l2 l1, l2 x1 + x2)."""
+        real, imaginary, *_ = projected
+        a, b = (_column(part, real.ndim - 1) for part in self.eigenvalues())
+        begin = _times((a, b), initial)
+        drive = (real.at[0].add(begin[0]), imaginary.at[0].add(begin[1]))
+        lams = (jnp.broadcast_to(a, (real.shape[0], *a.shape)), jnp.broadcast_to(b, (real.shape[0], *b.shape)))
+
+        def after(first: tuple[Pair, Pair], second: tuple[Pair, Pair]) -> tuple[Pair, Pair]:
+            moved = _times(second[0], first[1])
+            return _times(second[0], first[0]), (moved[0] + second[1][0], moved[1] + second[1][1])
+
+        return jax.lax.associative_scan(after, (lams, drive))[1]
 
     def emit(self, state: Pair, projected: tuple[Array, ...]) -> Array:
         real, imaginary = state

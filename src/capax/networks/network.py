@@ -134,14 +134,19 @@ class Network(eqx.Module):
         """Outputs at every step for one sequence; `jax.vmap` for a batch."""
         return self.run(Dense(x[..., None]))[:, :, 0].T
 
-    def run(self, sequence: Sequence, first: int = 0, fused: bool = False) -> Float[Array, "outputs time batch"]:
+    def run(
+        self, sequence: Sequence, first: int = 0, fused: bool = False, parallel: bool | None = None
+    ) -> Float[Array, "outputs time batch"]:
         """Outputs at the steps from `first` on, for a batch of sequences, features first.
 
+        `parallel`: all times at once, where cells can (`Cell.all_states`); by default on accelerators alone.
         `fused`: by kernels for CPUs; then it must be traced, not mapped, and may be differentiated once, in reverse mode.
         Raises `fused.Unsupported` where that cannot be.
         """
         if fused:
             outputs = self.readout(jnp.moveaxis(self._fused(sequence, first), 0, 1))
+        elif jax.default_backend() != "cpu" and self._parallel() if parallel is None else parallel:
+            outputs = self.readout(jnp.moveaxis(self._at_once(sequence)[first:], 0, 1))
         elif sequence.length <= UNROLL_UP_TO:
             outputs = self.readout(jnp.stack(self._unrolled(sequence)[first:], axis=1))
         else:
@@ -182,6 +187,19 @@ class Network(eqx.Module):
                 symbols=None if number else symbols,
                 first=first if number == len(self.layers) - 1 else 0,
             )[1]
+        return outputs
+
+    def _parallel(self) -> bool:
+        return all(type(cell).parallel() for cell in self.layers)
+
+    def _at_once(self, sequence: Sequence) -> Float[Array, "time units batch"]:
+        steps = sequence.project(self._project_first)
+        projected, outputs = jax.vmap(steps.read)(steps.xs), jnp.zeros(())
+        batch = jax.tree.leaves(projected)[0].shape[2]
+        for number, cell in enumerate(self.layers):
+            if number:
+                projected = jax.vmap(cell.project)(outputs)
+            outputs = jax.vmap(cell.emit)(cell.all_states(_batched(cell.initial, batch), projected), projected)
         return outputs
 
     def _unrolled(self, sequence: Sequence) -> list[Float[Array, "units batch"]]:

@@ -120,7 +120,9 @@ def _predicted(network: Network, x: Float[Array, "time inputs batch"]) -> tuple[
     drive_real, drive_imaginary = jax.vmap(cell.project)(x)[:2]
     lam = np.asarray(cell.eigenvalues()[0], complex) + 1j * np.asarray(cell.eigenvalues()[1])
     inputs = autocorrelation.measure(np.transpose(np.asarray(x, np.float64), (2, 0, 1)))
-    gains = np.mean(np.asarray(drive_real) ** 2 + np.asarray(drive_imaginary) ** 2, axis=(0, 2)) / max(inputs(0), 1e-300)
+    gains = np.mean(np.asarray(drive_real) ** 2 + np.asarray(drive_imaginary) ** 2, axis=(0, 2)) / max(
+        inputs(0), 1e-300
+    )
     expected = np.asarray([float(moments.state_variance(l, inputs)) for l in lam]) * gains
     initial = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (leaf.shape[0], x.shape[2])), cell.initial)
     last = jax.lax.scan(lambda s, p: (cell.advance(s, p), None), initial, jax.vmap(cell.project)(x))[0]

@@ -23,10 +23,11 @@ Groups = dict[str, slice]
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """`name` of the cell or the model's file; `network`; `draw`, a fixed batch of sequences with the targets of `task`, if there is
-    one; `seed` of all that is random. Make one by `Subject.create` or `Subject.load`."""
+    """`name` of the cell or the model's file; `cell`, its name in the registry; `network`; `draw`, a fixed batch of sequences with the
+    targets of `task`, if there is one; `seed` of all that is random. Make one by `Subject.create` or `Subject.load`."""
 
     name: str
+    cell: str
     network: Network
     draw: Draw
     task: Task | None
@@ -67,7 +68,7 @@ class Subject:
             key=network_key,
             **dict(hyperparameters or {}),
         )
-        return Subject(cell, network, draw, task, seed)
+        return Subject(cell, cell, network, draw, task, seed)
 
     @staticmethod
     def load(
@@ -85,7 +86,8 @@ class Subject:
         features = jax.eval_shape(lambda d: d.inputs.values_at_every_step(), draw).shape[1]
         if features != model.task.inputs:
             raise CapaxError(f"{path} is a network with {model.task.inputs} inputs, the data have {features}.")
-        return Subject(Path(path).stem, model.network, draw, None if data is not None else model.task, seed)
+        known = None if data is not None else model.task
+        return Subject(Path(path).stem, model.manifest["cell"], model.network, draw, known, seed)
 
     @property
     def inputs(self) -> Float[Array, "time inputs batch"]:
@@ -98,7 +100,7 @@ class Subject:
         cell = self.network.layers[0]
         return {
             "name": self.name,
-            "cell": type(cell).__name__,
+            "cell": self.cell,
             "depth": len(self.network.layers),
             "units": cell.units,
             "parameters": count_parameters(self.network),
@@ -144,9 +146,7 @@ def layer_outputs(network: Network, x: Float[Array, "time inputs batch"]) -> lis
     return found
 
 
-def _draw(
-    task: Task | None, data: np.ndarray | None, inputs: int, length: int, batch: int, key: Array
-) -> Draw:
+def _draw(task: Task | None, data: np.ndarray | None, inputs: int, length: int, batch: int, key: Array) -> Draw:
     if batch < 1 or length < 1:
         raise CapaxError(f"a probe needs at least one sequence of at least one step, not {batch} of {length}.")
     if task is not None:
@@ -156,7 +156,9 @@ def _draw(
     if data is None:
         return _without_targets(Dense(jax.random.normal(key, (length, inputs, batch))))
     if data.ndim != 3 or not np.isfinite(data).all():
-        raise CapaxError(f"data must be finite numbers of shape (sequences, time, features), not of shape {data.shape}.")
+        raise CapaxError(
+            f"data must be finite numbers of shape (sequences, time, features), not of shape {data.shape}."
+        )
     chosen = np.random.default_rng(0).permutation(len(data))[:batch]
     return _without_targets(Dense(jnp.asarray(np.transpose(data[chosen], (1, 2, 0)), jnp.float32)))
 
