@@ -24,8 +24,8 @@ NAMES = [
     "system-lru",
     "system-s4d",
     "block-gru",
+    "block-lru",
 ]
-NAMES += ["block-rnn", "block-lru", "block-lstm"]
 ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
 
 

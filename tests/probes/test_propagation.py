@@ -133,7 +133,7 @@ def test_a_norm_puts_plain_cells_into_blocks_with_their_own_scalars():
     subject = Subject.create("diagonal", units=8, depth=2, length=30, batch=4, hyperparameters={"least_modulus": 0.0})
     long = Subject.create("diagonal", units=8, depth=2, length=30, batch=4, hyperparameters={"least_modulus": 0.99})
     found = [probe("propagation", one, norm="layer") for one in (subject, long)]
-    assert found[0].subject["cell"] == "BlockComplexDiagonal" and found[0].subject["norm"] == "layer"
+    assert found[0].subject["cell"] == "block-diagonal" and found[0].subject["norm"] == "layer"
     assert found[1].summary["state_first"] > 2 * found[0].summary["state_first"]
     assert {"modulus", "angle", "rest", "all", ""} == set(found[0].frame["group"])
 

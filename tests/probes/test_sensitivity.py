@@ -14,7 +14,7 @@ from capax.probes.subject import layer_outputs
 from capax.report.probe_figures import draw
 from capax.theory import moments
 
-CELLS = ["gru", "lstm", "ugrnn", "lru", "system-lru", "heads-2", "block-lru", "tests.cells.examples:Declared"]
+CELLS = ["gru", "system-lru", "block-lru", "tests.cells.examples:Declared"]
 
 
 def small(cell, **kwargs):

@@ -72,8 +72,9 @@ def measure(subject: Subject, *, norm: str = AS_IT_IS) -> Measurement:
             f"probe propagation: norm is one of {AS_IT_IS}, {', '.join(NORMS)}, not '{norm}'{closest(norm, list(NORMS))}."
         )
     seeds = jax.random.split(jax.random.fold_in(jax.random.key(subject.seed), 2))  # apart from network and sequences
-    if norm != AS_IT_IS:
-        subject = dataclasses.replace(subject, network=_of_blocks(subject.network, subject.inputs.shape[1], seeds[0]))
+    if norm != AS_IT_IS and not isinstance(subject.network.layers[0], Block):
+        blocks = _of_blocks(subject.network, subject.inputs.shape[1], seeds[0])
+        subject = dataclasses.replace(subject, cell=f"block-{subject.cell}", network=blocks)
     vector, network_of, places = subject.flat()
 
     def loss(vector: Array, draw: Draw) -> tuple[Array, Any]:
@@ -130,11 +131,9 @@ def _projected(cell: Cell, x: Array, norm: str) -> Any:
 
 
 def _of_blocks(network: Network, inputs: int, key: Array) -> Network:
-    """The network itself if it is made of blocks; else a new one, of blocks around its cell."""
+    """A new network, of blocks around the cell of another."""
     first = network.layers[0]
     cell = type(first)
-    if isinstance(first, Block):
-        return network
     if cell.square or cell.direct:
         raise CapaxError(
             f"probe propagation: {cell.__name__} does not go into a block, which needs a layer of its own kind; leave norm '{AS_IT_IS}'."
