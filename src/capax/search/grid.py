@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from capax.errors import CapaxError
+from capax.search.random import Independent
 from capax.search.space import Space
 
 
@@ -16,23 +17,13 @@ def combinations(space: Space) -> int:
     return math.prod(len(part.choices) for part in space.values() if isinstance(part, CategoricalDistribution))
 
 
-class Grid(optuna.samplers.BaseSampler):
+class Grid(Independent):
     """Trial n has the n-th combination of the choices; the first name changes slowest. After the last comes the first again."""
 
     def __init__(self, space: Space):
         self._choices = {
             name: len(part.choices) for name, part in space.items() if isinstance(part, CategoricalDistribution)
         }
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """None: every parameter is independent."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """None: every parameter is independent."""
-        return {}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

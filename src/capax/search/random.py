@@ -9,11 +9,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 
-class SeededRandom(optuna.samplers.BaseSampler):
-    """Independent draws that depend on the seed, the trial's number, and the parameter's name alone."""
-
-    def __init__(self, seed: int):
-        self._seed = seed
+class Independent(optuna.samplers.BaseSampler):
+    """A sampler whose parameters do not depend on each other."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """None: every parameter is independent."""
@@ -24,6 +21,13 @@ class SeededRandom(optuna.samplers.BaseSampler):
     ) -> dict[str, Any]:
         """None: every parameter is independent."""
         return {}
+
+
+class SeededRandom(Independent):
+    """Independent draws that depend on the seed, the trial's number, and the parameter's name alone."""
+
+    def __init__(self, seed: int):
+        self._seed = seed
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
