@@ -159,6 +159,40 @@ def probe(
     output.measurement(found, as_json)
 
 
+@app.command()
+def bounds(
+    cell: Annotated[str, typer.Argument(help="A cell's name, or module.path:Class.")],
+    layers: Annotated[str, typer.Option(help="Layers, such as 1,2,4.")] = "1,2,4",
+    units: Annotated[str, typer.Option(help="Units per layer, such as 16,32,64.")] = "16,32,64",
+    length: Annotated[int, typer.Option(help="Time steps of the input.")] = 100,
+    inputs: Annotated[int, typer.Option(help="Input features.")] = 1,
+    outputs: Annotated[int, typer.Option(help="Output features.")] = 1,
+    activation: Annotated[
+        str | None, typer.Option(help="For the bounds: tanh, relu, threshold, polynomial; by default the cell's.")
+    ] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Option(help="A run with the capacity task, for measured bits; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write figure (.svg, .png) and table (.csv) there.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What layers and units do to a network's complexity: what is proven, what is an order, what is measured."""
+    from capax.cli import output
+    from capax.report.complexity import complexity
+
+    found = complexity(
+        cell,
+        layers=output.whole_numbers("--layers", layers),
+        units=output.whole_numbers("--units", units),
+        length=length,
+        inputs=inputs,
+        outputs=outputs,
+        activation=activation,
+        runs=runs or [],
+    )
+    output.complexity(found, out, as_json)
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="cells, tasks, experiments, or probes")],
