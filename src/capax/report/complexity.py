@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ def complexity(
     rows = []
     for depth in layers:
         for width in units:
-            sizes = {"inputs": inputs, "outputs": outputs, "depth": depth, "units": width}
+            sizes: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "depth": depth, "units": width}
             for name, value in sizes.items():
                 if value < 1:
                     raise CapaxError(f"{name} must be at least 1, not {value}.")
@@ -94,7 +95,7 @@ def complexity(
     return Complexity(cell, pd.DataFrame(rows), _notes(cell, covered, activation, bool(measured)))
 
 
-def _operations(kind: type, **sizes: int) -> int:
+def _operations(kind: type, **sizes: Any) -> int:
     """Of one step of one sequence, forward, input map and readout included."""
     network = jax.eval_shape(lambda: Network(kind, **sizes))
     x = jax.ShapeDtypeStruct((1, sizes["inputs"], 1), jnp.float32)
@@ -150,7 +151,7 @@ def _figure(found: Complexity) -> Figure:
         left.loglog(
             part["units"], part["weights"], **appearance(place), label=f"{depth} layer{'s' if depth > 1 else ''}"
         )
-        if part["bits_measured"].notna().any():
+        if np.isfinite(column(part, "bits_measured")).any():
             right.loglog(
                 part["weights"],
                 part["bits_measured"],
