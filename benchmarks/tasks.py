@@ -34,6 +34,7 @@ UNITS = {
     "rcf": (10, 32),
     "parentheses": (10, 32, 100),
     "arithmetic": (32, 100),
+    "teacher": (16, 64),
 }
 """Units of a network of one layer: from the smallest of a study on two cores to the largest."""
 SECONDS_PER_TIMING = 0.5
