@@ -92,7 +92,7 @@ def test_derivatives_of_a_long_run_exist_in_both_modes_and_to_second_order():
 def test_the_first_state_is_a_batch_of_one_and_gives_the_same_as_the_full_one(cell):
     layer = make(cell).layers[1]
     projected = layer.project(jnp.asarray(np.random.default_rng(3).normal(size=(UNITS, BATCH)), jnp.float32))
-    single, whole = network_module._first_state(layer, projected), network_module._batched(layer.initial, BATCH)
+    single, whole = network_module._first_state(layer, projected), network_module.batched(layer.initial, BATCH)
     assert {leaf.shape for leaf in jax.tree.leaves(single)} == {(UNITS, 1)}
     assert {leaf.shape for leaf in jax.tree.leaves(whole)} == {(UNITS, BATCH)}
     for one, other in zip(*(jax.tree.leaves(layer.step(state, projected)) for state in (single, whole)), strict=True):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, State, sigmoid
+from capax.cells.cell import Cell, State, column, sigmoid
 
 EPSILON = 1e-6
 
@@ -16,10 +16,6 @@ def layer_norm(x: Array) -> Array:
     """x with mean 0 and variance 1 over its features."""
     centred = x - jnp.mean(x, axis=0, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=0, keepdims=True) + EPSILON)
-
-
-def _column(vector: Array, ndim: int) -> Array:
-    return vector.reshape((-1,) + (1,) * (ndim - 1))
 
 
 class Block(Cell):
@@ -46,11 +42,11 @@ class Block(Cell):
         return eqx.tree_at(lambda cell: cell.W_glu, super().drawn(inner), W_glu)
 
     def project(self, x: Array) -> tuple[Any, Array]:
-        normed = _column(self.norm_scale, x.ndim) * layer_norm(x) + _column(self.norm_bias, x.ndim)
+        normed = column(self.norm_scale, x.ndim) * layer_norm(x) + column(self.norm_bias, x.ndim)
         return super().project(normed), x
 
     def _around(self, y: Array, x: Array) -> Array:
-        a, b = jnp.split(jnp.tensordot(self.W_glu, jax.nn.gelu(y), 1) + _column(self.b_glu, y.ndim), 2)
+        a, b = jnp.split(jnp.tensordot(self.W_glu, jax.nn.gelu(y), 1) + column(self.b_glu, y.ndim), 2)
         return x + a * sigmoid(b)
 
 

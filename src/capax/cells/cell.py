@@ -29,6 +29,11 @@ def sigmoid(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     return 0.5 * jnp.tanh(0.5 * x) + 0.5
 
 
+def column(vector: Array, ndim: int) -> Array:
+    """A vector of features that is broadcast over the batch axes of arrays with `ndim` axes."""
+    return vector.reshape((-1,) + (1,) * (ndim - 1))
+
+
 NONLINEARITIES: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
@@ -97,7 +102,7 @@ class Affine(eqx.Module):
 
     def project(self, x: Inexact[Array, "i *batch"]) -> Inexact[Array, "kn *batch"]:
         """W_x x + b: all that depends on the input alone."""
-        return jnp.tensordot(self.input, x, 1) + jnp.reshape(self.bias, (-1,) + (1,) * (x.ndim - 1))
+        return jnp.tensordot(self.input, x, 1) + column(self.bias, x.ndim)
 
     def times(self, h: Inexact[Array, "n *batch"]) -> Inexact[Array, "kn *batch"]:
         """W_h h."""

@@ -11,16 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, hyperparameter
+from capax.cells.cell import Cell, column, hyperparameter
 
 LARGEST_MODULUS = 0.999
 """Of an eigenvalue at the start; training may go beyond."""
 
 Pair = tuple[Array, Array]  # real and imaginary part
-
-
-def _column(part: Array, ndim: int) -> Array:
-    return part.reshape((-1,) + (1,) * (ndim - 1))
 
 
 def _times(one: Pair, other: Pair) -> Pair:
@@ -87,14 +83,14 @@ class Diagonal(Cell):
 
     def advance(self, state: Pair, projected: tuple[Array, ...]) -> Pair:
         (real, imaginary), (drive_real, drive_imaginary, *_) = state, projected
-        a, b = (_column(part, real.ndim) for part in self.eigenvalues())
+        a, b = (column(part, real.ndim) for part in self.eigenvalues())
         turned = _times((a, b), (real, imaginary))
         return turned[0] + drive_real, turned[1] + drive_imaginary
 
     def all_states(self, initial: Pair, projected: tuple[Array, ...]) -> Pair:
         """By a parallel scan over h' = lambda h + x, whose steps compose: (l2, x2) after (l1, x1) is (l2 l1, l2 x1 + x2)."""
         real, imaginary, *_ = projected
-        a, b = (_column(part, real.ndim - 1) for part in self.eigenvalues())
+        a, b = (column(part, real.ndim - 1) for part in self.eigenvalues())
         begin = _times((a, b), initial)
         drive = (real.at[0].add(begin[0]), imaginary.at[0].add(begin[1]))
         lams = (jnp.broadcast_to(a, (real.shape[0], *a.shape)), jnp.broadcast_to(b, (real.shape[0], *b.shape)))

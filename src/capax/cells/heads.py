@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, hyperparameter
+from capax.cells.cell import Cell, column, hyperparameter
 from capax.cells.diagonal import ring
 
 
@@ -53,7 +53,7 @@ class Heads(Cell):
         if self.heads == 1:
             h = jnp.tensordot(self.W[0], state, 1) + projected
         elif self.heads == self.units:
-            h = self.W.reshape((-1,) + (1,) * (state.ndim - 1)) * state + projected
+            h = column(self.W, state.ndim) * state + projected
         else:
             parts = state.reshape(self.heads, -1, *state.shape[1:])
             h = jnp.einsum("hij,hj...->hi...", self.W, parts).reshape(state.shape) + projected

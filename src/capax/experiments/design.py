@@ -10,11 +10,11 @@ import pydantic
 
 from capax.errors import CapaxError, closest
 from capax.search.stopping import Rule
+from capax.search.store import LISTS
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Steps = tuple[Positive, Positive]
 OVERRIDABLE = ("cells", "depths", "budgets", "units", "trials", "steps", "reruns")
-LISTS = ("tasks", "cells", "depths", "budgets", "units")
 SWEEP = "sweep"
 
 

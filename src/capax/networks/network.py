@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from capax.cells import registry
-from capax.cells.cell import Cell, State, scalar_declarations
+from capax.cells.cell import Cell, State, column, scalar_declarations
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot, Sequence, Steps
 from capax.errors import CapaxError, closest
 from capax.fused import recurrence
@@ -41,7 +41,7 @@ class Linear(eqx.Module):
         self.weight, self.bias = jnp.zeros((outputs, inputs)), jnp.zeros((outputs,))
 
     def __call__(self, x: Float[Array, "i *batch"]) -> Float[Array, "o *batch"]:
-        return jnp.tensordot(self.weight, x, 1) + jnp.reshape(self.bias, (-1,) + (1,) * (x.ndim - 1))
+        return jnp.tensordot(self.weight, x, 1) + column(self.bias, x.ndim)
 
 
 class Network(eqx.Module):
@@ -182,7 +182,7 @@ class Network(eqx.Module):
             outputs = recurrence(
                 step,
                 arrays,
-                _batched(cell.initial, batch),
+                batched(cell.initial, batch),
                 projected,
                 symbols=None if number else symbols,
                 first=first if number == len(self.layers) - 1 else 0,
@@ -199,7 +199,7 @@ class Network(eqx.Module):
         for number, cell in enumerate(self.layers):
             if number:
                 projected = jax.vmap(cell.project)(outputs)
-            outputs = jax.vmap(cell.emit)(cell.all_states(_batched(cell.initial, batch), projected), projected)
+            outputs = jax.vmap(cell.emit)(cell.all_states(batched(cell.initial, batch), projected), projected)
         return outputs
 
     def _unrolled(self, sequence: Sequence) -> list[Float[Array, "units batch"]]:
@@ -237,7 +237,7 @@ class Network(eqx.Module):
 
         one = jax.eval_shape(lambda xs: jax.vmap(steps_of(xs).read)(steps_of(xs).xs), xs)
         batch = jax.tree.leaves(one)[0].shape[2]
-        states = tuple(_batched(cell.initial, batch) for cell in self.layers)
+        states = tuple(batched(cell.initial, batch) for cell in self.layers)
         size = block_size(sequence.length)
 
         def rows(begin: int, end: int) -> Any:
@@ -273,7 +273,8 @@ def _scan(cell: Cell, steps: Steps, state: State) -> tuple[State, Float[Array, "
     return state, jax.vmap(cell.emit)(states, projected)
 
 
-def _batched(initial: PyTree, batch: int) -> State:
+def batched(initial: PyTree, batch: int) -> State:
+    """A cell's initial state, once for each sequence of a batch."""
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (leaf.shape[0], batch)), initial)
 
 
@@ -281,8 +282,8 @@ def _first_state(cell: Cell, projected: Any) -> State:
     """The initial state for a batch: left at a batch of one where the cell's step broadcasts (all built-in ones do), which
     saves the first of the recurrent matrix products; else repeated."""
     batch = jax.tree.leaves(projected)[0].shape[1]
-    whole = _batched(cell.initial, batch)
-    single = _batched(cell.initial, 1)
+    whole = batched(cell.initial, batch)
+    single = batched(cell.initial, 1)
     try:
         broadcasts = jax.eval_shape(cell.step, single, projected) == jax.eval_shape(cell.step, whole, projected)
     except Exception:  # whatever a user's step says of a batch of one

@@ -17,7 +17,7 @@ from capax.cells.diagonal import ComplexDiagonal, Diagonal
 from capax.cells.lru import LRU
 from capax.cells.s4d import S4D
 from capax.errors import CapaxError, closest
-from capax.networks.network import Network
+from capax.networks.network import Network, batched
 from capax.probes.measurement import Measurement, finite_or_infinite
 from capax.probes.subject import Subject
 from capax.tasks.task import Draw
@@ -109,13 +109,12 @@ def forward(
     states, outputs = [], []
     y = x if network.entry is None else jax.vmap(network.entry)(x)
     for cell in network.layers:
-        initial = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (leaf.shape[0], x.shape[2])), cell.initial)
 
         def step(state: State, projected: Any, cell: Cell = cell) -> tuple[State, tuple[State, Array]]:
             state, output = cell.step(state, projected)
             return state, (state, output)
 
-        _, (h, y) = jax.lax.scan(step, initial, _projected(cell, y, norm))
+        _, (h, y) = jax.lax.scan(step, batched(cell.initial, x.shape[2]), _projected(cell, y, norm))
         states.append(h)
         outputs.append(y)
     return states, outputs

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from capax.cells.diagonal import Diagonal
-from capax.networks.network import Network
+from capax.networks.network import Network, batched
 from capax.probes.measurement import Measurement, finite_or_infinite
 from capax.probes.subject import Subject, layer_outputs
 from capax.theory import autocorrelation, moments
@@ -117,14 +117,14 @@ def _predicted(network: Network, x: Float[Array, "time inputs batch"]) -> tuple[
     cell = network.layers[0]
     if not isinstance(cell, Diagonal) or network.entry is not None:
         return None
-    drive_real, drive_imaginary = jax.vmap(cell.project)(x)[:2]
+    projected = jax.vmap(cell.project)(x)
+    drive_real, drive_imaginary = projected[:2]
     lam = np.asarray(cell.eigenvalues()[0], complex) + 1j * np.asarray(cell.eigenvalues()[1])
     inputs = autocorrelation.measure(np.transpose(np.asarray(x, np.float64), (2, 0, 1)))
     gains = np.mean(np.asarray(drive_real) ** 2 + np.asarray(drive_imaginary) ** 2, axis=(0, 2)) / max(
         inputs(0), 1e-300
     )
     expected = np.asarray([float(moments.state_variance(l, inputs)) for l in lam]) * gains
-    initial = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (leaf.shape[0], x.shape[2])), cell.initial)
-    last = jax.lax.scan(lambda s, p: (cell.advance(s, p), None), initial, jax.vmap(cell.project)(x))[0]
+    last = jax.lax.scan(lambda s, p: (cell.advance(s, p), None), batched(cell.initial, x.shape[2]), projected)[0]
     found = finite_or_infinite(last[0] ** 2 + last[1] ** 2)
     return float(np.mean(finite_or_infinite(expected))), float(np.mean(found))

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from capax.cells.sequence import Dense, Sequence
 from capax.errors import CapaxError
-from capax.networks.network import Network, count_parameters, trainable
+from capax.networks.network import Network, batched, count_parameters, trainable
 from capax.tasks.task import Draw, Task
 from capax.training.model import load
 
@@ -139,9 +139,8 @@ def layer_outputs(network: Network, x: Float[Array, "time inputs batch"]) -> lis
     """What each layer says at each step, from the first to the top one: plain loops, which can be differentiated in every mode."""
     outputs, found = x if network.entry is None else jax.vmap(network.entry)(x), []
     for cell in network.layers:
-        initial = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (leaf.shape[0], x.shape[2])), cell.initial)
         step = lambda state, projected, cell=cell: cell.step(state, projected)  # noqa: E731
-        outputs = jax.lax.scan(step, initial, jax.vmap(cell.project)(outputs))[1]
+        outputs = jax.lax.scan(step, batched(cell.initial, x.shape[2]), jax.vmap(cell.project)(outputs))[1]
         found.append(outputs)
     return found
 

@@ -1,6 +1,7 @@
 """A linear system to be learned from its responses to noise: memory whose length is known (Zucchet & Orvieto 2024)."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -107,6 +108,7 @@ class Teacher(Generated):
         told = {"least_modulus": self.least_modulus, "largest_phase": self.largest_phase}
         return told if self.told else {"least_modulus": 0.0}
 
+    @functools.lru_cache(maxsize=8)  # noqa: B019  (a task is its options, and few are in use)
     def responses(self) -> Float[np.ndarray, "teachers time"]:
         """The impulse responses of all teachers."""
         options = self.hidden, self.time_steps, self.least_modulus, self.largest_phase
