@@ -96,8 +96,8 @@ def test_what_does_not_fit_is_said_in_one_line():
     for name, options, said in [
         ("sensitivty", {}, "did you mean 'sensitivity'"),
         ("sensitivity", {"direction": 3}, "did you mean 'directions'"),
-        ("sensitivity", {"directions": "many"}, "must be like 256, not 'many'"),
-        ("sensitivity", {"directions": True}, "must be like 256, not True"),
+        ("sensitivity", {"directions": "many"}, "must be like 64, not 'many'"),
+        ("sensitivity", {"directions": True}, "must be like 64, not True"),
         ("curvature", {}, "this probe needs a loss"),
     ]:
         with pytest.raises(CapaxError, match=said):

@@ -19,7 +19,7 @@ CHUNK = 16
 """Directions that are followed forward at the same time."""
 
 
-def measure(subject: Subject, *, directions: int = 256) -> Measurement:
+def measure(subject: Subject, *, directions: int = 64) -> Measurement:
     """E|h|^2 of every layer's output, and E|dh/dtheta|^2 of the top layer's, by forward derivatives.
 
     The mean of h^2 is over units and sequences, at every step. The sensitivity of a group of parameters (an array of the

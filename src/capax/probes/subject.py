@@ -158,7 +158,7 @@ def _draw(task: Task | None, data: np.ndarray | None, inputs: int, length: int, 
         raise CapaxError(
             f"data must be finite numbers of shape (sequences, time, features), not of shape {data.shape}."
         )
-    chosen = np.random.default_rng(0).permutation(len(data))[:batch]
+    chosen = np.random.default_rng(np.asarray(jax.random.key_data(key))).permutation(len(data))[:batch]
     return _without_targets(Dense(jnp.asarray(np.transpose(data[chosen], (1, 2, 0)), jnp.float32)))
 
 

@@ -1,7 +1,6 @@
 """Trained networks from the files that a run keeps."""
 
 import dataclasses
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -32,26 +31,9 @@ def load(path: Path) -> Model:
         missing = "does not exist" if not path.exists() else "is not a network that capax has trained"
         raise CapaxError(f"{path} {missing}; a run keeps its best networks in models/.")
     arrays, manifest = found
-    task = tasks.get(manifest["task"], **_options(manifest))
+    task = tasks.get(manifest["task"], **manifest["task_options"])
     shape = NetworkShape(manifest["cell"], manifest["depth"], manifest["units"], len(arrays["parameters"]))
     hyperparameters = manifest["hyperparameters"]
     program = Program(task, shape, hyperparameters.get("nonlinearity"), "mapped")
     _, settings = program.start(Trial("model", task, shape, hyperparameters, manifest["steps"], manifest["seed"]))
     return Model(program.network(jnp.asarray(arrays["parameters"]), settings.constants), task, manifest)
-
-
-def _options(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A task's options, which the manifest keeps as text, as what they are."""
-    kinds = typing.get_type_hints(tasks.BUILT_IN[manifest["task"]])
-    return {name: _value(text, kinds[name]) for name, text in manifest["task_options"].items()}
-
-
-def _value(text: str, kind: Any) -> Any:
-    allowed = typing.get_args(kind) or (kind,)
-    if text == "None" and type(None) in allowed:
-        return None
-    if bool in allowed:
-        return text == "True"
-    if float in allowed:
-        return float(text)
-    return int(text) if int in allowed else text

@@ -25,7 +25,7 @@ def identity(trial: Trial) -> dict[str, Any]:
         "depth": trial.shape.depth,
         "units": trial.shape.units,
         "task": trial.task.name,
-        "task_options": {key: str(value) for key, value in dataclasses.asdict(trial.task).items()},
+        "task_options": dataclasses.asdict(trial.task),
         "hyperparameters": dict(trial.hyperparameters),
         "steps": trial.steps,
         "seed": trial.seed,
