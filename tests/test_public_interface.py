@@ -26,7 +26,10 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_the_readmes_script_runs_made_smaller(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     short = SCRIPT
-    for long, brief in (("budgets=[900], trials=16", "budgets=[300], trials=2, steps=20"), ("length=1000", "length=20")):
+    for long, brief in (
+        ("budgets=[900], trials=16", "budgets=[300], trials=2, steps=20"),
+        ("length=1000", "length=20"),
+    ):
         assert long in short
         short = short.replace(long, brief)
     names: dict = {}
