@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from capax.errors import CapaxError as CapaxError
     from capax.networks import Network as Network
     from capax.networks import size as size
+    from capax.report.complexity import complexity as complexity
+    from capax.report.costs import cost as cost
 
 _WHERE = {
     "cells": "capax.cells",
@@ -50,6 +52,8 @@ _WHERE = {
     "CapaxError": "capax.errors:CapaxError",
     "Network": "capax.networks:Network",
     "size": "capax.networks:size",
+    "complexity": "capax.report.complexity:complexity",
+    "cost": "capax.report.costs:cost",
 }
 __all__ = ["__version__", *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -60,7 +60,17 @@ def refused(name):
 
 def test_built_in_cells_have_their_names():
     of_collins = ["rnn", "irnn", "ugrnn", "gru", "lstm", "intersection"]
-    assert list(cells.BUILT_IN) == [*of_collins, "linear", "diagonal", "diagonal_gamma", "lru", "s4d", "chrono"]
+    assert list(cells.BUILT_IN) == [
+        *of_collins,
+        "linear",
+        "diagonal",
+        "diagonal_gamma",
+        "lru",
+        "s4d",
+        "chrono",
+        "transformer",
+        "transformer-encoder",
+    ]
     for name, cell in cells.BUILT_IN.items():
         assert cells.get(name) is cell and issubclass(cell, Cell)
 

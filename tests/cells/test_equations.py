@@ -28,9 +28,9 @@ WITH_FORGET_BIAS = {"update", "forget", "gate"}
 
 def make(cell, depth, nonlinearity=None):
     """A random network whose forget biases (if any) are told apart by their values."""
-    network = Network(
-        cells.get(cell), inputs=INPUTS, outputs=OUTPUTS, depth=depth, units=UNITS, nonlinearity=nonlinearity
-    )
+    kind = cells.get(cell)
+    units = max(UNITS, kind.multiple)
+    network = Network(kind, inputs=INPUTS, outputs=OUTPUTS, depth=depth, units=units, nonlinearity=nonlinearity)
     for number, name in enumerate(name for name in vars(network.layers[0]) if name.startswith("forget_bias")):
         network = eqx.tree_at(
             lambda n: [getattr(layer, name) for layer in n.layers],  # noqa: B023

@@ -125,7 +125,7 @@ def test_every_name_of_the_search_space_changes_the_network(cell):
         pairs = zip(*(jax.tree.leaves(eqx.filter(network, eqx.is_array)) for network in (one, other)), strict=True)
         return any(np.any(np.asarray(a) != np.asarray(b)) for a, b in pairs)
 
-    small = {"units": 3, "inputs": 2, "outputs": 2}
+    small = {"units": max(3, cells.get(cell).multiple), "inputs": 2, "outputs": 2}
     space = network_space(cells.get(cell))
     base = {"bias_scale": 0.5}
     start = drawn(cell, base, **small)
@@ -141,14 +141,17 @@ def test_every_name_of_the_search_space_changes_the_network(cell):
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_initialisation_reads_the_names_of_the_search_space_and_no_others(cell):
     known, space = defaults(cells.get(cell)), network_space(cells.get(cell))
-    # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is tuned; diagonal recurrences have no biases.
+    # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is tuned; diagonal recurrences and attention
+    # have no biases that are drawn.
     biases = {"bias_distribution", "bias_scale"}
-    diagonal = dict.fromkeys(("diagonal", "diagonal_gamma", "lru", "s4d"), biases)
-    fixed = {"irnn": {"hidden_init", "hidden_scale", *biases}, **diagonal}.get(cell, set())
+    unbiased = dict.fromkeys(("diagonal", "diagonal_gamma", "lru", "s4d", "transformer", "transformer-encoder"), biases)
+    fixed = {"irnn": {"hidden_init", "hidden_scale", *biases}, **unbiased}.get(cell, set())
     assert set(known) - fixed == set(space) - {"nonlinearity"}
     for name in set(known) - fixed:
         assert space[name]._contains(space[name].to_internal_repr(known[name])), name
-    drawn(cell, {}, units=3, inputs=2, outputs=2)  # a name without a default would be a KeyError
+    drawn(
+        cell, {}, units=max(3, cells.get(cell).multiple), inputs=2, outputs=2
+    )  # a name without a default would be a KeyError
 
 
 def test_a_forget_bias_is_tuned_from_0_to_6_and_matrices_over_the_ranges_of_the_paper():

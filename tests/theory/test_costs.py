@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from capax.cells import get
+from capax.cells.sequence import Dense
 from capax.networks.network import Network
 from capax.theory import costs
 from capax.theory.costs import Operations, operations
@@ -94,3 +95,31 @@ def test_kept_bytes_grow_with_the_length_of_a_plain_loop():
     one, two = (costs.kept_bytes(lambda x: loss(cell, x), shape(length, 2, 3)) for length in (10, 20))
     # what grows: at each step at least tanh's output, of 8 units for 3 sequences
     assert two - one >= 10 * 8 * 3 * 4
+
+
+def test_what_a_loop_multiplies_by_its_weights_is_counted_at_every_length():
+    network = jax.eval_shape(lambda: Network(get("lstm"), inputs=3, outputs=2, depth=2, units=8))
+    expected = costs.lstm(3, 8) + costs.lstm(8, 8) + costs.linear(8, 2)
+    for length in (1, 10, 100):  # unrolled, and in blocks
+        found = operations(lambda network, x: network.run(Dense(x)), network, shape(length, 3, 1))
+        assert found == expected.times(length)
+
+
+@pytest.mark.parametrize(("units", "length"), [(16, 10), (64, 33)])
+@pytest.mark.parametrize("name", ["transformer", "transformer-encoder"])
+def test_transformers_have_their_closed_form(name, units, length):
+    network = jax.eval_shape(lambda: Network(get(name), inputs=3, outputs=2, depth=2, units=units))
+    found = operations(lambda network, x: network.run(Dense(x)), network, shape(length, 3, 1))
+    layer = costs.transformer(units, length, causal=name == "transformer")
+    ends = (costs.linear(3, units) + costs.linear(units, 2)).times(length)
+    assert found == layer.times(2) + costs.final_norm(units, length) + ends
+
+
+def test_what_makes_numbers_of_numbers_counts_though_nobody_listed_it():
+    assert operations(lambda x: jnp.fft.fft(x), shape(8)).total >= 8
+
+
+def test_kept_bytes_leave_arguments_out():
+    # of W x: W and x themselves, which the caller has anyway
+    assert costs.kept_bytes(lambda W, x: W @ x, shape(3, 5), shape(5, 7)) == 0
+    assert costs.kept_bytes(lambda x: jnp.sin(x), shape(10)) == 40

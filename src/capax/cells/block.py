@@ -7,15 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, State, column, sigmoid
-
-EPSILON = 1e-6
-
-
-def layer_norm(x: Array) -> Array:
-    """x with mean 0 and variance 1 over its features."""
-    centred = x - jnp.mean(x, axis=0, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=0, keepdims=True) + EPSILON)
+from capax.cells.cell import Cell, State, column, layer_norm, sigmoid
 
 
 class Block(Cell):

@@ -21,6 +21,7 @@ from capax.errors import CapaxError
 State = PyTree[Inexact[Array, "_ ..."]]
 Projected = PyTree[Inexact[Array, "_ ..."]]
 
+NORM_EPSILON = 1e-6
 RECURRENT_INITIALISATIONS = ("identity", "orthogonal", "normal")
 
 
@@ -32,6 +33,12 @@ def sigmoid(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
 def column(vector: Array, ndim: int) -> Array:
     """A vector of features that is broadcast over the batch axes of arrays with `ndim` axes."""
     return vector.reshape((-1,) + (1,) * (ndim - 1))
+
+
+def layer_norm(x: Array) -> Array:
+    """x with mean 0 and variance 1 over its features."""
+    centred = x - jnp.mean(x, axis=0, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=0, keepdims=True) + NORM_EPSILON)
 
 
 NONLINEARITIES: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
@@ -134,7 +141,11 @@ class Cell(eqx.Module):
     Class variables: `nonlinearities`, the choices for `s` (empty: the equations fix them); `states`, the names of
     the state's vectors (one: the state is an array (n, ...); several: a tuple of them); `square`, True if inputs and
     outputs must have the same size, as in the Intersection RNN; `least_depth` of a stack; `multiple`, of which the number of units
-    must be one; `direct`, True if the readout sees the network's input beside the cells' output (the D x of a linear system).
+    must be one; `direct`, True if the readout sees the network's input beside the cells' output (the D x of a linear system);
+    `normed`, True if the readout sees the outputs through a layer norm.
+
+    A layer that is no recurrence (a transformer's) has `whole` in place of `project` and `step`, and no states; `causal` is False
+    where its outputs depend on later inputs.
     """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ("tanh", "relu")
@@ -143,6 +154,8 @@ class Cell(eqx.Module):
     least_depth: ClassVar[int] = 1
     multiple: ClassVar[int] = 1
     direct: ClassVar[bool] = False
+    normed: ClassVar[bool] = False
+    causal: ClassVar[bool] = True
 
     inputs: int = eqx.field(static=True)
     units: int = eqx.field(static=True)
@@ -198,6 +211,20 @@ class Cell(eqx.Module):
         """The states at all times (time first), of a cell that is written as `advance` and `emit` and whose recurrence can be
         computed for all times at once; used where that is faster than a loop, which is on accelerators."""
         raise NotImplementedError
+
+    def whole(self, x: Inexact[Array, "time i batch"]) -> Inexact[Array, "time n batch"]:
+        """The outputs at all times, of a layer that sees whole sequences and has no steps."""
+        raise NotImplementedError
+
+    def numbers_kept(self, length: int) -> int:
+        """How many numbers must be kept of a sequence of this length to go on from its end: those of the state."""
+        del length
+        return sum(leaf.size for leaf in jax.tree.leaves(self.initial))
+
+    @classmethod
+    def recurrent(cls) -> bool:
+        """Whether the cell has steps; else `whole`."""
+        return cls.whole is Cell.whole
 
     @classmethod
     def parallel(cls) -> bool:

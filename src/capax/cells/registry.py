@@ -24,6 +24,7 @@ from capax.cells.lstm import LSTM
 from capax.cells.plain import adapt
 from capax.cells.rnn import IRNN, RNN
 from capax.cells.s4d import S4D
+from capax.cells.transformer import Transformer, TransformerEncoder
 from capax.cells.ugrnn import UGRNN
 from capax.errors import CapaxError, UserCodeError, closest
 
@@ -40,6 +41,8 @@ BUILT_IN: dict[str, type[Cell]] = {
     "lru": LRU,
     "s4d": S4D,
     "chrono": ChronoGRU,
+    "transformer": Transformer,
+    "transformer-encoder": TransformerEncoder,
 }
 
 MADE = {
@@ -85,7 +88,7 @@ def _system(name: str, inner: str) -> type[Cell]:
 
 def _block(name: str, inner: str) -> type[Cell]:
     cell = get(inner)
-    if cell.direct or cell.square:
+    if cell.direct or cell.square or not cell.recurrent():
         raise CapaxError(f"cell '{name}': {inner} does not go into a block, which needs a layer of its own kind.")
     return block(cell)
 
@@ -149,6 +152,8 @@ def _check(name: str, cell: type[Cell]) -> None:
 
     def run():
         instance = cell(inputs, units)
+        if not cell.recurrent():
+            return (), (), instance.whole(jnp.zeros((7, inputs, batch)))[0]
         state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, batch)), instance.initial)
         after, output = instance.step(state, instance.project(jnp.zeros((inputs, batch))))
         return state, after, output

@@ -177,7 +177,7 @@ def bounds(
     as_json: Json = False,
 ) -> None:
     """What layers and units do to a network's complexity: what is proven, what is an order, what is measured."""
-    from capax.cli import output
+    from capax.cli import costs, output
     from capax.report.complexity import complexity
 
     found = complexity(
@@ -190,7 +190,51 @@ def bounds(
         activation=activation,
         runs=runs or [],
     )
-    output.complexity(found, out, as_json)
+    costs.complexity(found, out, as_json)
+
+
+@app.command()
+def cost(
+    cells: Annotated[list[str], typer.Argument(help="Cells by name, or module.path:Class; several are compared.")],
+    units: Annotated[int | None, typer.Option(help="Units per layer.")] = None,
+    budget: Annotated[int | None, typer.Option(help="In place of units: the most parameters.")] = None,
+    depth: Annotated[int, typer.Option(help="Layers.")] = 1,
+    inputs: Annotated[int, typer.Option(help="Input features.")] = 1,
+    outputs: Annotated[int, typer.Option(help="Output features.")] = 1,
+    length: Annotated[int, typer.Option(help="Time steps of a sequence.")] = 512,
+    batch: Annotated[int, typer.Option(help="Sequences at the same time.")] = 1,
+    device: Annotated[
+        str, typer.Option(help="Whose rates estimate the time: here (measured now), a100, h100, h200.")
+    ] = "here",
+    precision: Annotated[str, typer.Option(help="Of a named device's peak: fp32, tf32, fp16, bf16.")] = "fp32",
+    checkpoint_every: Annotated[
+        str | None, typer.Option(help="Measure training with checkpoints at each so many steps, such as 10,50,200.")
+    ] = None,
+    measure: Annotated[bool, typer.Option(help="Run the networks, too.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Where figures and tables go; by default costs/.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What networks cost: parameters, operations, bytes, time by roofline and as measured, and where one gets dearer than another."""
+    from capax.cli import costs, output
+    from capax.report.costs import cost as cost_of
+
+    found = cost_of(
+        cells,
+        units=units,
+        budget=budget,
+        depth=depth,
+        inputs=inputs,
+        outputs=outputs,
+        length=length,
+        batch=batch,
+        device=device,
+        precision=precision,
+        checkpoint_every=[]
+        if checkpoint_every is None
+        else output.whole_numbers("--checkpoint-every", checkpoint_every),
+        measure=measure,
+    )
+    costs.costs(found, out or Path("costs"), as_json)
 
 
 @app.command("list")

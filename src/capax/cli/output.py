@@ -13,12 +13,9 @@ from rich.text import Text
 
 from capax.errors import CapaxError, closest
 from capax.experiments import results as experiment_results
-from capax.files import write_atomically
 from capax.report import Report, Table, probe_report, tables
-from capax.report.complexity import Complexity
 from capax.report.probe_report import ProbeReport
 from capax.report.progress import missing as unfinished_part
-from capax.report.saving import save_figure
 
 
 def results(report: Report, as_json: bool) -> None:
@@ -193,46 +190,6 @@ def whole_numbers(option: str, text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise CapaxError(f"{option} must be whole numbers with commas, such as 1,2,4, not {text!r}.") from None
-
-
-def complexity(found: Complexity, out: Path | None, as_json: bool) -> None:
-    """A grid of networks: a table and what it means; files where they are wanted."""
-    if out is not None:
-        save_figure(found.figure(), out / "bounds")
-        write_atomically(out / "bounds.csv", found.frame.to_csv(index=False))
-    rows = [
-        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-        for row in found.frame.to_dict("records")
-    ]
-    if as_json:
-        print(json.dumps({"cell": found.cell, "rows": rows, "notes": found.notes}))
-        return
-    table = rich.table.Table(box=None, pad_edge=False)
-    covered = bool(found.frame["covered"].all())
-    shown = {
-        "layers": "layers",
-        "units": "units",
-        "weights": "weights",
-        "lower" if covered else "plain_lower": "lower" if covered else "(lower)",
-        "upper" if covered else "plain_upper": "upper" if covered else "(upper)",
-        "bits_by_rule": "by rule",
-        "bits_measured": "measured",
-        "operations_per_step": "FLOPs/step",
-    }
-    for header in shown.values():
-        table.add_column(header, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_large(row[name]) for name in shown))
-    Console().print(table)
-    print("\n".join(found.notes))
-    if out is not None:
-        print(f"figure and table: {out}/bounds.png, .svg, .csv")
-
-
-def _large(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) < 1e7 else f"{value:.1e}"
 
 
 def inventory(what: str) -> dict[str, str]:

@@ -30,7 +30,8 @@ class Experiment(pydantic.BaseModel):
 
     `batch` is how many trials may be proposed that the tuner does not know the results of.
     `stopping` is the rule by which trials are not trained to their end (search/stopping.py); nothing is stopped unless the
-    file says so, so that a reproduction is one.
+    file says so, so that a reproduction is one. `checkpoint_every` K saves memory on long sequences: the gradient keeps the state of every
+    K-th time step and computes the others again; by default whatever is fastest.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -49,6 +50,7 @@ class Experiment(pydantic.BaseModel):
     batch: Positive = 16
     reruns: Annotated[int, pydantic.Field(ge=0)] = 5
     stopping: Rule = "none"
+    checkpoint_every: Positive | None = None
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     hyperparameters: dict[str, Any] = {}
     task: dict[str, dict[str, Any]] = {}

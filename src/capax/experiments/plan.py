@@ -8,7 +8,7 @@ import numpy as np
 
 from capax import cells
 from capax.cells.cell import Cell
-from capax.errors import TooSmall
+from capax.errors import CapaxError, TooSmall
 from capax.experiments.design import Experiment
 from capax.networks.sizing import parameters, size
 from capax.search.grid import combinations
@@ -62,6 +62,11 @@ def plan(experiment: Experiment) -> Plan:
             task = tasks.get(task_name, **experiment.options(task_name), **variant)
             for cell_name in design.cells:
                 cell = cells.get(cell_name)
+                if task.foreseeable and not cell.causal:
+                    raise CapaxError(
+                        f"{cell_name} sees the future, and the targets of task {task_name} are among its later inputs; "
+                        "choose a causal cell, such as transformer."
+                    )
                 too_small = []
                 found: list[StudyPlan] = []
                 for depth in design.depths:
@@ -84,16 +89,17 @@ def plan(experiment: Experiment) -> Plan:
 def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> tuple[dict[str, NetworkShape], list[TooSmall]]:
     """The networks of a cell at a depth, by budget or by units, as studies name them; and why budgets have none."""
     sizes = {"inputs": task.inputs, "outputs": task.outputs, "depth": depth}
+    again = design.checkpoint_every
     found, too_small = {}, []
     for units in design.units:
-        found[f"{units}units"] = NetworkShape(cell, depth, units, parameters(cell, units=units, **sizes))
+        found[f"{units}units"] = NetworkShape(cell, depth, units, parameters(cell, units=units, **sizes), again)
     for budget in design.budgets:
         try:
             sized = size(cell, budget=budget, **sizes)
         except TooSmall as error:
             too_small.append(error)
         else:
-            found[str(budget)] = NetworkShape(cell, depth, sized.units, sized.parameters)
+            found[str(budget)] = NetworkShape(cell, depth, sized.units, sized.parameters, again)
     return found, too_small
 
 

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from capax.cells import registry
-from capax.cells.cell import Cell, State, column, scalar_declarations
+from capax.cells.cell import Cell, State, column, layer_norm, scalar_declarations
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot, Sequence, Steps
 from capax.errors import CapaxError, closest
-from capax.fused import recurrence
+from capax.fused import Unsupported, recurrence
 from capax.networks.product import looped
 
 UNROLL_UP_TO = 16
@@ -44,18 +44,32 @@ class Linear(eqx.Module):
         return jnp.tensordot(self.weight, x, 1) + column(self.bias, x.ndim)
 
 
+class Norm(eqx.Module):
+    """scale layer_norm(x) + bias, features first."""
+
+    scale: Float[Array, " n"]
+    bias: Float[Array, " n"]
+
+    def __init__(self, units: int):
+        self.scale, self.bias = jnp.ones((units,)), jnp.zeros((units,))
+
+    def __call__(self, x: Float[Array, "n *batch"]) -> Float[Array, "n *batch"]:
+        return column(self.scale, x.ndim) * layer_norm(x) + column(self.bias, x.ndim)
+
+
 class Network(eqx.Module):
     """A stack of `depth` equal cells with a linear readout from the top one.
 
     `Network(...)` has zeros for parameters (cells that draw their own excepted); `Network.create` initialises them.
     A cell whose inputs and outputs must have the same size gets its input through a learned affine map, `entry`; where the cell
-    asks for it, outputs have a part that is linear in the input of the same step, `direct`.
+    asks for it, outputs have a part that is linear in the input of the same step, `direct`, or are read through a `norm`.
     """
 
     entry: Linear | None
     layers: tuple[Cell, ...]
     readout: Linear
     direct: Float[Array, "o i"] | None
+    norm: Norm | None
 
     def __init__(
         self,
@@ -84,6 +98,7 @@ class Network(eqx.Module):
         self.layers = tuple(cell(units if l else first, units, nonlinearity, keys[l]) for l in range(depth))
         self.readout = Linear(units, outputs)
         self.direct = jnp.zeros((outputs, inputs)) if cell.direct else None
+        self.norm = Norm(units) if cell.normed else None
 
     @staticmethod
     def create(
@@ -135,26 +150,56 @@ class Network(eqx.Module):
         return self.run(Dense(x[..., None]))[:, :, 0].T
 
     def run(
-        self, sequence: Sequence, first: int = 0, fused: bool = False, parallel: bool | None = None
+        self,
+        sequence: Sequence,
+        first: int = 0,
+        fused: bool = False,
+        parallel: bool | None = None,
+        checkpoint_every: int | None = None,
     ) -> Float[Array, "outputs time batch"]:
         """Outputs at the steps from `first` on, for a batch of sequences, features first.
 
         `parallel`: all times at once, where cells can (`Cell.all_states`); by default on accelerators alone.
         `fused`: by kernels for CPUs; then it must be traced, not mapped, and may be differentiated once, in reverse mode.
         Raises `fused.Unsupported` where that cannot be.
+        `checkpoint_every`: of how many steps only the first state is kept for the gradient, which computes the others again; 0: all
+        is kept; by default what is fastest. Layers that see whole sequences keep what one layer reads, unless it is 0.
         """
-        if fused:
-            outputs = self.readout(jnp.moveaxis(self._fused(sequence, first), 0, 1))
-        elif jax.default_backend() != "cpu" and self._parallel() if parallel is None else parallel:
-            outputs = self.readout(jnp.moveaxis(self._at_once(sequence)[first:], 0, 1))
-        elif sequence.length <= UNROLL_UP_TO:
-            outputs = self.readout(jnp.stack(self._unrolled(sequence)[first:], axis=1))
+        if not self.recurrent:
+            if fused:
+                raise Unsupported("a layer that sees whole sequences has no loop over time")
+            outputs = self._read(self._whole(sequence, keep_all=checkpoint_every in (None, 0))[first:])
+        elif fused:
+            outputs = self._read(self._fused(sequence, first))
+        elif checkpoint_every is None and (
+            jax.default_backend() != "cpu" and self._parallel() if parallel is None else parallel
+        ):
+            outputs = self._read(self._at_once(sequence)[first:])
+        elif checkpoint_every is None and sequence.length <= UNROLL_UP_TO:
+            outputs = self._read(jnp.stack(self._unrolled(sequence)[first:]))
         else:
             network = eqx.tree_at(lambda n: n.layers, self, tuple(looped(cell) for cell in self.layers))
-            outputs = network._in_blocks(sequence, first)
+            outputs = network._in_blocks(sequence, first, checkpoint_every)
         if self.direct is None:
             return outputs
         return outputs + jnp.einsum("oi,tib->otb", self.direct, sequence.values_at_every_step()[first:])
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it has steps; else its layers see whole sequences."""
+        return type(self.layers[0]).recurrent()
+
+    def _read(self, outputs: Float[Array, "time units batch"]) -> Float[Array, "outputs time batch"]:
+        """What the readout makes of the top layer's outputs."""
+        outputs = jnp.moveaxis(outputs, 0, 1)
+        return self.readout(outputs if self.norm is None else self.norm(outputs))
+
+    def _whole(self, sequence: Sequence, keep_all: bool) -> Float[Array, "time units batch"]:
+        entered = sequence.project(lambda x: x if self.entry is None else self.entry(x))
+        outputs = jax.vmap(entered.read)(entered.xs)
+        for cell in self.layers:
+            outputs = (cell.whole if keep_all else jax.checkpoint(cell.whole))(outputs)
+        return outputs
 
     def _project_first(self, x: Array) -> Any:
         return self.layers[0].project(x if self.entry is None else self.entry(x))
@@ -213,9 +258,11 @@ class Network(eqx.Module):
                 outputs.append(output)
         return outputs
 
-    def _in_blocks(self, sequence: Sequence, first: int) -> Float[Array, "outputs time batch"]:
+    def _in_blocks(
+        self, sequence: Sequence, first: int, checkpoint_every: int | None
+    ) -> Float[Array, "outputs time batch"]:
         """Block by block, all layers in each, so that what a block computes stays in cache. For the gradient a block is
-        computed again, so that only the states between blocks are kept."""
+        computed again, so that only the states between blocks are kept (unless `checkpoint_every` is 0)."""
         if isinstance(sequence, OneHot | Held):  # read from a table at each step
             xs, read = sequence.project(self._project_first)
             steps_of = lambda xs: Steps(xs, read)  # noqa: E731
@@ -233,19 +280,22 @@ class Network(eqx.Module):
 
         def scored(states: tuple[State, ...], xs: Any) -> tuple[tuple[State, ...], Array]:
             states, outputs = block(states, xs)
-            return states, self.readout(jnp.moveaxis(outputs, 0, 1))
+            return states, self._read(outputs)
 
         one = jax.eval_shape(lambda xs: jax.vmap(steps_of(xs).read)(steps_of(xs).xs), xs)
         batch = jax.tree.leaves(one)[0].shape[2]
         states = tuple(batched(cell.initial, batch) for cell in self.layers)
-        size = block_size(sequence.length)
+        size = checkpoint_every or block_size(sequence.length)
 
         def rows(begin: int, end: int) -> Any:
             return jax.tree.map(
                 lambda leaf: leaf[begin * size : end * size].reshape(end - begin, size, *leaf.shape[1:]), xs
             )
 
-        again = functools.partial(jax.checkpoint, prevent_cse=False)  # in a scan there is nothing to prevent
+        keep_all = checkpoint_every == 0
+        again = (
+            (lambda f: f) if keep_all else functools.partial(jax.checkpoint, prevent_cse=False)
+        )  # a scan prevents it
         unread, whole = first // size, sequence.length // size  # blocks that come before `first`; blocks in all
         parts = []
         if unread:
@@ -256,7 +306,7 @@ class Network(eqx.Module):
             parts.append(outputs.reshape(outputs.shape[0], -1, batch))
         if whole * size < sequence.length:
             rest = jax.tree.map(lambda leaf: leaf[whole * size :], xs)
-            parts.append(jax.checkpoint(scored)(states, rest)[1])
+            parts.append((scored if keep_all else jax.checkpoint(scored))(states, rest)[1])
         return jnp.concatenate(parts, axis=1)[:, first - unread * size :]
 
 

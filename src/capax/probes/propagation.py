@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from capax.cells.block import Block, block, layer_norm
-from capax.cells.cell import Cell, State, affine_declarations, scalar_declarations
+from capax.cells.block import Block, block
+from capax.cells.cell import Cell, State, affine_declarations, layer_norm, scalar_declarations
 from capax.cells.diagonal import ComplexDiagonal, Diagonal
 from capax.cells.lru import LRU
 from capax.cells.s4d import S4D

@@ -139,6 +139,10 @@ def layer_outputs(network: Network, x: Float[Array, "time inputs batch"]) -> lis
     """What each layer says at each step, from the first to the top one: plain loops, which can be differentiated in every mode."""
     outputs, found = x if network.entry is None else jax.vmap(network.entry)(x), []
     for cell in network.layers:
+        if not cell.recurrent():
+            outputs = cell.whole(outputs)
+            found.append(outputs)
+            continue
         step = lambda state, projected, cell=cell: cell.step(state, projected)  # noqa: E731
         outputs = jax.lax.scan(step, batched(cell.initial, x.shape[2]), jax.vmap(cell.project)(outputs))[1]
         found.append(outputs)

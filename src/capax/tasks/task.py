@@ -44,13 +44,15 @@ class Task:
     """One task with its options (the fields). Frozen and hashable: it is a static part of the compiled program.
 
     Class variables: `name`; `direction` of the score; `score_label` with its unit; `memorisation`, True where
-    training, validation, and evaluation set are one by definition.
+    training, validation, and evaluation set are one by definition; `foreseeable`, True where targets are among later
+    inputs, so that a layer that sees the future would read them.
     """
 
     name: ClassVar[str]
     direction: ClassVar[Literal["maximise", "minimise"]]
     score_label: ClassVar[str]
     memorisation: ClassVar[bool] = False
+    foreseeable: ClassVar[bool] = False
 
     data_seed: int = 0
 

@@ -91,6 +91,7 @@ class Text(Task):
     name: ClassVar[str] = "text"
     direction: ClassVar[Literal["maximise", "minimise"]] = "minimise"
     score_label: ClassVar[str] = "bits per character"
+    foreseeable: ClassVar[bool] = True
 
     path: str | None = None
     window: int = 50

@@ -13,48 +13,24 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-_FUNCTIONS = {
-    *(
-        "tanh",
-        "logistic",
-        "exp",
-        "exp2",
-        "expm1",
-        "log",
-        "log1p",
-        "sqrt",
-        "rsqrt",
-        "cbrt",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-    ),
-    *("atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "pow", "lgamma", "digamma"),
-}
-_ELEMENTWISE = {
-    *(
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "neg",
-        "abs",
-        "max",
-        "min",
-        "sign",
-        "floor",
-        "ceil",
-        "round",
-        "rem",
-        "square",
-        "add_any",
-    ),
-    *("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "xor", "clamp", "is_finite", "nextafter"),
-}
-_SUMS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "argmax", "argmin"}
-_RUNNING = {"cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"}
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FUNCTIONS = _words(
+    "tanh logistic exp exp2 expm1 log log1p sqrt rsqrt cbrt sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc "
+    "erf_inv pow lgamma digamma"
+)
+_MOVING = _words(
+    "reshape transpose broadcast_in_dim broadcast convert_element_type slice dynamic_slice dynamic_update_slice gather concatenate squeeze "
+    "expand_dims select_n iota copy copy_p rev pad split optimization_barrier bitcast_convert_type real imag complex conj "
+    "reduce_precision stop_gradient scatter device_put stack unstack empty"
+)
+_RANDOM = ("random_", "threefry", "rng_", "shift_")
+_SUMS = _words("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or argmax argmin")
+LOOPED_PRODUCT = "product"
+"""A cell's recurrent product in a loop (networks/product.py): matrix, its transpose, vectors."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,52 +63,82 @@ def operations(function: Callable[..., Any], *arguments: PyTree) -> Operations:
     A loop over time counts each of its steps; of branches the most expensive one counts. Moving data (reshaping, gathering,
     converting) and random numbers count nothing. Raises `ValueError` for a loop whose number of steps the program does not say.
     """
-    return _of_program(jax.make_jaxpr(function)(*arguments).jaxpr)
+    return of_program(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
 def kept_bytes(function: Callable[..., Any], *arguments: PyTree) -> int:
-    """Bytes that the reverse-mode derivative of a function keeps between its two passes, its arguments among them if it needs
-    them: shapes alone, nothing is computed."""
-    kept = jax.eval_shape(lambda *given: jax.vjp(function, *given)[1], *arguments)
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
+    """Bytes that the reverse-mode derivative of a function keeps between its two passes, beside its arguments: activations. Shapes alone,
+    nothing is computed."""
+
+    def kept(*given: PyTree) -> list[Any]:
+        return jax.tree.leaves(jax.vjp(function, *given)[1])
+
+    program = jax.make_jaxpr(kept)(*arguments).jaxpr
+    found = {id(variable): variable for variable in program.outvars if not hasattr(variable, "val")}
+    given = {id(variable) for variable in (*program.invars, *program.constvars)}
+    return sum(
+        math.prod(variable.aval.shape) * variable.aval.dtype.itemsize
+        for key, variable in found.items()
+        if key not in given
+    )
 
 
-def _of_program(program: Any) -> Operations:
+def of_program(program: Any) -> Operations:
+    """The operations of a traced program."""
     total = Operations()
     for equation in program.eqns:
-        total = total + _of_equation(equation)
+        total = total + of_equation(equation)
     return total
 
 
-def _of_equation(equation: Any) -> Operations:
+def of_equation(equation: Any) -> Operations:
+    """The operations of one equation of a traced program."""
     name, params = equation.primitive.name, equation.params
     size = math.prod(equation.outvars[0].aval.shape) if equation.outvars else 0
-    if name == "dot_general":
-        contracted = params["dimension_numbers"][0][0]
-        return Operations(products=2 * size * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted))
-    if name == "conv_general_dilated":
-        kernel = equation.invars[1].aval.shape
-        outputs = kernel[params["dimension_numbers"].rhs_spec[0]]
-        return Operations(products=2 * size * math.prod(kernel) // outputs)
+    if is_product(equation):
+        return Operations(products=_of_product(equation, size))
     if name == "integer_pow":  # by squaring
         power = abs(params["y"])
         return Operations(elementwise=size * (power.bit_length() - 1 + power.bit_count() - 1))
     if name in _FUNCTIONS:
         return Operations(functions=size)
-    if name in _ELEMENTWISE:
-        return Operations(elementwise=size)
     if name in _SUMS:
         return Operations(elementwise=math.prod(equation.invars[0].aval.shape) - size)
-    if name in _RUNNING:
-        return Operations(elementwise=size)
     if name == "scan":
-        return _of_program(params["jaxpr"].jaxpr).times(params["length"])
+        return of_program(params["jaxpr"].jaxpr).times(params["length"])
     if name == "while":
         raise ValueError("a while loop does not say how many steps it has, so its operations cannot be counted")
     if name == "cond":
-        return max((_of_program(branch.jaxpr) for branch in params["branches"]), key=lambda found: found.total)
-    inner = [_program_in(value) for value in params.values()]
-    return sum((_of_program(program) for program in inner if program is not None), Operations())
+        return max((of_program(branch.jaxpr) for branch in params["branches"]), key=lambda found: found.total)
+    inner = inner_programs(equation)
+    if inner:
+        return sum((of_program(program) for program in inner), Operations())
+    if name in _MOVING or name.startswith(_RANDOM):
+        return Operations()
+    return Operations(
+        elementwise=size
+    )  # +, *, max, comparisons, running sums, and whatever else makes numbers of numbers
+
+
+def is_product(equation: Any) -> bool:
+    """Whether an equation of a traced program is a product of matrices, or a convolution."""
+    return equation.primitive.name in ("dot_general", LOOPED_PRODUCT, "conv_general_dilated")
+
+
+def _of_product(equation: Any, size: int) -> int:
+    left, params = equation.invars[0].aval.shape, equation.params
+    if equation.primitive.name == LOOPED_PRODUCT:
+        return 2 * size * left[-1]
+    if equation.primitive.name == "dot_general":
+        return 2 * size * math.prod(left[axis] for axis in params["dimension_numbers"][0][0])
+    kernel = equation.invars[1].aval.shape
+    return 2 * size * math.prod(kernel) // kernel[params["dimension_numbers"].rhs_spec[0]]
+
+
+def inner_programs(equation: Any) -> list[Any]:
+    """The traced programs that an equation calls once: a function's, or a part that is computed again for the gradient."""
+    found = [_program_in(value) for value in equation.params.values()]
+    return [program for program in found if program is not None]
 
 
 def _program_in(value: Any) -> Any:
@@ -142,9 +148,51 @@ def _program_in(value: Any) -> Any:
     return value if hasattr(value, "eqns") else None
 
 
+def linear(inputs: int, outputs: int) -> Operations:
+    """W x + b for one vector: an input map, or a readout."""
+    return Operations(2 * inputs * outputs, outputs)
+
+
 def rnn(inputs: int, units: int) -> Operations:
     """One step of h' = tanh(W_h h + W_x x + b), for one sequence."""
-    return Operations(2 * units * (units + inputs), 2 * units, units)
+    return _gates(inputs, units, 1) + Operations(functions=units)
+
+
+def gru(inputs: int, units: int) -> Operations:
+    """One step of a GRU, for one sequence: three maps, three functions; sigma is .5 tanh(.5 x) + .5, so 2 more products and a sum."""
+    sigmas, rest = 2 * 3, 1 + 1 + 4  # forget bias; r h; u h + (1 - u) c
+    return _gates(inputs, units, 3) + Operations(elementwise=(sigmas + rest) * units, functions=3 * units)
+
+
+def lstm(inputs: int, units: int) -> Operations:
+    """One step of an LSTM, for one sequence: four maps, five functions."""
+    sigmas, rest = 3 * 3, 1 + 3 + 1  # forget bias; f c + i c_in; o tanh(c)
+    return _gates(inputs, units, 4) + Operations(elementwise=(sigmas + rest) * units, functions=5 * units)
+
+
+def transformer(units: int, length: int, *, heads: int = 4, causal: bool = True) -> Operations:
+    """One transformer layer (cells/transformer.py) on one sequence: 24 n^2 a step for its six maps, and 4 n T a step for attention, which
+    is computed for all pairs and masked where it is causal. Elementwise and functions: norms, rotations, softmax, GELU."""
+    n, t, half = units, length, units // heads // 2
+    scores = heads * t * t
+    norm = Operations(elementwise=t * (3 * n + 2 * (n - 1) + 3), functions=t) + Operations(elementwise=2 * n * t)
+    rotation = Operations(elementwise=6 * half * heads * t + t * half + 2 * half, functions=2 * t * half + half)
+    softmax = Operations(elementwise=3 * scores + 2 * heads * t * (t - 1) + heads * t, functions=scores)
+    mask = Operations(elementwise=t * t) if causal else Operations()
+    gelu = Operations(elementwise=4 * n * t * 8, functions=4 * n * t)
+    maps = Operations(24 * n * n * t + 4 * n * t * t, elementwise=4 * n * t + n * t + 2 * n * t)
+    return norm.times(2) + rotation.times(2) + softmax + mask + gelu + maps
+
+
+def final_norm(units: int, length: int) -> Operations:
+    """The norm through which a transformer's readout sees one sequence."""
+    n, t = units, length
+    return Operations(elementwise=t * (5 * n - 2 + 3) + 2 * n * t, functions=t)
+
+
+def _gates(inputs: int, units: int, gates: int) -> Operations:
+    """The maps of one step, their biases, and their sums."""
+    return Operations(2 * gates * units * (units + inputs), 2 * gates * units)
 
 
 def parameters_of_rnn(inputs: int, units: int, outputs: int, *, biases: int = 1) -> int:

@@ -155,7 +155,8 @@ class Program:
 
     def _fused(self) -> tuple[Any, bool]:
         """The kernel for a whole training step's loss and gradient, or else whether the loop over time can be fused."""
-        if self.batching != "mapped" or jax.default_backend() != "cpu" or os.environ.get(SWITCH) == "0":
+        off = os.environ.get(SWITCH) == "0" or self.shape.checkpoint_every is not None
+        if self.batching != "mapped" or jax.default_backend() != "cpu" or off:
             return None, False
         scalars = self.task.scalars({}, self.shape.parameters)
         flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
@@ -206,7 +207,7 @@ class Program:
         if self._recurrence:
             with contextlib.suppress(Unsupported):
                 return network.run(draw.inputs, self.task.first, fused=True)
-        return network.run(draw.inputs, self.task.first)
+        return network.run(draw.inputs, self.task.first, checkpoint_every=self.shape.checkpoint_every)
 
     def _sums(
         self, data: PyTree, settings: Settings, key: Array, parameters: Float[Array, " p"]

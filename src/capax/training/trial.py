@@ -12,12 +12,14 @@ from capax.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True)
 class NetworkShape:
-    """What fixes the size of a network; with a task and a nonlinearity, what fixes the compiled program."""
+    """What fixes a network's size; with a task and a nonlinearity, what fixes the compiled program. `checkpoint_every`: of how many
+    time steps the gradient keeps the first state alone (`Network.run`); it changes memory and time, and results by rounding."""
 
     cell: str
     depth: int
     units: int
     parameters: int
+    checkpoint_every: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,0 +1,99 @@
+"""Transformer layers (Vaswani et al. 2017), so that attention can be compared with recurrence on every task, at every budget.
+
+Symbols: n = units, t and s = time, d = n / heads. Normalisation comes before each part (Xiong et al. 2020), positions by rotation of
+queries and keys (Su et al. 2021); attention has no biases, so it has 4 n^2 weights.
+"""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from capax.cells.cell import Cell, column, hyperparameter, layer_norm
+
+WIDENING = 4
+"""Hidden units of the feed-forward part for each unit of the layer."""
+
+LONGEST_PERIOD = 10_000.0
+"""Of the rotations, in steps over 2 pi."""
+
+
+def rotated(x: Float[Array, "time heads d batch"]) -> Float[Array, "time heads d batch"]:
+    """Pairs of features turned by angles that grow with time, so that a product of two depends on their distance."""
+    half = x.shape[2] // 2
+    rates = LONGEST_PERIOD ** (-jnp.arange(half) / half)
+    angles = (jnp.arange(x.shape[0])[:, None] * rates[None, :])[:, None, :, None]
+    one, other, sin, cos = x[:, :, :half], x[:, :, half:], jnp.sin(angles), jnp.cos(angles)
+    return jnp.concatenate([one * cos - other * sin, one * sin + other * cos], axis=2)
+
+
+class Transformer(Cell):
+    """x = x + W_o attention(norm(x)), then x + W_down gelu(W_up norm(x) + b_up) + b_down; attention sees the past and the present."""
+
+    nonlinearities: ClassVar[tuple[str, ...]] = ()
+    states: ClassVar[tuple[str, ...]] = ()
+    square: ClassVar[bool] = True
+    normed: ClassVar[bool] = True
+    heads: ClassVar[int] = 4
+    multiple: ClassVar[int] = 8  # heads of an even number of features
+    W_qkv: Float[Array, "3n n"]
+    W_o: Float[Array, "n n"]
+    W_up: Float[Array, "4n n"]
+    b_up: Float[Array, " 4n"]
+    W_down: Float[Array, "n 4n"]
+    b_down: Float[Array, " n"]
+    norm_scales: Float[Array, "two n"]
+    norm_biases: Float[Array, "two n"]
+    weight_scale: Array = hyperparameter(0.05, 2.0, default=1.0, log=True)
+
+    def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
+        super().__init__(inputs, units, nonlinearity, key)
+        wide = WIDENING * units
+        self.W_qkv, self.W_o = jnp.zeros((3 * units, units)), jnp.zeros((units, units))
+        self.W_up, self.b_up = jnp.zeros((wide, units)), jnp.zeros((wide,))
+        self.W_down, self.b_down = jnp.zeros((units, wide)), jnp.zeros((units,))
+        self.norm_scales, self.norm_biases = jnp.ones((2, units)), jnp.zeros((2, units))
+
+    def drawn(self, key: Array) -> "Cell":
+        names = ("W_qkv", "W_o", "W_up", "W_down")
+        matrices = [
+            self.weight_scale / getattr(self, name).shape[1] ** 0.5 * jax.random.normal(k, getattr(self, name).shape)
+            for name, k in zip(names, jax.random.split(key, len(names)), strict=True)
+        ]
+        return eqx.tree_at(lambda cell: [getattr(cell, name) for name in names], self, matrices)
+
+    def whole(self, x: Float[Array, "time n batch"]) -> Float[Array, "time n batch"]:
+        x = x + _each_time(self.W_o, self._attention(self._norm(0, x)))
+        hidden = jax.nn.gelu(_each_time(self.W_up, self._norm(1, x)) + self.b_up[None, :, None])
+        return x + _each_time(self.W_down, hidden) + self.b_down[None, :, None]
+
+    def numbers_kept(self, length: int) -> int:
+        """Keys and values of all steps so far."""
+        return 2 * self.units * length
+
+    def _norm(self, part: int, x: Array) -> Array:
+        scale, bias = (column(vectors[part], 2) for vectors in (self.norm_scales, self.norm_biases))
+        return scale[None] * jax.vmap(layer_norm)(x) + bias[None]
+
+    def _attention(self, x: Float[Array, "time n batch"]) -> Float[Array, "time n batch"]:
+        time, units, batch = x.shape
+        parts = jnp.split(_each_time(self.W_qkv, x), 3, axis=1)
+        q, k, v = (part.reshape(time, self.heads, units // self.heads, batch) for part in parts)
+        scores = jnp.einsum("thdb,shdb->hbts", rotated(q), rotated(k)) / (units // self.heads) ** 0.5
+        if self.causal:
+            future = jnp.arange(time)[None, :] > jnp.arange(time)[:, None]
+            scores = jnp.where(future[None, None], -jnp.inf, scores)
+        weights = jax.nn.softmax(scores, axis=-1)
+        return jnp.einsum("hbts,shdb->thdb", weights, v).reshape(time, units, batch)
+
+
+class TransformerEncoder(Transformer):
+    """The same layer, but attention sees the future, too: for tasks whose answers are not among their later inputs."""
+
+    causal: ClassVar[bool] = False
+
+
+def _each_time(matrix: Float[Array, "o i"], x: Float[Array, "time i batch"]) -> Float[Array, "time o batch"]:
+    return jnp.einsum("oi,tib->tob", matrix, x)
