@@ -52,7 +52,7 @@ def test_a_crossover_is_where_the_order_of_two_networks_turns():
     assert (crossover["cheaper_from_there"], crossover["than"]) == ("lstm", "transformer")
     for length, cheaper in ((crossover["length"] // 2, "transformer"), (2 * crossover["length"], "lstm")):
         counted = rows(cost(names, units=64, length=length, device="a100"))
-        assert min(names, key=lambda name: counted[name]["activation_bytes"]) == cheaper  # noqa: B023
+        assert min(names, key=lambda name: counted[name]["activation_bytes"]) == cheaper
     # 16 n^2 of the LSTM against 24 n^2 + 4 n T: the order of operations never turns
     assert not [row for row in found.crossovers if row["quantity"] == "flops"]
 

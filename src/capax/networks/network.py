@@ -168,15 +168,15 @@ class Network(eqx.Module):
         if not self.recurrent:
             if fused:
                 raise Unsupported("a layer that sees whole sequences has no loop over time")
-            outputs = self._read(self._whole(sequence, keep_all=checkpoint_every in (None, 0))[first:])
+            outputs = self.read(self._whole(sequence, keep_all=checkpoint_every in (None, 0))[first:])
         elif fused:
-            outputs = self._read(self._fused(sequence, first))
+            outputs = self.read(self._fused(sequence, first))
         elif checkpoint_every is None and (
             jax.default_backend() != "cpu" and self._parallel() if parallel is None else parallel
         ):
-            outputs = self._read(self._at_once(sequence)[first:])
+            outputs = self.read(self._at_once(sequence)[first:])
         elif checkpoint_every is None and sequence.length <= UNROLL_UP_TO:
-            outputs = self._read(jnp.stack(self._unrolled(sequence)[first:]))
+            outputs = self.read(jnp.stack(self._unrolled(sequence)[first:]))
         else:
             network = eqx.tree_at(lambda n: n.layers, self, tuple(looped(cell) for cell in self.layers))
             outputs = network._in_blocks(sequence, first, checkpoint_every)
@@ -189,7 +189,7 @@ class Network(eqx.Module):
         """Whether it has steps; else its layers see whole sequences."""
         return type(self.layers[0]).recurrent()
 
-    def _read(self, outputs: Float[Array, "time units batch"]) -> Float[Array, "outputs time batch"]:
+    def read(self, outputs: Float[Array, "time units batch"]) -> Float[Array, "outputs time batch"]:
         """What the readout makes of the top layer's outputs."""
         outputs = jnp.moveaxis(outputs, 0, 1)
         return self.readout(outputs if self.norm is None else self.norm(outputs))
@@ -280,7 +280,7 @@ class Network(eqx.Module):
 
         def scored(states: tuple[State, ...], xs: Any) -> tuple[tuple[State, ...], Array]:
             states, outputs = block(states, xs)
-            return states, self._read(outputs)
+            return states, self.read(outputs)
 
         one = jax.eval_shape(lambda xs: jax.vmap(steps_of(xs).read)(steps_of(xs).xs), xs)
         batch = jax.tree.leaves(one)[0].shape[2]

@@ -9,8 +9,11 @@ from capax.errors import CapaxError, closest
 from capax.probes.measurement import Measurement
 from capax.probes.subject import Subject
 
-PROBES = ("sensitivity", "landscape", "curvature", "adam", "propagation", "jacobian", "autocorrelation")
+PROBES = ("sensitivity", "landscape", "curvature", "adam", "propagation", "jacobian", "gradients", "autocorrelation")
 """The names; each is a module of this package with a function `measure`."""
+
+RECURRENT = ("adam", "propagation", "jacobian")
+"""Those that need a recurrence."""
 
 
 def get(name: str) -> Callable[..., Measurement]:
@@ -31,6 +34,8 @@ def probe(name: str, subject: Subject, **given: Any) -> Measurement:
     Raises `CapaxError` for an unknown probe or option, or an option of the wrong kind.
     """
     known = options(name)
+    if name in RECURRENT and not subject.network.recurrent:
+        raise CapaxError(f"probe {name} needs a recurrence, which {subject.name} has not.")
     for option, value in given.items():
         if option not in known:
             raise CapaxError(
