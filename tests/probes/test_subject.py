@@ -118,4 +118,13 @@ def test_the_seed_draws_network_and_sequences():
 
 
 def test_every_probe_is_listed():
-    assert PROBES == ("sensitivity", "landscape", "curvature", "adam", "propagation", "jacobian", "autocorrelation")
+    assert PROBES == (
+        "sensitivity",
+        "landscape",
+        "curvature",
+        "adam",
+        "propagation",
+        "jacobian",
+        "gradients",
+        "autocorrelation",
+    )

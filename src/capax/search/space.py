@@ -5,6 +5,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from capax.cells import BUILT_IN
 from capax.cells.cell import Cell, affine_declarations, scalar_declarations
 from capax.errors import CapaxError, closest
 from capax.networks import initialisation
@@ -70,8 +71,10 @@ def narrowed(space: Space, cell: type[Cell], task: Task, given: Mapping[str, Any
 
 
 def check_names(given: Mapping[str, Any], pairs: list[tuple[type[Cell], Task]]) -> None:
-    """Raise `CapaxError` where a name in `given` is a hyperparameter of no cell and task of an experiment."""
+    """Raise `CapaxError` where a name in `given` is a hyperparameter of no cell and task of an experiment, nor of a built-in cell: an
+    experiment may be run with fewer of its cells."""
     known = {name for cell, task in pairs for name in (*_known(cell, task), *task.space())}
+    known |= {name for cell in BUILT_IN.values() for name in initialisation.defaults(cell)}
     for name in given:
         if name not in known:
             raise CapaxError(
