@@ -28,9 +28,11 @@ from capax.cells.sequence import Dense
 from capax.files import write_atomically
 from capax.networks.network import Network
 from capax.probes import Subject, adam, autocorrelation, curvature, jacobian, propagation
+from capax.probes.text import sequences
+from capax.report.probe_figures import draw
 from capax.report.saving import save_figure
 from capax.report.style import COLOURS, LINES, look
-from capax.tasks.task import Draw, Task
+from capax.tasks.task import Draw
 
 Found = tuple[pd.DataFrame, Figure]
 
@@ -52,17 +54,9 @@ PRESETS = {
 }
 
 
-def text(preset: Preset) -> Task:
-    """Letters of the default text, one-hot: the real sequences that drive deep networks and gates."""
-    return tasks.get("text", window=preset.length, warm_up=0, batch_size=preset.batch)
-
-
-def text_inputs(preset: Preset) -> np.ndarray:
-    """(sequences, time, letters), every letter with mean 0 and, all together, a variance of 1 a feature."""
-    batch = text(preset).batch(jax.random.key(0), preset.batch)
-    x = np.asarray(batch.inputs, np.float64)
-    x = x - x.mean(axis=(0, 1))
-    return x / x.std()
+def text_inputs(preset: Preset, kind: str = "letters") -> np.ndarray:
+    """(sequences, time, features), every feature with mean 0 and, all together, a variance of 1 a feature."""
+    return sequences(kind, None, preset.length)
 
 
 # The Hessian at the optimum
@@ -220,13 +214,15 @@ def rates(preset: Preset) -> Found:
 # Real sequences
 
 
-def letters(preset: Preset) -> Found:
-    """The autocorrelation of letters of real text, one-hot, with its fit."""
-    subject = Subject.create("gru", units=8, data=text_inputs(preset), batch=preset.batch)
-    found = autocorrelation.measure(subject)
-    from capax.report.probe_figures import draw
+def real_text(kind: str) -> Callable[[Preset], Found]:
+    """The autocorrelation of letters, words, or embedded tokens of real text, with its fit."""
 
-    return found.frame, draw(found)
+    def found(preset: Preset) -> Found:
+        subject = Subject.create("gru", units=8, data=text_inputs(preset, kind), batch=4 * preset.batch)
+        measured = autocorrelation.measure(subject)
+        return measured.frame, draw(measured)
+
+    return found
 
 
 def memories() -> tuple[float, ...]:
@@ -234,9 +230,9 @@ def memories() -> tuple[float, ...]:
     return tuple(10 ** (k / 2) for k in range(5))
 
 
-def deep(preset: Preset) -> Found:
-    """Four blocks at initialisation, on letters: activity and gradients by layer, as memory grows, with and without layer norm."""
-    data, rows = text_inputs(preset), []
+def deep(preset: Preset, kind: str = "letters") -> Found:
+    """Four blocks at initialisation, on real text: activity and gradients by layer, as memory grows, with and without layer norm."""
+    data, rows = text_inputs(preset, kind), []
     for kind in ("block-diagonal", "block-lru", "block-chrono"):
         for norm in ("none", "layer"):
             for t in memories():
@@ -344,8 +340,11 @@ MEASURES: dict[str, Callable[[Preset], Found]] = {
     "disc": lambda preset: _double(closed_forms.disc),
     "hessian": hessian,
     "rates": rates,
-    "letters": letters,
+    "letters": real_text("letters"),
+    "words": real_text("words"),
+    "tokens": real_text("tokens"),
     "deep": deep,
+    "deep-tokens": lambda preset: deep(preset, "tokens"),
     "gates": gates,
 }
 

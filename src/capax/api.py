@@ -15,6 +15,7 @@ from capax.experiments.runner import execute
 from capax.probes import Subject
 from capax.probes import data as probe_data
 from capax.probes import probe as measure
+from capax.probes import text as probe_text
 from capax.report import Report, build, probe_report
 from capax.training import backend
 
@@ -62,6 +63,7 @@ def probe(
     task: str | None = None,
     task_options: Mapping[str, Any] | None = None,
     data: "np.ndarray | str | Path | None" = None,
+    text: str | None = None,
     length: int = 300,
     batch: int = 64,
     seed: int = 0,
@@ -81,7 +83,8 @@ def probe(
       network (models/*.safetensors in a run directory).
     - `out`: the directory, by default `probes/SUBJECT`.
     - `task`, `task_options`: what drives the network, and whose loss is measured; or `data`, an array (sequences, time,
-      features) or a file (.npy, .csv); by default white noise of `inputs` features and `length` steps.
+      features) or a file (.npy, .csv); or `text`, "letters", "words", or "tokens", of which the text in `data`, by default Python's own
+      help texts, is a sequence (probes.text.sequences); by default white noise of `inputs` features and `length` steps.
     - `batch`: how many sequences; `seed`: of all that is random; `units`, `depth`, `inputs`, `outputs`: sizes of a fresh network.
     - `options`: the probe's own.
 
@@ -90,7 +93,14 @@ def probe(
     Raises `CapaxError` for bad input, before anything is written.
     """
     backend.configure()
-    values = probe_data.read(Path(data), length) if isinstance(data, str | Path) else data
+    if text is not None:
+        if isinstance(data, np.ndarray):
+            raise CapaxError("text is read from a file: data must be a path, or left out.")
+        values = probe_text.sequences(text, None if data is None else Path(data), length)
+    elif isinstance(data, str | Path):
+        values = probe_data.read(Path(data), length)
+    else:
+        values = data
     if str(subject).endswith(".safetensors"):
         if task is not None or hyperparameters:
             raise CapaxError(f"{subject} has a task and hyperparameters of its own; leave them out.")

@@ -125,6 +125,12 @@ def probe(
     inputs: Annotated[int, typer.Option(help="Features of white noise, where neither task nor data drive it.")] = 1,
     task: Annotated[str | None, typer.Option(help="The task that drives it and whose loss is measured.")] = None,
     data: Annotated[Path | None, typer.Option(help="Sequences that drive it: .npy, or .csv with a header.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="letters, words, or tokens (embedded): of the text file in --data, or of Python's help texts."
+        ),
+    ] = None,
     length: Annotated[int, typer.Option(help="Steps of white noise, or of windows of a long series.")] = 300,
     batch: Annotated[int, typer.Option(help="Sequences.")] = 64,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
@@ -150,6 +156,7 @@ def probe(
         task=task,
         task_options=of_task,
         data=data,
+        text=text,
         length=length,
         batch=batch,
         seed=seed,

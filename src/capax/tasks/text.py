@@ -70,9 +70,14 @@ def _built_in() -> str:
     return "\n".join(topics[name] for name in sorted(topics))
 
 
+def read(path: Path | None) -> str:
+    """A text file, or the only file in a zip; by default Python's own help texts. Raises `CapaxError` for what is no text."""
+    return _built_in() if path is None else _read(path)
+
+
 @functools.lru_cache(maxsize=4)
 def _symbols(path: str | None) -> UInt8[np.ndarray, " letters"]:
-    cleaned = clean(_built_in() if path is None else _read(Path(path)))
+    cleaned = clean(read(None if path is None else Path(path)))
     if not cleaned:
         raise CapaxError(f"task text: {path} has no letters a-z.")
     codes = np.frombuffer(cleaned.encode("ascii"), np.uint8)
