@@ -68,7 +68,8 @@ def measure(subject: Subject, *, layer: int = 0) -> Measurement:
     half = time // 2
     lam = _eigenvalues(update, h[half - 1 : -1], x[half:])
     J = _mean_sizes(update, h, x, lags, min(batch, SEQUENCES))
-    drive = _plain(h[half:]) - lam[:, None] * _plain(h[half - 1 : -1])
+    with np.errstate(invalid="ignore"):  # of states that overflowed
+        drive = _plain(h[half:]) - lam[:, None] * _plain(h[half - 1 : -1])
     moments_of_units = {
         "state": (_second_moments(h[half:]), _predicted(lam, drive)),
         "sensitivity": (_second_moments(by_bias[half:]), _predicted(lam, _plain(direct[half:]))),
