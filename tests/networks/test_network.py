@@ -224,3 +224,23 @@ def test_create_says_what_is_wrong_with_its_arguments(arguments, line):
     cell = arguments.pop("cell", "gru")
     with pytest.raises(CapaxError, match=line):
         Network.create(cell, inputs=2, outputs=1, key=jax.random.key(0), **arguments)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lru", "transformer"])
+def test_checkpoints_over_time_give_the_same_gradients(cell):
+    network, x = make(cell), values(steps=50)
+
+    def gradient(checkpoint_every):
+        trained, rest = eqx.partition(network, trainable(network))
+        flat, unravel = ravel_pytree(trained)
+
+        def loss(flat):
+            outputs = eqx.combine(unravel(flat), rest).run(Dense(x), 3, checkpoint_every=checkpoint_every)
+            return jnp.sum(outputs**2)
+
+        return np.asarray(jax.jit(jax.grad(loss))(flat), np.float64)
+
+    everything = gradient(0)
+    for checkpoint_every in (1, 7, 50, 80, None):
+        again = gradient(checkpoint_every)
+        assert np.abs(again - everything).max() <= 1e-6 * np.abs(everything).max() * 10  # sums in another order

@@ -235,3 +235,32 @@ def test_training_does_what_a_plain_loop_does():
         trained, adam = step(trained, adam)
     # Sums in another order, amplified by Adam's normalisation over 37 steps of .003.
     np.testing.assert_allclose(result.parameters, jax.flatten_util.ravel_pytree(trained)[0], atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("text", {"window": 12, "warm_up": 2}),
+        ("parentheses", {"time_steps": 8, "held_out": 16}),
+        ("memory", {"time_steps": 4, "numbers": 4, "held_out": 16}),
+    ],
+)
+def test_a_transformer_trains_at_a_matched_budget(name, options):
+    task = tasks.get(name, batch_size=4, **options)
+    trials = make_trials(task, "transformer", budget=9000, number=1, nonlinearity=None, learning_rate=0.003)
+    result = train(trials)["trial 0"]
+    assert trials[0].shape.units % 8 == 0 and trials[0].shape.parameters <= 9000
+    assert result.feasible and np.isfinite(list(result.validation.values())).all()
+    assert result.kernel == "compiled" and result.curve[STEPS - 1] < result.curve[0]
+
+
+def test_checkpoints_over_time_change_results_by_rounding_alone():
+    task = tasks.get("text", window=40, warm_up=2, batch_size=4)
+    (plain,) = make_trials(task, number=1)
+    results = [
+        train([dataclasses.replace(plain, shape=dataclasses.replace(plain.shape, checkpoint_every=every))])["trial 0"]
+        for every in (None, 7, 100)
+    ]
+    assert [result.kernel for result in results[1:]] == ["compiled", "compiled"]
+    for result in results[1:]:
+        np.testing.assert_allclose(result.curve, results[0].curve, rtol=1e-3)

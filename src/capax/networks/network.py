@@ -197,8 +197,9 @@ class Network(eqx.Module):
     def _whole(self, sequence: Sequence, keep_all: bool) -> Float[Array, "time units batch"]:
         entered = sequence.project(lambda x: x if self.entry is None else self.entry(x))
         outputs = jax.vmap(entered.read)(entered.xs)
+        layer = lambda cell, x: cell.whole(x)  # noqa: E731
         for cell in self.layers:
-            outputs = (cell.whole if keep_all else jax.checkpoint(cell.whole))(outputs)
+            outputs = (layer if keep_all else jax.checkpoint(layer))(cell, outputs)
         return outputs
 
     def _project_first(self, x: Array) -> Any:
