@@ -20,6 +20,7 @@ from capax.cells.sequence import Dense
 from capax.errors import CapaxError
 from capax.networks.network import Network, count_parameters, trainable
 from capax.networks.sizing import size
+from capax.report.probe_figures.lines import decades
 from capax.report.style import GREY, look, styles
 from capax.theory import costs, roofline
 from capax.theory.costs import Operations
@@ -366,15 +367,13 @@ def _checkpointing_figure(found: Costs) -> Figure:
         rows = pd.DataFrame(found.checkpointing[found.checkpointing["cell"] == cell])
         some = pd.DataFrame(rows[rows["checkpoint_every"] > 0]).sort_values("checkpoint_every")
         looks = {"color": style.colour, "linestyle": style.line, "marker": style.marker}
-        left.loglog(some["checkpoint_every"], some["peak_bytes"] / 2**20, label=style.label, **looks)
+        left.semilogx(some["checkpoint_every"], some["peak_bytes"] / 2**20, label=style.label, **looks)
         right.semilogx(some["checkpoint_every"], some["slowdown"], **looks)
         everything = float(rows["peak_bytes"].iloc[0]) / 2**20
-        left.axhline(everything, color=style.colour, linewidth=1.0, linestyle=(0, (1, 2)))
-        left.annotate(
-            "everything kept", (0.02, everything), xycoords=("axes fraction", "data"), xytext=(0, 3),
-            textcoords="offset points", fontsize=8.5, color=style.colour,
-        )  # fmt: skip
-    right.axhline(1.0, color=GREY, linewidth=1.0, linestyle=(0, (1, 2)))
+        left.axhline(everything, color=style.colour, linestyle=(0, (1, 2)), label=f"{style.label}, everything kept")
+    right.axhline(1.0, color=GREY, linestyle=(0, (1, 2)))
+    decades(left, found.checkpointing["peak_bytes"].to_numpy() / 2**20)
+    right.set_ylim(bottom=0.0)
     left.set(title="memory of a training step (MiB)", xlabel="steps between checkpoints")
     right.set(title="time, of keeping everything = 1", xlabel="steps between checkpoints")
     left.legend(fontsize=9)
