@@ -148,19 +148,21 @@ def cost(
         roofline.device(device).peak(precision)
     elif precision != "fp32":
         raise CapaxError(f"rates of this machine are measured at fp32, not at {precision}.")
+    runs = measure and device == HERE
+    if checkpoint_every and not runs:
+        raise CapaxError(
+            "checkpoints are measured, which is done on this machine alone: leave --device and --no-measure out."
+        )
     sizes = {"inputs": inputs, "outputs": outputs, "depth": depth}
     subjects = [_subject(cell, units, budget, batch, sizes) for cell in dict.fromkeys(cells)]
     from capax.training import machine
 
     rates = machine.here() if device == HERE else roofline.device(device)
-    runs = measure and device == HERE
     rows = [_row(subject, length, rates, precision, runs) for subject in subjects]
     curves, crossovers = _curves(subjects, length, rates, precision), _crossovers(subjects, length, rates, precision)
     again = None
     if checkpoint_every:
-        again = pd.DataFrame(
-            [row for subject in subjects for row in _checkpointing(subject, length, checkpoint_every, runs)]
-        )
+        again = pd.DataFrame([row for subject in subjects for row in _checkpointing(subject, length, checkpoint_every)])
     frame = pd.DataFrame(rows)
     return Costs(frame, curves, crossovers, again, rates, precision, length, batch, _notes(frame, rates, length, runs))
 
@@ -239,10 +241,8 @@ def _step(subject: Subject, checkpoint_every: int | None, network: Network, x: j
     return machine.seconds(compiled, arrays, x, repeats=3), int(analysis.temp_size_in_bytes)
 
 
-def _checkpointing(subject: Subject, length: int, every: Sequence[int], runs: bool) -> list[dict[str, Any]]:
+def _checkpointing(subject: Subject, length: int, every: Sequence[int]) -> list[dict[str, Any]]:
     """A row for keeping everything, for what is done by default, and for each distance of checkpoints."""
-    if not runs:
-        raise CapaxError("checkpointing is measured, which is done on this machine alone: leave --device out.")
     network, x = _made(subject, length)
     rows = []
     for number in (0, None, *every):
