@@ -71,7 +71,7 @@ def complexity(
             sizes: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "depth": depth, "units": width}
             for name, value in sizes.items():
                 if value < 1:
-                    raise CapaxError(f"{name} must be at least 1, not {value}.")
+                    raise CapaxError(f"{'layers' if name == 'depth' else name} must be at least 1, not {value}.")
             weights = parameters(cell, **sizes)
             bound = bounds.vc_dimension(weights=weights, length=length, activation=activation)
             rows.append(
