@@ -57,6 +57,11 @@ def test_a_crossover_is_where_the_order_of_two_networks_turns():
     assert not [row for row in found.crossovers if row["quantity"] == "flops"]
 
 
+def test_equal_networks_never_cross():
+    found = cost(["ugrnn", "tests.cells.examples:Declared"], units=8, length=16, device="a100")
+    assert found.crossovers == [] and found.frame["flops_per_step"].nunique() == 1
+
+
 def test_a_users_cell_is_counted_and_timed_without_help():
     found = rows(cost(["tests.cells.examples:Declared"], units=16, length=32))["tests.cells.examples:Declared"]
     assert found["flops_per_step"] > 2 * 2 * 16 * 17 and found["seconds_measured"] > 0

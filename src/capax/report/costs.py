@@ -5,12 +5,12 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,12 +64,12 @@ class Subject:
         return gradient
 
     @functools.cached_property
-    def _grown(self) -> dict[str, np.ndarray]:
-        """Coefficients of operations and kept bytes as polynomials of the length."""
-        counted = [self.operations(length).total for length in LENGTHS]
-        kept = [self.activation_bytes(length) for length in LENGTHS]
-        powers = np.vander(LENGTHS, increasing=True).astype(float)
-        return {"flops": np.linalg.solve(powers, counted), "bytes": np.linalg.solve(powers, kept)}
+    def _counted(self) -> dict[str, list[int]]:
+        """Operations and kept bytes at `LENGTHS`."""
+        return {
+            "flops": [self.operations(length).total for length in LENGTHS],
+            "bytes": [self.activation_bytes(length) for length in LENGTHS],
+        }
 
     def operations(self, length: int) -> Operations:
         """Forward, of one sequence."""
@@ -83,7 +83,16 @@ class Subject:
         """One of `QUANTITIES` at a length."""
         if name == "seconds":
             return roofline.seconds(roofline.regions(self.forward(), *self.arguments(length)), device, precision)
-        return float(np.polynomial.Polynomial(self._grown[name])(length))
+        return float(_through(self._counted[name], length))
+
+
+def _through(counted: list[int], length: int) -> Fraction:
+    """The polynomial through what was counted at `LENGTHS`, without rounding: equal networks are equally dear at every length."""
+    total = Fraction(0)
+    for at, value in zip(LENGTHS, counted, strict=True):
+        others = [other for other in LENGTHS if other != at]
+        total += value * math.prod((Fraction(length - other, at - other) for other in others), start=Fraction(1))
+    return total
 
 
 @dataclasses.dataclass(frozen=True)
