@@ -39,6 +39,7 @@ def test_the_commonest_words_have_a_feature_each(tmp_path):
 @pytest.mark.parametrize(("kind", "length", "said"), [
     ("leters", 5, r"unknown kind of text 'leters' \(did you mean 'letters'"),
     ("words", 10**6, "are no window of 1000000 steps"),
+    ("letters", 0, "a window has at least one step, not 0"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_said_in_one_line(kind, length, said):
     with pytest.raises(CapaxError, match=said):

@@ -3,8 +3,9 @@
 import pytest
 
 from capax.errors import CapaxError
+from capax.report import costs as module
 from capax.report.costs import cost
-from capax.theory import costs
+from capax.theory import costs, roofline
 
 
 def rows(found):
@@ -46,15 +47,33 @@ def test_what_is_not_here_is_not_measured(compared):
 
 
 def test_a_crossover_is_where_the_order_of_two_networks_turns():
-    names = ["lstm", "transformer"]
-    found = cost(names, units=64, length=64, device="a100")
-    (crossover,) = [row for row in found.crossovers if row["quantity"] == "bytes"]
-    assert (crossover["cheaper_from_there"], crossover["than"]) == ("lstm", "transformer")
-    for length, cheaper in ((crossover["length"] // 2, "transformer"), (2 * crossover["length"], "lstm")):
-        counted = rows(cost(names, units=64, length=length, device="a100"))
-        assert min(names, key=lambda name: counted[name]["activation_bytes"]) == cheaper
-    # 16 n^2 of the LSTM against 24 n^2 + 4 n T: the order of operations never turns
-    assert not [row for row in found.crossovers if row["quantity"] == "flops"]
+    sizes = {"inputs": 1, "outputs": 1, "depth": 1}
+    wide, narrow = (
+        module._subject(cell, units, None, 1, sizes) for cell, units in (("lstm", 128), ("transformer", 16))
+    )
+    found = module._crossovers([wide, narrow], 512, roofline.device("a100"), "fp32")
+    by = {row["quantity"]: row for row in found}
+    for name, count in (
+        ("flops", lambda one, at: one.operations(at).total),
+        ("bytes", lambda one, at: one.activation_bytes(at)),
+    ):
+        first = by[name]["length"]
+        assert (by[name]["cheaper_from_there"], by[name]["than"]) == ("lstm", "transformer")
+        assert count(narrow, first - first % 16 - 16) < count(wide, first - first % 16 - 16)
+        assert count(narrow, first + 16 - first % 16) > count(wide, first + 16 - first % 16)
+
+
+def test_at_equal_widths_recurrence_takes_fewer_operations_and_keeps_less_at_every_length():
+    # 16 n^2 of the LSTM against 24 n^2 + 4 n T
+    found = cost(["lstm", "transformer"], units=64, length=64, device="a100")
+    assert not [row for row in found.crossovers if row["quantity"] in ("flops", "bytes")]
+    assert any("from 8 to 4,096 steps" in note for note in found.notes)
+
+
+def test_half_precision_moves_half_the_bytes_and_runs_products_alone_faster():
+    options = {"units": 512, "length": 64, "device": "a100"}
+    full, half = (rows(cost(["lstm"], precision=p, **options))["lstm"]["seconds_estimated"] for p in ("fp32", "fp16"))
+    assert half < full
 
 
 def test_equal_networks_never_cross():

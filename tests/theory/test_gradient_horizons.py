@@ -37,7 +37,10 @@ def test_the_first_step_beyond_and_none_before(precision, factor):
 def test_factors_at_the_edges():
     assert horizon(1.0) is None and explosion(1.0) is None and horizon(0.0) == 1
     assert remaining(1.5, 10_000) == math.inf
-    with pytest.raises(CapaxError, match="at least 0"):
+    with pytest.raises(CapaxError, match="finite number of at least 0"):
         horizon(-0.5)
+    for call in (lambda: horizon(math.nan), lambda: explosion(-2.0), lambda: horizon(0.5, limit=0.0)):
+        with pytest.raises(CapaxError):
+            call()
     with pytest.raises(CapaxError, match="unknown precision 'fp31'"):
         horizon(0.5, "fp31")

@@ -16,14 +16,14 @@ from capax.cells.cell import Cell, column, hyperparameter, layer_norm
 WIDENING = 4
 """Hidden units of the feed-forward part for each unit of the layer."""
 
-LONGEST_PERIOD = 10_000.0
-"""Of the rotations, in steps over 2 pi."""
+BASE = 10_000.0
+"""Of the rotations: the j-th of m pairs turns by BASE^(-j / m) a step, from 1 down to nearly 1 / BASE where there are many."""
 
 
 def rotated(x: Float[Array, "time heads d batch"]) -> Float[Array, "time heads d batch"]:
     """Pairs of features turned by angles that grow with time, so that a product of two depends on their distance."""
     half = x.shape[2] // 2
-    rates = LONGEST_PERIOD ** (-jnp.arange(half) / half)
+    rates = BASE ** (-jnp.arange(half) / half)
     angles = (jnp.arange(x.shape[0])[:, None] * rates[None, :])[:, None, :, None]
     one, other, sin, cos = x[:, :, :half], x[:, :, half:], jnp.sin(angles), jnp.cos(angles)
     return jnp.concatenate([one * cos - other * sin, one * sin + other * cos], axis=2)
@@ -70,7 +70,7 @@ class Transformer(Cell):
         return x + _each_time(self.W_down, hidden) + self.b_down[None, :, None]
 
     def numbers_kept(self, length: int) -> int:
-        """Keys and values of all steps so far."""
+        """Keys and values of all steps so far. (Of an encoder: what its outputs hang on; they change with every further step.)"""
         return 2 * self.units * length
 
     def _norm(self, part: int, x: Array) -> Array:

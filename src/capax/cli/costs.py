@@ -83,18 +83,19 @@ def costs(found: Costs, out: Path, as_json: bool) -> None:
     console.print(table)
     for crossover in found.crossovers:
         what = {"flops": "fewer operations", "bytes": "fewer activation bytes", "seconds": "less time by roofline"}
-        print(
-            f"from {crossover['length']:,} steps on: {crossover['cheaper_from_there']} takes {what[crossover['quantity']]} than "
-            f"{crossover['than']}"
-        )
+        about = "about " if crossover["quantity"] == "seconds" else ""
+        names = f"{crossover['cheaper_from_there']} takes {what[crossover['quantity']]} than {crossover['than']}"
+        print(f"from {about}{crossover['length']:,} steps on: {names}")
     if again:
         table = rich.table.Table(box=None, pad_edge=False, title="checkpoints over time", title_justify="left")
+        whole = {row["cell"] for row in rows if row["sequential_steps"] == 1 < found.length}
         for header in ("cell", "checkpoint every", "memory", "of everything kept", "training step", "slowdown"):
             table.add_column(header, justify="left" if header == "cell" else "right", no_wrap=True)
         for row in again:
-            every = {0: "everything kept", None: "default"}.get(
-                row["checkpoint_every"]
-            ) or f"{row['checkpoint_every']:g}"
+            named = {0: "everything kept", None: "default"}
+            every = named.get(row["checkpoint_every"]) or f"{row['checkpoint_every']:g}"
+            if row["cell"] in whole and row["checkpoint_every"]:
+                every = "each layer"
             table.add_row(
                 row["cell"], every, _bytes(row["peak_bytes"]), f"1 / {row['memory_saved']:.1f}", _seconds(row["seconds"]),
                 f"{row['slowdown']:.2f}",

@@ -163,8 +163,11 @@ class Network(eqx.Module):
         `fused`: by kernels for CPUs; then it must be traced, not mapped, and may be differentiated once, in reverse mode.
         Raises `fused.Unsupported` where that cannot be.
         `checkpoint_every`: of how many steps only the first state is kept for the gradient, which computes the others again; 0: all
-        is kept; by default what is fastest. Layers that see whole sequences keep what one layer reads, unless it is 0.
+        is kept; by default what is fastest. It leaves `parallel` no say, and `fused` leaves it none. Of layers that see whole sequences
+        any number but 0 keeps what each layer reads; by default they keep all. Raises `CapaxError` for a negative number.
         """
+        if checkpoint_every is not None and checkpoint_every < 0:
+            raise CapaxError(f"checkpoint_every must be at least 0, not {checkpoint_every}.")
         if not self.recurrent:
             if fused:
                 raise Unsupported("a layer that sees whole sequences has no loop over time")

@@ -15,6 +15,7 @@ def read(path: Path, length: int) -> Float[np.ndarray, "sequences time features"
     steps, as many as there are whole ones.
 
     Raises `CapaxError` for a file that cannot be read, holds no numbers, or is shorter than one window."""
+    check_length(length)
     try:
         values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _table(path)
         values = np.asarray(values, np.float64)
@@ -34,6 +35,12 @@ def read(path: Path, length: int) -> Float[np.ndarray, "sequences time features"
             f"data {path}: {len(series)} steps of {series.shape[1]} numbers are no window of {length} steps; choose a shorter --length."
         )
     return series[: windows * length].reshape(windows, length, -1)
+
+
+def check_length(length: int) -> None:
+    """Raise `CapaxError` for a window of no steps."""
+    if length < 1:
+        raise CapaxError(f"a window has at least one step, not {length}.")
 
 
 def _table(path: Path) -> np.ndarray:

@@ -36,7 +36,7 @@ def measure(subject: Subject, *, sequences: int = 4) -> Measurement:
 
     All in double precision, products with their scale kept apart, so that what no float could hold is still measured. The summary
     has the growth of P_k over the second half of the lags, as a factor a step and as its logarithm (the largest Lyapunov exponent, nats a
-    step); the lag from which on |P_k| is below the smallest normal number of FP32 and FP64 (the horizon), and above the largest (the
+    step); the first lag at which |P_k| is below the smallest normal number of FP32 and FP64 (the horizon), and above the largest (the
     explosion): measured, or extrapolated by that growth where it lies beyond the sequences; None where it never is.
 
     The frame has one row a quantity and lag: log10 of the norm, and the norm (0 or infinite where a float64 cannot hold it).
@@ -192,8 +192,10 @@ def _log_norm(product: Array, log: Array) -> Array:
 
 
 def _mean(logs: Float[np.ndarray, "sequences lags"]) -> Float[np.ndarray, " lags"]:
-    """Over sequences; where one vanishes for good and another explodes, the explosion counts."""
-    logs = np.where(np.isnan(logs), np.where((logs == -np.inf).any(axis=0), -np.inf, np.inf), logs)
+    """Over sequences; where one vanishes for good and another explodes, the explosion counts. What is no number comes after an
+    overflow, unless the same sequence had vanished before."""
+    vanished = np.maximum.accumulate(np.isneginf(logs), axis=1)
+    logs = np.where(np.isnan(logs), np.where(vanished, -np.inf, np.inf), logs)
     exploded = np.isposinf(logs).any(axis=0)
     with np.errstate(invalid="ignore"):
         return np.where(exploded, np.inf, logs.mean(axis=0))

@@ -5,20 +5,25 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from capax.errors import CapaxError, closest
+from capax.probes.data import check_length
 from capax.tasks.text import ALPHABET, clean, read
 
 WORDS = 255
 """The commonest words have a feature each; all others share one more."""
 
-Series = Float[np.ndarray, "time features"]
+MOST_WINDOWS = 2048
+"""Of a long text so many are cut, evenly spaced."""
+
+Symbols = tuple[Int[np.ndarray, " steps"], Float[np.ndarray, "kinds features"]]
+"""Which kind of symbol stands at each step, and the vector of each kind."""
 
 
 def sequences(kind: str, path: Path | None, length: int) -> Float[np.ndarray, "sequences time features"]:
-    """A text, by default Python's own help texts, cut into windows of `length` steps; every feature has mean 0 over the text, and all
-    together a variance of 1.
+    """A text, by default Python's own help texts, cut into windows of `length` steps (of a long one 2,048, evenly spaced); every
+    feature has mean 0 over the text, and all together a variance of 1.
 
     **Arguments:** `kind`: "letters", one-hot (a-z and space); "words", one-hot (the 255 commonest, and all others); "tokens", embedded
     in 256 numbers by the token model that the package `wordllama` ships (the extra `embeddings`).
@@ -28,32 +33,33 @@ def sequences(kind: str, path: Path | None, length: int) -> Float[np.ndarray, "s
     makers = {"letters": _letters, "words": _words, "tokens": _tokens}
     if kind not in makers:
         raise CapaxError(f"unknown kind of text '{kind}'{closest(kind, list(makers))}; choose of {', '.join(makers)}.")
-    series = makers[kind](read(path))
-    windows = len(series) // length
+    check_length(length)
+    symbols, vectors = makers[kind](read(path))
+    windows = len(symbols) // length
     if not windows:
         raise CapaxError(
-            f"{len(series)} {kind} are no window of {length} steps; choose a shorter --length or another text."
+            f"{len(symbols)} {kind} are no window of {length} steps; choose a shorter --length or another text."
         )
-    centred = series - series.mean(axis=0)
-    scale = centred.std()
-    return (centred / (scale if scale > 0 else 1.0))[: windows * length].reshape(windows, length, -1)
+    shares = np.bincount(symbols, minlength=len(vectors)) / len(symbols)
+    centred = vectors - shares @ vectors
+    deviation = np.sqrt(np.mean(shares @ centred**2))
+    scaled = (centred / (deviation or 1.0)).astype(np.float32)
+    chosen = np.unique(np.linspace(0, windows - 1, min(windows, MOST_WINDOWS)).astype(int))
+    return scaled[symbols[: windows * length].reshape(windows, length)[chosen]]
 
 
-def _one_hot(symbols: np.ndarray, size: int) -> Series:
-    return np.eye(size, dtype=np.float32)[symbols]
+def _letters(text: str) -> Symbols:
+    codes = np.frombuffer(clean(text).encode("ascii"), np.uint8).astype(int)
+    return np.where(codes == ord(" "), 0, codes - ord("a") + 1), np.eye(len(ALPHABET))
 
 
-def _letters(text: str) -> Series:
-    return _one_hot(np.array([ALPHABET.index(letter) for letter in clean(text)], int), len(ALPHABET))
-
-
-def _words(text: str) -> Series:
+def _words(text: str) -> Symbols:
     words = clean(text).split()
     known = {word: number for number, (word, _) in enumerate(collections.Counter(words).most_common(WORDS))}
-    return _one_hot(np.array([known.get(word, len(known)) for word in words], int), len(known) + 1)
+    return np.array([known.get(word, len(known)) for word in words], int), np.eye(len(known) + 1)
 
 
-def _tokens(text: str) -> Series:
+def _tokens(text: str) -> Symbols:
     found = importlib.util.find_spec("wordllama")
     if found is None or not found.submodule_search_locations or importlib.util.find_spec("tokenizers") is None:
         raise CapaxError("embedded tokens need the extra: pip install 'capax[embeddings]'.")
@@ -63,5 +69,5 @@ def _tokens(text: str) -> Series:
     # The files alone: the package's own code would look for others on the network.
     folder = Path(found.submodule_search_locations[0])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
-    weights = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"]
-    return weights[np.array(tokenizer.encode(text, add_special_tokens=False).ids, int)].astype(np.float32)
+    vectors = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"]
+    return np.array(tokenizer.encode(text, add_special_tokens=False).ids, int), vectors.astype(np.float64)

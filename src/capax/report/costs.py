@@ -25,6 +25,7 @@ from capax.report.style import GREY, look, styles
 from capax.theory import costs, roofline
 from capax.theory.costs import Operations
 from capax.theory.roofline import HERE, Device
+from capax.training import backend
 
 LENGTHS = (64, 128, 192)
 """Counts grow at most with the square of the length, so that three lengths tell all others."""
@@ -157,6 +158,7 @@ def cost(
         roofline.device(device).peak(precision)
     elif precision != "fp32":
         raise CapaxError(f"rates of this machine are measured at fp32, not at {precision}.")
+    backend.configure()
     runs = measure and device == HERE
     if checkpoint_every and not runs:
         raise CapaxError(
@@ -205,7 +207,7 @@ def _row(subject: Subject, length: int, device: Device, precision: str, runs: bo
         "state_bytes": 4 * batch * sum(cell.numbers_kept(length) for cell in network.layers),
         "activation_bytes": subject.activation_bytes(length),
         "intensity": total * batch / max(1, roofline.traffic(forward)),
-        "sequential_steps": max(region.times for region in forward) if network.recurrent else 1,
+        "sequential_steps": length if network.recurrent else 1,
         "seconds_estimated": estimated,
         "seconds_measured": measured,
         "fraction_of_peak": None if measured is None else total * batch / measured / device.peak(precision),
@@ -251,10 +253,11 @@ def _step(subject: Subject, checkpoint_every: int | None, network: Network, x: j
 
 
 def _checkpointing(subject: Subject, length: int, every: Sequence[int]) -> list[dict[str, Any]]:
-    """A row for keeping everything, for what is done by default, and for each distance of checkpoints."""
+    """A row for keeping everything, for what is done by default, and for each distance of checkpoints; of layers that see whole sequences
+    one for keeping what each layer reads."""
     network, x = _made(subject, length)
     rows = []
-    for number in (0, None, *every):
+    for number in (0, None, *every) if network.recurrent else (0, 1):
         seconds, needed = _step(subject, number, network, x)
         rows.append({"cell": subject.cell, "checkpoint_every": number, "seconds": seconds, "peak_bytes": needed})
     for row in rows:
@@ -309,7 +312,10 @@ def _notes(frame: pd.DataFrame, device: Device, length: int, runs: bool) -> list
         "ones, and functions such as tanh (1 each). Of the gradient: forward, backward, and what is computed again to save memory.",
         "State: what must be kept of a sequence to go on from its end. Activations: what the gradient of a batch keeps if nothing "
         "is computed again.",
-        f"Roofline, a lower bound: {device.source}; {device.latency:.2g} s until a product that waits for the last one has begun.",
+        f"Roofline, an estimate: {device.source}; {device.latency:.2g} s until a product that waits for the last one has begun. Bytes in "
+        "the table are those of FP32.",
+        f"Which network is dearer was compared from {_lengths(length)[0]} to {_lengths(length)[-1]:,} steps; where no length is named, "
+        "the order is the same throughout. Times by roofline have small jumps, so theirs are about right.",
     ]
     if runs:
         for row in frame.to_dict("records"):

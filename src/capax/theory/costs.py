@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jaxtyping import PyTree
 
 
@@ -29,6 +30,18 @@ _MOVING = _words(
 )
 _RANDOM = ("random_", "threefry", "rng_", "shift_")
 _SUMS = _words("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or argmax argmin")
+_FACTORISATIONS = {
+    **{
+        "cholesky": 1 / 3,
+        "lu": 2 / 3,
+        "triangular_solve": 1,
+        "geqrf": 4 / 3,
+        "qr": 4 / 3,
+        "householder_product": 4 / 3,
+    },
+    **{"eigh": 9, "svd": 22, "eig": 25, "schur": 25},
+}
+"""Operations for n^3, of square matrices (Golub & Van Loan 2013): the order is right, the factor hangs on the library."""
 LOOPED_PRODUCT = "product"
 """A cell's recurrent product in a loop (networks/product.py): matrix, its transpose, vectors."""
 
@@ -67,8 +80,8 @@ def operations(function: Callable[..., Any], *arguments: PyTree) -> Operations:
 
 
 def kept_bytes(function: Callable[..., Any], *arguments: PyTree) -> int:
-    """Bytes that the reverse-mode derivative of a function keeps between its two passes, beside its arguments: activations. Shapes alone,
-    nothing is computed."""
+    """Bytes that the reverse-mode derivative of a function keeps between its two passes, beside its arguments and copies of them (such as
+    transposed weights): activations. Shapes alone, nothing is computed."""
 
     def kept(*given: PyTree) -> list[Any]:
         return jax.tree.leaves(jax.vjp(function, *given)[1])
@@ -76,6 +89,10 @@ def kept_bytes(function: Callable[..., Any], *arguments: PyTree) -> int:
     program = jax.make_jaxpr(kept)(*arguments).jaxpr
     found = {id(variable): variable for variable in program.outvars if not hasattr(variable, "val")}
     given = {id(variable) for variable in (*program.invars, *program.constvars)}
+    for equation in program.eqns:
+        sources = [variable for variable in equation.invars if not hasattr(variable, "val")]
+        if equation.primitive.name in _MOVING and sources and all(id(variable) in given for variable in sources):
+            given |= {id(variable) for variable in equation.outvars}
     return sum(
         math.prod(variable.aval.shape) * variable.aval.dtype.itemsize
         for key, variable in found.items()
@@ -95,11 +112,16 @@ def of_equation(equation: Any) -> Operations:
     """The operations of one equation of a traced program."""
     name, params = equation.primitive.name, equation.params
     size = math.prod(equation.outvars[0].aval.shape) if equation.outvars else 0
+    complex_numbers = any(getattr(v.aval, "dtype", None) in (np.complex64, np.complex128) for v in equation.outvars)
     if is_product(equation):
-        return Operations(products=_of_product(equation, size))
-    if name == "integer_pow":  # by squaring
+        return Operations(products=_of_product(equation, size) * (4 if complex_numbers else 1))
+    if name in _FACTORISATIONS:
+        rows = max(equation.invars[0].aval.shape[-2:])
+        matrices = math.prod(equation.invars[0].aval.shape[:-2])
+        return Operations(products=round(_FACTORISATIONS[name] * matrices * rows**3))
+    if name == "integer_pow":  # by squaring; a negative power is one division more
         power = abs(params["y"])
-        return Operations(elementwise=size * (power.bit_length() - 1 + power.bit_count() - 1))
+        return Operations(elementwise=size * (power.bit_length() - 1 + power.bit_count() - 1 + (params["y"] < 0)))
     if name in _FUNCTIONS:
         return Operations(functions=size)
     if name in _SUMS:
@@ -115,9 +137,10 @@ def of_equation(equation: Any) -> Operations:
         return sum((of_program(program) for program in inner), Operations())
     if name in _MOVING or name.startswith(_RANDOM):
         return Operations()
-    return Operations(
-        elementwise=size
-    )  # +, *, max, comparisons, running sums, and whatever else makes numbers of numbers
+    if complex_numbers:  # of pairs: a product takes 4 multiplications and 2 additions
+        size *= 6 if name in ("mul", "div") else 2
+    # +, *, max, comparisons, running sums, and whatever else makes numbers of numbers
+    return Operations(elementwise=size)
 
 
 def is_product(equation: Any) -> bool:

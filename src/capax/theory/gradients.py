@@ -22,10 +22,11 @@ def remaining(factor: float, steps: int) -> float:
 
 def horizon(factor: float, precision: str = "fp32", *, limit: float | None = None) -> int | None:
     """The first number of steps after which factor^steps is below the smallest normal number (or `limit`): nothing is learned from what
-    lies further back. None for factors of 1 and above. Raises `CapaxError` for a negative factor or an unknown precision."""
+    lies further back. None for factors of 1 and above. Raises `CapaxError` for a factor that is none, or an unknown precision."""
     bound = _of(SMALLEST_NORMAL, precision) if limit is None else limit
-    if factor < 0:
-        raise CapaxError(f"a norm is at least 0, not {factor}.")
+    _check(factor)
+    if not 0 < bound <= 1:
+        raise CapaxError(f"limit must be above 0 and at most 1, not {bound}.")
     if factor == 0:
         return 1
     return None if factor >= 1 else _first(bound, factor)
@@ -34,7 +35,13 @@ def horizon(factor: float, precision: str = "fp32", *, limit: float | None = Non
 def explosion(factor: float, precision: str = "fp32") -> int | None:
     """The first number of steps after which factor^steps is above the largest number. None for factors of 1 and below."""
     bound = _of(LARGEST, precision)
+    _check(factor)
     return None if factor <= 1 else _first(bound, factor)
+
+
+def _check(factor: float) -> None:
+    if not 0 <= factor < math.inf:
+        raise CapaxError(f"a factor is a finite number of at least 0, not {factor}.")
 
 
 def _first(bound: float, factor: float) -> int:
