@@ -42,7 +42,7 @@ ZUCCHET = {"teacher", "teacher-told", "teacher-parameters", "teacher-gated", "he
 
 @pytest.mark.parametrize(
     ("paper", "studies", "at_desk_alone"),
-    [("collins2017", COLLINS, {"memory-irnn"}), ("zucchet2024", ZUCCHET, {"teacher-long"})],
+    [("collins2017", COLLINS, {"memory-irnn"}), ("zucchet2024", ZUCCHET, set())],
 )
 def test_both_presets_of_every_study_are_there(paper, studies, at_desk_alone):
     assert {file.stem for file in (PAPERS / paper / "full").glob("*.toml")} == studies
