@@ -303,8 +303,13 @@ def test_the_command_makes_the_same_experiment():
     assert load("quickstart", settings) == experiment
 
 
-def test_the_experiment_as_a_file_makes_the_same_experiment(tmp_path: Path):
-    experiment = design(name="my own", question='A "quoted" question — ünïcode', task={"text": {"window": 40}})
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"checkpoint_every": 20, "hyperparameters": {"optimiser": "adam", "learning_rate": [0.001, 0.01]}}],
+    ids=["plain", "hyperparameters"],
+)
+def test_the_experiment_as_a_file_makes_the_same_experiment(tmp_path: Path, more: dict):
+    experiment = design(name="my own", question='A "quoted" question — ünïcode', task={"text": {"window": 40}}, **more)
     assert reproduction.command(experiment, Path("out")).startswith("capax run 'my own.toml' --out out")
     path = tmp_path / "my own.toml"
     path.write_text(reproduction.toml(experiment), encoding="utf-8")

@@ -30,8 +30,12 @@ def command(experiment: Experiment, directory: Path) -> str:
 def toml(experiment: Experiment) -> str:
     """The experiment as a TOML file."""
     table = experiment.model_dump(mode="json")
-    tasks = table.pop("task")
-    lines = [f"{key} = {_toml(value)}" for key, value in table.items()]
+    tasks, hyperparameters = table.pop("task"), table.pop("hyperparameters")
+    lines = [
+        f"{key} = {_toml(value)}" for key, value in table.items() if value is not None
+    ]  # TOML has no word for nothing
+    if hyperparameters:
+        lines += ["", "[hyperparameters]", *(f"{key} = {_toml(value)}" for key, value in hyperparameters.items())]
     for name, options in tasks.items():
         plain = {key: value for key, value in options.items() if not isinstance(value, dict)}
         lines += ["", f"[task.{name}]", *(f"{key} = {_toml(value)}" for key, value in plain.items())]
