@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from capax.experiments.plan import Plan
 from capax.report import formatting
+from capax.report.rerun_figure import CAPTION, rerun_figure, spans_decades
 from capax.report.rows import column, known, select
 from capax.report.style import GREY, Style, look, styles
 from capax.tasks.task import Task
@@ -105,6 +106,22 @@ def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Draw
             of_task = pd.DataFrame(of_task[of_task["state"] != "running"])
             if len(of_task):
                 found.append(_best_so_far(of_task, label, plan, shown))
+        found += _reruns(trials, plan)
+    return found
+
+
+def _reruns(trials: pd.DataFrame, plan: Plan) -> list[Drawing]:
+    """Of each task, all its variants in one figure, where reruns are decades apart."""
+    found = []
+    for name in dict.fromkeys(task.name for task in plan.tasks.values()):
+        labels = [label for label, task in plan.tasks.items() if task.name == name]
+        own = pd.DataFrame(trials[trials["rerun"] & trials["task"].isin(labels) & (trials["state"] != "running")])
+        if own.empty or not spans_decades(own):
+            continue
+        own = own.assign(variant=[label.partition(", ")[2] or name for label in own["task"]])
+        task = plan.tasks[labels[0]]
+        figure = rerun_figure(own, task.score_label, styles(plan.of(labels[0]).cells))
+        found.append(Drawing(f"{slug(name)}-reruns", labels[0], figure, CAPTION))
     return found
 
 
