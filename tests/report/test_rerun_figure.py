@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from capax.report.rerun_figure import rerun_figure, spans_decades
 from capax.report.style import styles
@@ -36,10 +37,7 @@ def test_every_rerun_is_a_dot_medians_are_bars_and_what_diverged_a_cross(variant
     frame = pd.concat([reruns(scores, variant=f"least_modulus .{v}") for v in range(variants)])
     figure = rerun_figure(frame, "squared error", styles(["gru", "lstm"]))
     (axes,) = figure.axes
-    places = [
-        part.get_offsets() for part in axes.collections if hasattr(part, "get_offsets") and len(part.get_offsets())
-    ]
-    dots = np.concatenate([part for part in places])
+    dots = np.concatenate([part.get_offsets() for part in axes.collections if isinstance(part, PathCollection)])
     assert sorted(y for _, y in dots if y != 0.97) == sorted([1e-6, 1e-4, 1e-2, 1.0, 3.0] * variants)
     assert sum(y == 0.97 for _, y in dots) == variants
     bars = [part.get_segments()[0][0][1] for part in axes.collections if hasattr(part, "get_segments")]
