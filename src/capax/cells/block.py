@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, State, column, layer_norm, sigmoid
+from capax.cells.cell import Cell, State, column, scaled_norm, sigmoid
 
 
 class Block(Cell):
@@ -34,8 +34,7 @@ class Block(Cell):
         return eqx.tree_at(lambda cell: cell.W_glu, super().drawn(inner), W_glu)
 
     def project(self, x: Array) -> tuple[Any, Array]:
-        normed = column(self.norm_scale, x.ndim) * layer_norm(x) + column(self.norm_bias, x.ndim)
-        return super().project(normed), x
+        return super().project(scaled_norm(self.norm_scale, self.norm_bias, x)), x
 
     def _around(self, y: Array, x: Array) -> Array:
         a, b = jnp.split(jnp.tensordot(self.W_glu, jax.nn.gelu(y), 1) + column(self.b_glu, y.ndim), 2)

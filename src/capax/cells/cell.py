@@ -41,6 +41,11 @@ def layer_norm(x: Array) -> Array:
     return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=0, keepdims=True) + NORM_EPSILON)
 
 
+def scaled_norm(scale: Array, bias: Array, x: Array) -> Array:
+    """scale layer_norm(x) + bias."""
+    return column(scale, x.ndim) * layer_norm(x) + column(bias, x.ndim)
+
+
 NONLINEARITIES: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, column, hyperparameter, layer_norm
+from capax.cells.cell import Cell, hyperparameter, scaled_norm
 
 WIDENING = 4
 """Hidden units of the feed-forward part for each unit of the layer."""
@@ -74,8 +74,7 @@ class Transformer(Cell):
         return 2 * self.units * length
 
     def _norm(self, part: int, x: Array) -> Array:
-        scale, bias = (column(vectors[part], 2) for vectors in (self.norm_scales, self.norm_biases))
-        return scale[None] * jax.vmap(layer_norm)(x) + bias[None]
+        return jax.vmap(lambda x: scaled_norm(self.norm_scales[part], self.norm_biases[part], x))(x)
 
     def _attention(self, x: Float[Array, "time n batch"]) -> Float[Array, "time n batch"]:
         time, units, batch = x.shape

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from capax.cells import registry
-from capax.cells.cell import Cell, State, column, layer_norm, scalar_declarations
+from capax.cells.cell import Cell, State, column, scalar_declarations, scaled_norm
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot, Sequence, Steps
 from capax.errors import CapaxError, closest
 from capax.fused import Unsupported, recurrence
@@ -54,7 +54,7 @@ class Norm(eqx.Module):
         self.scale, self.bias = jnp.ones((units,)), jnp.zeros((units,))
 
     def __call__(self, x: Float[Array, "n *batch"]) -> Float[Array, "n *batch"]:
-        return column(self.scale, x.ndim) * layer_norm(x) + column(self.bias, x.ndim)
+        return scaled_norm(self.scale, self.bias, x)
 
 
 class Network(eqx.Module):

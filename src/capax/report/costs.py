@@ -24,8 +24,8 @@ from capax.report.probe_figures.lines import decades
 from capax.report.style import GREY, look, styles
 from capax.theory import costs, roofline
 from capax.theory.costs import Operations
-from capax.theory.roofline import HERE, Device
-from capax.training import backend
+from capax.theory.roofline import HERE, Device, Region
+from capax.training import backend, machine
 
 LENGTHS = (64, 128, 192)
 """Counts grow at most with the square of the length, so that three lengths tell all others."""
@@ -80,10 +80,20 @@ class Subject:
         """What the gradient of a batch keeps if nothing is computed again."""
         return costs.kept_bytes(self.forward(checkpoint_every=0), *self.arguments(length))
 
+    @functools.cached_property
+    def _traced(self) -> dict[int, list[Region]]:
+        return {}
+
+    def regions(self, length: int) -> list[Region]:
+        """Of a batch forward, for the roofline; traced once a length."""
+        if length not in self._traced:
+            self._traced[length] = roofline.regions(self.forward(), *self.arguments(length))
+        return self._traced[length]
+
     def quantity(self, name: str, length: int, device: Device, precision: str) -> float:
         """One of `QUANTITIES` at a length."""
         if name == "seconds":
-            return roofline.seconds(roofline.regions(self.forward(), *self.arguments(length)), device, precision)
+            return roofline.seconds(self.regions(length), device, precision)
         return float(_through(self._counted[name], length))
 
 
@@ -166,8 +176,6 @@ def cost(
         )
     sizes = {"inputs": inputs, "outputs": outputs, "depth": depth}
     subjects = [_subject(cell, units, budget, batch, sizes) for cell in dict.fromkeys(cells)]
-    from capax.training import machine
-
     rates = machine.here() if device == HERE else roofline.device(device)
     rows = [_row(subject, length, rates, precision, runs) for subject in subjects]
     curves, crossovers = _curves(subjects, length, rates, precision), _crossovers(subjects, length, rates, precision)
@@ -187,7 +195,7 @@ def _subject(cell: str, units: int | None, budget: int | None, batch: int, sizes
 
 def _row(subject: Subject, length: int, device: Device, precision: str, runs: bool) -> dict[str, Any]:
     network, batch = subject.network, subject.batch
-    forward = roofline.regions(subject.forward(), *subject.arguments(length))
+    forward = subject.regions(length)
     training = roofline.regions(subject.training(), *subject.arguments(length))
     counted, estimated = subject.operations(length), roofline.seconds(forward, device, precision)
     measured, trained, peak = _measured(subject, length) if runs else (None, None, None)
@@ -233,8 +241,6 @@ def _made(subject: Subject, length: int) -> tuple[Network, jax.Array]:
 
 def _measured(subject: Subject, length: int) -> tuple[float, float, int]:
     """Seconds of a batch forward and of its gradient, and the bytes that the gradient's program needs beside arguments and results."""
-    from capax.training import machine
-
     network, x = _made(subject, length)
     forward = eqx.filter_jit(subject.forward())
     seconds, bytes_needed = _step(subject, None, network, x)
@@ -242,8 +248,6 @@ def _measured(subject: Subject, length: int) -> tuple[float, float, int]:
 
 
 def _step(subject: Subject, checkpoint_every: int | None, network: Network, x: jax.Array) -> tuple[float, int]:
-    from capax.training import machine
-
     arrays, static = eqx.partition(network, eqx.is_array)
     gradient = jax.jit(lambda arrays, x: subject.training(checkpoint_every)(eqx.combine(arrays, static), x))
     compiled = gradient.lower(arrays, x).compile()

@@ -7,7 +7,7 @@ them). Textbook counts of recurrent networks are products and functions alone.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -93,11 +93,12 @@ def kept_bytes(function: Callable[..., Any], *arguments: PyTree) -> int:
         sources = [variable for variable in equation.invars if not hasattr(variable, "val")]
         if equation.primitive.name in _MOVING and sources and all(id(variable) in given for variable in sources):
             given |= {id(variable) for variable in equation.outvars}
-    return sum(
-        math.prod(variable.aval.shape) * variable.aval.dtype.itemsize
-        for key, variable in found.items()
-        if key not in given
-    )
+    return bytes_of([variable for key, variable in found.items() if key not in given])
+
+
+def bytes_of(variables: Iterable[Any]) -> int:
+    """Of the arrays that variables of a traced program stand for."""
+    return sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for v in variables if hasattr(v.aval, "dtype"))
 
 
 def of_program(program: Any) -> Operations:

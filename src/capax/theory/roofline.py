@@ -7,7 +7,6 @@ the precision's peak, all else at that of FP32. No bound: a program written for 
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ import jax
 from jaxtyping import PyTree
 
 from capax.errors import CapaxError, closest
-from capax.theory.costs import Operations, inner_programs, is_product, of_equation
+from capax.theory.costs import Operations, bytes_of, inner_programs, is_product, of_equation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,15 +131,17 @@ def _regions(program: Any, times: int, *, looped: bool) -> list[Region]:
             continue
         operations = of_equation(equation)
         if is_product(equation) and not looped:
-            moved = _bytes(equation.invars) + _bytes(equation.outvars)
+            moved = bytes_of(equation.invars) + bytes_of(equation.outvars)
             found.append(Region(operations, moved, 1, times, moved))
             continue
         own = own + operations
         if is_product(equation):
             products += 1
-            bytes_of_products += _bytes(equation.invars[:1]) + _bytes(equation.invars[-1:]) + _bytes(equation.outvars)
+            bytes_of_products += (
+                bytes_of(equation.invars[:1]) + bytes_of(equation.invars[-1:]) + bytes_of(equation.outvars)
+            )
     if own.total:
-        moved = bytes_of_products or (_bytes(program.invars) + _bytes(program.outvars))
+        moved = bytes_of_products or (bytes_of(program.invars) + bytes_of(program.outvars))
         if looped:
             found.append(Region(own, moved, products, times, moved))
         else:  # on the way between products
@@ -159,7 +160,3 @@ def _flat(program: Any) -> list[Any]:
         else:
             found.append(equation)
     return found
-
-
-def _bytes(variables: Any) -> int:
-    return sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for v in variables if hasattr(v.aval, "dtype"))
