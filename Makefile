@@ -2,10 +2,11 @@
 #
 #   make quickstart   set up, run a first small experiment, write its report to runs/quickstart
 #   make test         set up, run the tests          (make test ARGS="tests/cells -k gru")
+#   make test WHEEL=1 the same against the built wheel, in a virtual environment of its own
 #   make check        format, lint, types, and the floors of the house
 #   make format       mend what can be mended mechanically
 #   make benchmark    speed and cost against PyTorch, in a virtual environment of its own
-#   make clean        remove both environments and every cache; runs/ stays
+#   make clean        remove the environments and every cache; runs/ stays
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test check format benchmark clean
@@ -22,6 +23,8 @@ BIN := .venv/bin
 RUNTIME := .venv/.installed
 DEVELOPMENT := .venv/.installed-dev
 PEERS := .venv-torch/.installed
+BUILT := .venv-wheel/.installed
+TESTED := $(if $(WHEEL),$(BUILT),$(DEVELOPMENT))
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -29,8 +32,8 @@ help:
 quickstart: $(RUNTIME)
 	@$(BIN)/capax run quickstart --out runs/quickstart
 
-test: $(DEVELOPMENT)
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+test: $(TESTED)
+	@$(dir $(TESTED))bin/python -m pytest -n auto $(ARGS)
 
 check: $(DEVELOPMENT)
 	@$(BIN)/ruff format --check
@@ -46,10 +49,10 @@ benchmark: $(RUNTIME) $(PEERS)
 	@$(BIN)/python benchmarks/population.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-torch dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-wheel .venv-torch dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/bin/python .venv-torch/bin/python:
+.venv/bin/python .venv-wheel/bin/python .venv-torch/bin/python:
 	@test -n "$(PYTHON)" || { echo "capax needs Python 3.11 or newer: none of $(CANDIDATES) is. Install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "capax needs Python 3.11 or newer, and $(PYTHON) is not: name another with make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $(@D:/bin=) || { rm -rf $(@D:/bin=); exit 1; }
@@ -63,6 +66,14 @@ $(DEVELOPMENT): pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing capax and its development tools into .venv (a few minutes, the first time) ..."
 	@$(BIN)/python $(PIP_INSTALL) -e '.[dev]'
 	@touch $(RUNTIME) $@
+
+# The wheel, as people install it: files that it lacks, or that only a checkout has, show here.
+$(BUILT): pyproject.toml constraints.txt README.md $(shell find src -type f -not -name '*.pyc') | .venv-wheel/bin/python
+	@echo "Building the wheel and installing it into .venv-wheel (a few minutes, the first time) ..."
+	@rm -rf dist && .venv-wheel/bin/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
+	@.venv-wheel/bin/python $(PIP_INSTALL) "$$(echo dist/capax-*.whl)[dev]"
+	@.venv-wheel/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/capax-*.whl
+	@touch $@
 
 # 2.13.0 is the version that was measured; its own requirements come with it.
 $(PEERS): constraints.txt | .venv-torch/bin/python
