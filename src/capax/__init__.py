@@ -5,13 +5,17 @@
     capax.tasks.get("text").batch(key, 32)
     capax.run("capacity", out="runs/c", cells=["rnn"], budgets=[1000], trials=64)
 
-Everything is imported when it is first used, so that `import capax` (and `capax --help`) costs nothing.
+Everything is imported when it is first used, so that `import capax` (and `capax --help`) costs nothing. JAX
+should be loaded after capax, which sets a flag without which JAX 0.10.2 gets some sums wrong.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from capax.training import backend
 from capax.version import __version__ as __version__
+
+backend.set_flags(backend.RIGHT_SUMS)  # before JAX is loaded, whoever loads it
 
 if TYPE_CHECKING:
     from capax import cells as cells

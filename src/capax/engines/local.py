@@ -5,7 +5,6 @@ in the calling thread's stead and lets go of Python's lock), so a program is com
 """
 
 import dataclasses
-import os
 import queue
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import jax
 
 from capax.training.population import Population, default_batching
+from capax.training.processor import cores
 from capax.training.program import Batching, Program
 from capax.training.trial import Result, Trial
 
@@ -56,8 +56,7 @@ class LocalEngine:
         batching = default_batching()
         devices = jax.local_devices()
         if batching == "mapped":
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            places: list[Any] = [None] * (lanes or cores)
+            places: list[Any] = [None] * (lanes or cores())
         else:
             places = list(devices[:lanes])
         self._batching: Batching = batching

@@ -1,13 +1,13 @@
 """What an experiment will take, before it starts: counted operations, and a time that is no more than a guess."""
 
 import dataclasses
-import os
 import time
 
 import numpy as np
 
 from capax.experiments.plan import Plan, mean_steps
 from capax.experiments.progress import duration
+from capax.training.processor import cores
 
 EFFICIENCY = 0.4
 """Of the rate of matrix products of all cores, the part that whole studies reach, tuning and scoring included: the studies of
@@ -45,13 +45,12 @@ def expected(plan: Plan) -> Cost:
     Operations are 6 for each parameter, sequence, time step, and training step: a multiplication and an addition forward,
     twice that backward. Reruns are taken to train as long as the longest trial.
     """
-    cores = os.cpu_count() or 1
-    rate, operations = cores * _products_per_second(), 0.0
+    rate, operations = cores() * _products_per_second(), 0.0
     for study in plan.studies:
         steps = plan.experiment.for_task(study.task.name).steps
         trials = study.trials + study.reruns * steps[1] / mean_steps(steps)
         operations += trials * study.expected_cost * 6.0 * study.shape.parameters
-    seconds = operations / (EFFICIENCY * rate) + COMPILING * len(plan.studies) / cores
+    seconds = operations / (EFFICIENCY * rate) + COMPILING * len(plan.studies) / cores()
     trials, reruns = sum(study.trials for study in plan.studies), sum(study.reruns for study in plan.studies)
     return Cost(len(plan.studies), trials, reruns, operations, seconds)
 
