@@ -75,6 +75,53 @@ def test_any_autocorrelation_gives_the_same():
     np.testing.assert_allclose([as_function, as_array], moments.sensitivity_variance(lam, 0.8), rtol=1e-9)
 
 
+@pytest.mark.parametrize("lam", [0.9, 0.999, -0.99, 0.999 * np.exp(0.2j)])
+def test_a_function_of_the_lag_that_takes_arrays_is_called_a_few_times_and_not_once_a_lag(lam):
+    calls = []
+
+    def decay(lag):
+        calls.append(lag)
+        return jnp.exp(-0.1 * lag)
+
+    found = moments.state_variance(lam, decay)
+    np.testing.assert_allclose(found, moments.state_variance(lam, np.exp(-0.1)), rtol=1e-10)
+    assert len(calls) < 10  # |lambda| = .999 needs 41,426 lags
+
+
+def test_a_function_of_one_lag_is_asked_for_each():
+    expected = moments.sensitivity_variance(0.9, ac.Exponentials((0.5,), (1.0,), 0.5))
+    for one_lag in (
+        lambda lag: 1.0 if lag == 0 else 0.5,  # an array has no truth value
+        lambda lag: [1.0, 0.5][min(lag, 1)],  # no array of floats is an index
+        lambda lag: 0.5 + 0.5 * (str(lag) == "0"),  # takes an array, and is wrong for it in shape
+    ):
+        np.testing.assert_allclose(moments.sensitivity_variance(0.9, one_lag), expected, rtol=1e-10)
+
+
+def test_sums_over_lags_are_horners_of_any_shape_and_differentiable_at_zero():
+    values = np.random.default_rng(0).normal(size=23)
+    a = np.asarray([[0.0, 0.5, -0.9], [0.3j, 0.2 + 0.7j, 1.0]])
+    total, slope = ac.Lags(tuple(values)).sums(a)
+    lag = np.arange(1, 23)
+    np.testing.assert_allclose(total, (a[..., None] ** lag) @ values[1:], rtol=1e-12)
+    np.testing.assert_allclose(slope, (a[..., None] ** lag) @ (lag * values[1:]), rtol=1e-12)
+    derivative = jax.grad(lambda a: ac.Lags(tuple(values)).sums(a)[0])(0.0)
+    assert float(derivative) == pytest.approx(values[1], rel=1e-12)
+
+
+def test_sums_over_lags_do_not_depend_on_how_many_eigenvalues_fit_into_memory(monkeypatch):
+    a, r = jnp.linspace(-0.9, 0.9, 50), ac.Lags(tuple(0.8 ** np.arange(100)))
+    expected = r.sums(a)
+    monkeypatch.setattr(ac, "MOST_POWERS", 60)
+    np.testing.assert_allclose(r.sums(a), expected, rtol=1e-13)
+
+
+def test_a_function_of_the_lag_leaves_unstable_eigenvalues_infinite():
+    found = moments.state_variance(np.asarray([0.5, 1.0, 1.2]), lambda lag: 0.8**lag)
+    np.testing.assert_allclose(found, [moments.state_variance(0.5, 0.8), np.inf, np.inf], rtol=1e-12)
+    assert np.isinf(float(moments.sensitivity_variance(1.0, lambda lag: 0.8**lag)))
+
+
 def test_normalised_inputs_with_the_exponential_parametrisation_stay_bounded_for_white_noise():
     nu = 1 - np.geomspace(0.5, 1e-6, 20)
     variance = moments.normalised_state_variance(nu, 0.0)

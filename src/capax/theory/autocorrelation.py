@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
@@ -13,6 +15,9 @@ from capax.errors import CapaxError
 
 MOST_LAGS = 10_000_000
 """Where a sum over lags does not end by itself."""
+
+MOST_POWERS = 2**22
+"""Powers of eigenvalues that are in memory at the same time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,32 +61,79 @@ class Lags:
         return self.values[lag] if lag < len(self.values) else 0.0
 
     def sums(self, a: Any) -> tuple[Any, Any]:
-        """As `Exponentials.sums`, by Horner's rule."""
-        total = slope = 0.0 * a
-        for lag in range(len(self.values) - 1, 0, -1):
-            total = (total + self.values[lag]) * a
-            slope = (slope + lag * self.values[lag]) * a
-        return total, slope
+        """As `Exponentials.sums`."""
+        return _power_sums(np.asarray(self.values[1:]), a)
 
 
 @dataclasses.dataclass(frozen=True)
 class Function:
-    """R as a function of the lag, summed until what is left cannot matter."""
+    """R as a function of the lag, summed until what is left cannot matter.
 
-    function: Callable[[int], float]
+    A function that takes an array of lags is called once with all of them, any other once a lag.
+    """
+
+    function: Callable[[Any], Any]
 
     def __call__(self, lag: int) -> float:
         return float(self.function(lag))
 
     def sums(self, a: Any) -> tuple[Any, Any]:
-        """As `Exponentials.sums`; |a| must be below 1."""
-        modulus = float(np.max(np.abs(np.asarray(a))))
+        """As `Exponentials.sums`; NaN where |a| is 1 or more, because the sum need not have a value there.
+
+        Raises `CapaxError` where |a| is so close to 1 that the sum would not end in time.
+        """
+        moduli = np.abs(np.asarray(a))
+        modulus = float(np.max(moduli, where=moduli < 1, initial=0.0))
         lags = 1 if modulus == 0 else math.ceil(math.log(1e-18) / math.log(modulus))
         if lags > MOST_LAGS:
             raise CapaxError(
                 f"a sum over lags with |lambda| = {modulus} needs {lags} lags; give the autocorrelation as exponentials."
             )
-        return Lags(tuple(self(lag) for lag in range(lags + 1))).sums(a)
+        inside = a if (moduli < 1).all() else jnp.where(moduli < 1, a, jnp.nan)
+        return _power_sums(self._at(lags), inside)
+
+    def _at(self, lags: int) -> Float[np.ndarray, " lags"]:
+        """R(1), .., R(lags)."""
+        every = np.arange(1.0, lags + 1)  # floats: powers of whole numbers would overflow
+        try:
+            values = np.asarray(self.function(every), float)
+            checked = {0, lags // 2, lags - 1}
+            if values.shape == every.shape and all(np.isclose(values[k], self(k + 1), rtol=1e-4) for k in checked):
+                return values
+        except Exception:  # the user's function is made for one lag at a time
+            pass
+        return np.asarray([self(lag) for lag in range(1, lags + 1)])
+
+
+def _power_sums(values: Float[np.ndarray, " lags"], a: Any) -> tuple[Any, Any]:
+    """sum_k values[k - 1] a^k and sum_k k values[k - 1] a^k over k = 1, 2, ..
+
+    With k - 1 = i + width * j the sum is one product over i for each j, and one over j: about sqrt(lags) powers of `a` are
+    in memory, not all of them.
+    """
+    xp = jnp if isinstance(a, jax.Array) else np
+    flat = xp.reshape(xp.asarray(a), (-1,))
+    width = max(1, math.isqrt(len(values)))
+    rows = -(-len(values) // width)
+    weighted = np.stack([values, values * np.arange(1, len(values) + 1)])
+    table = np.pad(weighted, ((0, 0), (0, rows * width - len(values)))).reshape(2, rows, width)
+    at_once = max(1, MOST_POWERS // max(1, rows + width))
+    parts = []
+    for begin in range(0, flat.shape[0], at_once):
+        part = flat[begin : begin + at_once]
+        short = _powers(xp, part, width)
+        long = _powers(xp, short[:, -1] * part, rows)
+        parts.append(xp.einsum("ai,kji,aj->ka", short, table, long, optimize=True) * part[None])
+    total, slope = xp.concatenate(parts, axis=1).reshape(2, *np.shape(a))
+    return total, slope
+
+
+def _powers(xp: Any, a: Any, number: int) -> Any:
+    """a^0, .., a^(number - 1), by doubling: no logarithm, so that `a` may be 0 and have a derivative."""
+    powers, factor = xp.ones_like(a)[:, None], a[:, None]
+    while powers.shape[1] < number:
+        powers, factor = xp.concatenate([powers, powers * factor], axis=1), factor * factor
+    return powers[:, :number]
 
 
 Autocorrelation = Exponentials | Lags | Function
