@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from capax import tasks
+from capax import cells, tasks
 from capax.errors import CapaxError
 from capax.experiments.design import load
 from capax.experiments.plan import plan
@@ -38,7 +38,9 @@ def run(
     - `out`: the run directory, by default `runs/NAME`.
     - `engine`: where populations run; "local" is this process.
     - `display`: told of the progress.
-    - `settings`: keys of the experiment to replace, such as `cells=["rnn"]`, `budgets=[1000]`, `trials=64`.
+    - `settings`: keys of the experiment to replace, such as `cells=["rnn", MyCell]`, `budgets=[1000]`, `trials=64`.
+      A cell may be a class at the top of a module, script, or notebook. The run names it `module.path:Class`; one of a
+      script or notebook is `__main__:Class`, and only from there can the run be gone on with.
 
     **Returns:** a report with `.frame` (one row a study), `.trials`, `.figures` (matplotlib), and `.path` (report.html).
 
@@ -49,10 +51,17 @@ def run(
     backend.configure()
     from capax.engines.local import LocalEngine
 
-    chosen = plan(load(experiment, settings))
+    chosen = plan(load(experiment, {key: _named(key, value) for key, value in settings.items()}))
     directory = Path(out) if out is not None else Path("runs") / chosen.experiment.name
     execute(chosen, directory, LocalEngine, display)
     return build(directory)
+
+
+def _named(key: str, value: Any) -> Any:
+    """A setting's value with classes of cells replaced by their names."""
+    if key.rpartition(".")[2] != "cells":
+        return value
+    return [cells.registry.name_of(cell) for cell in (value if isinstance(value, list | tuple) else [value])]
 
 
 def probe(

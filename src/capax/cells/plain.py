@@ -1,5 +1,6 @@
 """Adapter for a plain one-sample cell, such as equinox.nn.GRUCell: `Class(inputs, units, key=key)`, `cell(x, h) -> h`."""
 
+import functools
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -54,6 +55,7 @@ class Plain(Cell):
         return state, jax.tree.leaves(state)[0]
 
 
+@functools.cache
 def adapt(plain: type) -> type[Cell]:
     """The class of cells that runs `plain`, an `equinox.Module` class with `__call__(x, state) -> state`."""
     if not issubclass(plain, eqx.Module):

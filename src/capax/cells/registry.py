@@ -1,16 +1,12 @@
 """Cells by name: the built-in ones, those made of others, and a user's own as `module.path:Class`, checked when it is loaded."""
 
 import functools
-import importlib
-import inspect
-import os
-import sys
-import traceback
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from capax import user_code
 from capax.cells.block import block
 from capax.cells.cell import Cell
 from capax.cells.chrono import ChronoGRU
@@ -53,23 +49,32 @@ MADE = {
 """Names that are made of others, and what they mean."""
 
 
-def get(name: str) -> type[Cell]:
+def get(cell: str | type) -> type[Cell]:
     """The class of a cell by its name: a built-in one, one made of another (`MADE`), or `module.path:Class` (a `capax.Cell`, or
-    a plain `equinox.Module`).
+    a plain `equinox.Module`); a class itself is checked likewise.
 
     Raises `CapaxError` for an unknown name, `UserCodeError` for a user's cell that does not import, raises, or breaks
     the contract.
     """
-    if name.partition("-")[0] in _MAKERS and "-" in name:
-        return _made(name)
-    if ":" in name:
-        return _load(name)
-    if name not in BUILT_IN:
+    if not isinstance(cell, str):
+        return _users(cell, cell.__name__)
+    if cell.partition("-")[0] in _MAKERS and "-" in cell:
+        return _made(cell)
+    if user_code.is_path(cell):
+        return _users(user_code.load(cell, "cell"), cell)
+    if cell not in BUILT_IN:
         known = [*BUILT_IN, *MADE]
         raise CapaxError(
-            f"unknown cell '{name}'{closest(name, known)}; choose of {', '.join(known)}, or name your own as module.path:Class."
+            f"unknown cell '{cell}'{closest(cell, known)}; choose of {', '.join(known)}, or name your own as module.path:Class."
         )
-    return BUILT_IN[name]
+    return BUILT_IN[cell]
+
+
+def name_of(cell: str | type) -> str:
+    """The name by which `get` finds a cell again. Raises `CapaxError` where it would not."""
+    if isinstance(cell, str):
+        return cell
+    return next((name for name, known in BUILT_IN.items() if known is cell), None) or user_code.path_of(cell, "cell")
 
 
 def _heads(name: str, number: str) -> type[Cell]:
@@ -103,46 +108,15 @@ def _made(name: str) -> type[Cell]:
 
 
 @functools.cache
-def _load(name: str) -> type[Cell]:
-    module_name, _, class_name = name.partition(":")
-    if not class_name.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
-        raise CapaxError(f"cell '{name}' is not of the form module.path:Class.")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise CapaxError(f"cell '{name}': there is no module '{error.name}' here or on PYTHONPATH.") from None
-        raise _blame(name, f"importing {module_name} failed", error) from error
-    except (Exception, SystemExit) as error:
-        raise _blame(name, f"importing {module_name} failed", error) from error
-    cell = getattr(module, class_name, None)
-    if not inspect.isclass(cell):
-        classes = [
-            key for key, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module.__name__
-        ]
-        raise CapaxError(
-            f"cell '{name}': module {module_name} has no class '{class_name}'{closest(class_name, classes)}; "
-            f"it defines {', '.join(classes) or 'none'}."
-        )
+def _users(cell: type, name: str) -> type[Cell]:
+    """A user's class, adapted where it is a plain module, and checked; one of capax's own as it is."""
     if not issubclass(cell, Cell):
         if not issubclass(cell, eqx.Module):
             raise CapaxError(f"cell '{name}' is neither a capax.Cell nor an equinox.Module; subclass capax.Cell.")
         cell = adapt(cell)
-    _check(name, cell)
+    if not cell.__module__.startswith("capax."):
+        _check(name, cell)
     return cell
-
-
-def _blame(name: str, what: str, error: BaseException) -> UserCodeError:
-    """An error that carries the user's own part of the traceback, from its first frame outside capax and its libraries."""
-    frames = traceback.extract_tb(error.__traceback__)
-    libraries = (os.path.dirname(os.path.dirname(eqx.__file__)), os.path.dirname(importlib.__file__))
-    inside = (os.path.dirname(os.path.dirname(__file__)), *libraries)
-    own = [frame for frame in frames if not frame.filename.startswith((*inside, "<frozen"))]
-    reason = str(error).strip().splitlines()
-    line = f"cell '{name}': {what}: {type(error).__name__}: {reason[0] if reason else 'no message'}"
-    return UserCodeError(line, "".join(traceback.format_list(own)))
 
 
 def _check(name: str, cell: type[Cell]) -> None:
@@ -161,7 +135,7 @@ def _check(name: str, cell: type[Cell]) -> None:
     try:
         before, after, output = jax.eval_shape(run)
     except Exception as error:
-        raise _blame(name, f"a step with {inputs} inputs and {units} units raised", error) from error
+        raise user_code.blame(f"cell '{name}': a step with {inputs} inputs and {units} units raised", error) from error
     if jax.tree.structure(before) != jax.tree.structure(after):
         raise UserCodeError(
             f"cell '{name}': step returns a state of structure {jax.tree.structure(after)}, "

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from capax import user_code
 from capax.errors import CapaxError, UserCodeError
 from capax.training import backend
 
@@ -36,17 +37,20 @@ def main() -> NoReturn:
         if code == INTERRUPTED:  # Typer turns a KeyboardInterrupt into this exit code
             _interrupted()
         sys.exit(code if isinstance(code, int) else 0)
-    except UserCodeError as error:
-        _fail(f"{error.user_traceback}capax: {error}")
     except CapaxError as error:
-        _fail(f"capax: {error}")
+        _fail(error)
     except _ClickException as error:
-        _fail(f"capax: {' '.join(error.format_message().split())}")
+        _fail(CapaxError(" ".join(error.format_message().split())))
     except (typer.Abort, KeyboardInterrupt):
         _interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except Exception as error:
+        told = user_code.explained(f"the command {' '.join(sys.argv[1:2])}", error)
+        if not isinstance(told, CapaxError):
+            raise
+        _fail(told)
 
 
 def _interrupted() -> NoReturn:
@@ -54,8 +58,9 @@ def _interrupted() -> NoReturn:
     sys.exit(INTERRUPTED)
 
 
-def _fail(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
+def _fail(error: CapaxError) -> NoReturn:
+    of_the_user = error.user_traceback if isinstance(error, UserCodeError) else ""
+    print(f"{of_the_user}capax: {error}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -15,6 +15,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from capax import user_code
 from capax.experiments import cost
 from capax.experiments.plan import Plan, StudyPlan, sampler_seed, trial_seed
 from capax.experiments.progress import Display, Progress, Silent, StudyProgress
@@ -421,7 +422,8 @@ def _take(
 ) -> None:
     error = getattr(event, "error", None)
     if error is not None:
-        raise error
+        study = by_trial[event.trials[0].name][0].plan.name
+        raise user_code.explained(f"training {study}", error)
     result = getattr(event, "result", None)
     reached = {event.trial.name: result.steps} if result is not None else event.steps
     for name, steps in reached.items():

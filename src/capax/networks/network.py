@@ -102,7 +102,7 @@ class Network(eqx.Module):
 
     @staticmethod
     def create(
-        cell: str | type[Cell],
+        cell: str | type,
         *,
         inputs: int,
         outputs: int,
@@ -129,7 +129,7 @@ class Network(eqx.Module):
 
         if (units is None) == (budget is None):
             raise CapaxError("give either units= or budget=, and not both.")
-        cell_class = registry.get(cell) if isinstance(cell, str) else cell
+        cell_class = registry.get(cell)
         known = list(defaults(cell_class))
         for name in hyperparameters:
             if name not in known:

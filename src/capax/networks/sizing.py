@@ -29,12 +29,12 @@ def _parameters(cell: type[Cell], inputs: int, outputs: int, depth: int, units: 
     return count_parameters(shapes)
 
 
-def parameters(cell: str | type[Cell], *, inputs: int, outputs: int, depth: int, units: int) -> int:
+def parameters(cell: str | type, *, inputs: int, outputs: int, depth: int, units: int) -> int:
     """The number of trainable parameters of a network, counted on shapes without computing anything."""
-    return _parameters(registry.get(cell) if isinstance(cell, str) else cell, inputs, outputs, depth, units)
+    return _parameters(registry.get(cell), inputs, outputs, depth, units)
 
 
-def size(cell: str | type[Cell], *, budget: int, inputs: int, outputs: int, depth: int = 1) -> Size:
+def size(cell: str | type, *, budget: int, inputs: int, outputs: int, depth: int = 1) -> Size:
     """The largest network of a cell within a parameter budget (Collins et al. 2017, section 1.2).
 
     Raises `CapaxError` for sizes below 1, an unknown cell, or a cell that cannot have this depth; `TooSmall` for a budget too small
@@ -43,7 +43,7 @@ def size(cell: str | type[Cell], *, budget: int, inputs: int, outputs: int, dept
     for name, value in {"budget": budget, "inputs": inputs, "outputs": outputs, "depth": depth}.items():
         if value < 1:
             raise CapaxError(f"{name} must be at least 1, not {value}.")
-    cell_class = registry.get(cell) if isinstance(cell, str) else cell
+    cell_class = registry.get(cell)
     name = cell if isinstance(cell, str) else cell.__name__
 
     fewest = cell_class.multiple
