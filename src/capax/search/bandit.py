@@ -349,8 +349,7 @@ class GaussianProcessBandit(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters that every completed trial has, but those of a single value."""
-        if len(study.directions) > 1:
-            raise ValueError("GaussianProcessBandit optimises one objective; this study has several")
+        _require_one_objective(study)
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         known, distributions = self._space
         if known != finished:
@@ -362,14 +361,16 @@ class GaussianProcessBandit(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The proposal of the model; nothing (which leaves it to `sample_independent`) before there is one."""
+        """The proposal of the model; before there is one, that of the Latin hypercube."""
         n_startup = max(10, len(search_space) + 1) if self._n_startup is None else self._n_startup
-        if not search_space or trial.number < n_startup:
-            return {}
         trials = [t for t in study.get_trials(deepcopy=False) if search_space.keys() <= t.params.keys()]
         finished = [t for t in trials if t.state.is_finished()]
-        if sum(math.isfinite(_loss(t, study.direction)) for t in finished) < 2:
-            return {}
+        known = sum(math.isfinite(_loss(t, study.direction)) for t in finished)
+        if not search_space or trial.number < n_startup or known < 2:
+            return {
+                name: self.sample_independent(study, trial, name, distribution)
+                for name, distribution in search_space.items()
+            }
         space = Space(search_space)
         pending = [space.point(t.params) for t in trials if t.state == TrialState.RUNNING and t.number != trial.number]
         model = self._model(space, finished, study.direction, pending)
@@ -383,8 +384,9 @@ class GaussianProcessBandit(BaseSampler):
 
         The order of its strata depends on its name, so no other parameter need be known.
         """
-        block, index = divmod(trial.number, _STRATA)
-        rng = self._rng(param_name, block)
+        _require_one_objective(study)
+        cycle, index = divmod(trial.number, _STRATA)
+        rng = self._rng(param_name, cycle)
         u = (rng.permutation(_STRATA)[index] + rng.random(_STRATA)[index]) / _STRATA
         space = Space({param_name: param_distribution})
         return space.params(space.from_cube(np.array([[u]]))[0])[param_name]
@@ -412,6 +414,11 @@ class GaussianProcessBandit(BaseSampler):
             model = model.extend(x)
         self._models = finished, fitted, model
         return model
+
+
+def _require_one_objective(study: Study) -> None:
+    if len(study.directions) > 1:
+        raise ValueError("GaussianProcessBandit optimises one objective; this study has several")
 
 
 def _loss(trial: FrozenTrial, direction: StudyDirection) -> float:
