@@ -3,6 +3,7 @@
     make benchmark                                                     # sets up PyTorch in .venv-torch, then runs this file
     .venv/bin/python benchmarks/population.py --workloads text,diagonal-4096 --cells gru,lru --rounds 3
     .venv/bin/python benchmarks/population.py --json benchmarks.json --compile  # everything, with torch.compile; minutes more
+    .venv/bin/python benchmarks/population.py --without-torch --before ../old   # against another checkout of capax
 
 Every competitor trains two trials at the same time, one per core, on the same data, from the same parameters, with
 Adam: capax in two lanes of one process, peers in two processes of one thread, denormals flushed. In each round all
@@ -36,13 +37,15 @@ HERE = Path(__file__).parent
 STEPS_IN_CHECK = 5
 SECONDS_PER_RUN = 1.0
 TOLERANCE = 2e-4
+BEFORE = "before"
+"""The name of another checkout of capax among the competitors."""
 
 
 class Worker:
     """A process that trains on command: one JSON line in, one out."""
 
-    def __init__(self, command: list[str]):
-        path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    def __init__(self, command: list[str], checkout: Path):
+        path = os.pathsep.join([str(checkout / "benchmarks"), str(checkout / "src")])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, **pipes)
         self.ready = self._read()
@@ -71,9 +74,9 @@ class Worker:
 class Competitor:
     """A way of training: one or two processes that together run two trials."""
 
-    def __init__(self, name: str, commands: list[list[str]], lanes_per_process: int):
+    def __init__(self, name: str, commands: list[list[str]], lanes_per_process: int, checkout: Path = HERE.parent):
         self.name, self.lanes = name, lanes_per_process * len(commands)
-        self.workers = [Worker(command) for command in commands]
+        self.workers = [Worker(command, checkout) for command in commands]
         self.ready = self.workers[0].ready
         self.steps, self.memory = 1, 0.0
         self.rates: list[float] = []
@@ -117,10 +120,15 @@ def variants(workload: Workload, cell: str, compiled: bool) -> list[str]:
     return found + (["compiled"] if compiled else [])
 
 
-def field_of(workload: Workload, cell: str, torch_python: str | None, compiled: bool, folder: str) -> list[Competitor]:
+def field_of(
+    workload: Workload, cell: str, torch_python: str | None, compiled: bool, folder: str, before: Path | None
+) -> list[Competitor]:
     """All competitors for a workload and a cell, ready to run."""
     start = str(Path(folder) / "start.npz")
     found = [Competitor("capax", [[sys.executable, str(HERE / "capax_worker.py"), workload.name, cell, start]], 2)]
+    if before is not None:
+        worker, its_start = str(before / "benchmarks" / "capax_worker.py"), str(Path(folder) / "before.npz")
+        found.append(Competitor(BEFORE, [[sys.executable, worker, workload.name, cell, its_start]], 2, before))
     if cell == "lru":
         command = [sys.executable, str(HERE / "associative_worker.py"), workload.name, cell, start]
         found.append(Competitor("associative_scan", [command, command], 1))
@@ -131,10 +139,12 @@ def field_of(workload: Workload, cell: str, torch_python: str | None, compiled: 
     return found
 
 
-def compare(workload: Workload, cell: str, rounds: int, torch_python: str | None, compiled: bool) -> dict[str, Any]:
+def compare(
+    workload: Workload, cell: str, rounds: int, torch_python: str | None, compiled: bool, before: Path | None
+) -> dict[str, Any]:
     """Interleaved rounds for one workload and cell."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        field = field_of(workload, cell, torch_python, compiled, folder)
+        field = field_of(workload, cell, torch_python, compiled, folder, before)
         for one in field:
             stack.callback(one.close)
         losses = {one.name: one.loss() for one in field if one.name != "sgemm"}
@@ -163,7 +173,7 @@ def compare(workload: Workload, cell: str, rounds: int, torch_python: str | None
             "sgemm_flops_per_second": statistics.median(peak),
             "share_of_peak": quartiles(rates["capax"] * workload.flops(cell, ready["units"]) / peak),
         }
-        for name in ("torch nn", "torch nn-embedding", "associative_scan"):
+        for name in ("torch nn", "torch nn-embedding", "associative_scan", BEFORE):
             if name in rates:
                 row[f"ratio_to_{name.removeprefix('torch ')}"] = quartiles(rates["capax"] / rates[name])
         if torch:
@@ -195,13 +205,16 @@ def machine() -> dict[str, Any]:
     return {"date": datetime.date.today().isoformat(), "processor": model, "cores": os.cpu_count()}
 
 
-def _ratio(row: dict[str, Any], name: str) -> str:
+def _ratio(row: dict[str, Any], name: str, places: int = 1) -> str:
     r = row.get(name)
-    return f"{r['median']:.1f} ({r['low']:.1f} to {r['high']:.1f})" if r else ""
+    return f"{r['median']:.{places}f} ({r['low']:.{places}f} to {r['high']:.{places}f})" if r else ""
 
 
-HEADER = """| workload | cell, parameters | capax | best peer | / nn | / best PyTorch | / associative_scan | of peak | compile | memory |
-|---|---|---|---|---|---|---|---|---|---|"""
+COLUMNS = (
+    *("workload", "cell, parameters", "capax", "best peer", "/ nn", "/ best PyTorch"),
+    *("/ associative_scan", "/ before", "of peak", "compile", "memory"),
+)
+HEADER = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 
 
 def line(row: dict[str, Any]) -> str:
@@ -217,6 +230,7 @@ def line(row: dict[str, Any]) -> str:
         _ratio(row, "ratio_to_nn"),
         _ratio(row, "ratio_to_best"),
         _ratio(row, "ratio_to_associative_scan"),
+        _ratio(row, "ratio_to_before", 3),
         f"{row['share_of_peak']['median']:.0%}",
         f"{row['compile_seconds']['capax']:.1f} s",
         f"{row['peak_memory_bytes']['capax'] / 2**20:.0f} MiB",
@@ -232,6 +246,7 @@ def main() -> None:
     parser.add_argument("--torch-python", default=str(HERE.parent / ".venv-torch" / "bin" / "python"))
     parser.add_argument("--without-torch", action="store_true", help="capax and JAX peers alone")
     parser.add_argument("--compile", action="store_true", help="with torch.compile: minutes more, and a C++ compiler")
+    parser.add_argument("--before", type=Path, help="another checkout of capax, to be compared with this one")
     parser.add_argument("--json", type=Path, help="a file for the results, written after every row")
     arguments = parser.parse_args()
     torch_python = None if arguments.without_torch else arguments.torch_python
@@ -239,6 +254,7 @@ def main() -> None:
         raise SystemExit(
             f"{torch_python} is not there: run `make benchmark`, or name a Python with PyTorch by --torch-python."
         )
+    before = arguments.before.resolve() if arguments.before else None
     chosen = arguments.workloads.split(",")
     if unknown := set(chosen) - set(WORKLOADS):
         raise SystemExit(f"no workload {', '.join(unknown)}; there are {', '.join(WORKLOADS)}.")
@@ -248,7 +264,7 @@ def main() -> None:
         for cell in workload.cells:
             if arguments.cells and cell not in arguments.cells.split(","):
                 continue
-            row = compare(workload, cell, arguments.rounds, torch_python, arguments.compile)
+            row = compare(workload, cell, arguments.rounds, torch_python, arguments.compile, before)
             result["rows"].append(row)
             print(line(row), flush=True)
             if arguments.json:
