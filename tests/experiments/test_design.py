@@ -168,7 +168,7 @@ def test_settings_from_the_command_line(text, expected):
         ("[hyperparameters]\nlearning_rat = 1.0", r"hyperparameters.learning_rat: .*did you mean 'learning_rate'"),
         (
             '[hyperparameters]\nlearning_rate = "high"',
-            r"hyperparameters.learning_rate must be a number, or a list of such",
+            r"hyperparameters.learning_rate must be a number above 0, or a list of such",
         ),
         (
             '[hyperparameters]\noptimiser = ["adam", "lion"]',

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from capax import cells
-from capax.networks.initialisation import defaults, initialise
+from capax.networks.hyperparameters import hyperparameters_of
+from capax.networks.initialisation import initialise
 from capax.networks.network import Network
-from capax.search.space import network_space
+from capax.search.space import distribution
 from tests.networks.random_networks import blocks
 
 UNITS, INPUTS = 64, 32
@@ -117,6 +118,10 @@ def test_learned_initial_states_start_at_zero():
         np.testing.assert_array_equal(vector, np.zeros(UNITS))
 
 
+def network_space(cell):
+    return {name: distribution(each) for name, each in hyperparameters_of(cell).items() if each.tuned}
+
+
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_every_name_of_the_search_space_changes_the_network(cell):
     """With each name of the space at another value: something changes; nothing else has a say."""
@@ -129,26 +134,27 @@ def test_every_name_of_the_search_space_changes_the_network(cell):
     space = network_space(cells.get(cell))
     base = {"bias_scale": 0.5}
     start = drawn(cell, base, **small)
-    for name, distribution in space.items():
+    for name, drawn_from in space.items():
         if name == "nonlinearity":
-            assert distribution.choices == cells.get(cell).nonlinearities
+            assert drawn_from.choices == cells.get(cell).nonlinearities
             continue
-        values = getattr(distribution, "choices", None) or (distribution.low, distribution.high)
+        values = getattr(drawn_from, "choices", None) or (drawn_from.low, drawn_from.high)
         assert any(differs(start, drawn(cell, {**base, name: value}, **small)) for value in values), name
     assert not differs(start, drawn(cell, base, **small))
 
 
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_initialisation_reads_the_names_of_the_search_space_and_no_others(cell):
-    known, space = defaults(cells.get(cell)), network_space(cells.get(cell))
+    known, space = hyperparameters_of(cells.get(cell)), network_space(cells.get(cell))
     # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is tuned; diagonal recurrences and attention
     # have no biases that are drawn.
     biases = {"bias_distribution", "bias_scale"}
     unbiased = dict.fromkeys(("diagonal", "diagonal_gamma", "lru", "s4d", "transformer", "transformer-encoder"), biases)
     fixed = {"irnn": {"hidden_init", "hidden_scale", *biases}, **unbiased}.get(cell, set())
-    assert set(known) - fixed == set(space) - {"nonlinearity"}
-    for name in set(known) - fixed:
-        assert space[name]._contains(space[name].to_internal_repr(known[name])), name
+    choice = {"nonlinearity"} if len(cells.get(cell).nonlinearities) == 1 else set()
+    assert set(known) - fixed - choice == set(space)
+    for name in space:
+        assert space[name]._contains(space[name].to_internal_repr(known[name].default)), name
     drawn(
         cell, {}, units=max(3, cells.get(cell).multiple), inputs=2, outputs=2
     )  # a name without a default would be a KeyError

@@ -10,6 +10,7 @@ import pytest
 
 from capax import tasks
 from capax.search import GaussianProcessBandit
+from capax.search.space import distribution
 from capax.tasks.arithmetic import ALPHABET, written
 
 EDGES = [0, 1, -1, 9, 10, -10, 99, 100, 93851, -343243, 9_999_999, -9_999_999, 10**7, -(10**7)]
@@ -103,16 +104,16 @@ def test_small_numbers_all_come_with_both_ends():
 def test_the_sizes_and_the_hyperparameter_are_the_source_s():
     task = tasks.get("arithmetic")
     assert (task.inputs, task.outputs, task.length, task.width) == (14, 14, 36, 9)
-    space = task.space()["compute_steps"]
-    assert (space.low, space.high, space.step) == (1, 6, 1)
-    assert task.defaults().keys() == task.space().keys()
+    (steps,) = task.hyperparameters()
+    assert (steps.name, steps.default, steps.low, steps.high, steps.whole) == ("compute_steps", 6, 1, 6, True)
 
 
 def test_the_tuner_proposes_whole_compute_steps():
     task = tasks.get("arithmetic")
     study = optuna.create_study(sampler=GaussianProcessBandit(seed=0))
+    space = {each.name: distribution(each) for each in task.hyperparameters()}
     for _ in range(12):
-        proposed = study.ask(task.space())
+        proposed = study.ask(space)
         assert type(proposed.params["compute_steps"]) is int
         study.tell(proposed, -proposed.params["compute_steps"])
     assert {trial.params["compute_steps"] for trial in study.trials} <= set(range(1, 7))

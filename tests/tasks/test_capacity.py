@@ -149,13 +149,11 @@ def test_the_draws_cover_exactly_b_samples(samples):
 
 def test_b_and_the_input_are_hyperparameters():
     task = tasks.get("capacity")
-    space = task.space()
-    samples = space["samples_per_parameter"]
-    assert (samples.low, samples.high, samples.log) == (0.1, 10.0, True)
-    assert set(space["input_always"].choices) == {True, False}
+    samples, always = task.hyperparameters()
+    assert (samples.name, samples.low, samples.high, samples.log) == ("samples_per_parameter", 0.1, 10.0, True)
+    assert always.name == "input_always" and set(always.choices) == {True, False}
     assert task.samples({"samples_per_parameter": 0.1}, 1003) == 100
     assert task.samples({"samples_per_parameter": 10.0}, 1003) == 10_030
-    assert task.defaults().keys() >= space.keys()
     assert bool(task.scalars({"input_always": False}, 10)["always"]) is False
 
 

@@ -76,8 +76,8 @@ def test_trials_share_a_teacher_and_every_rerun_has_its_own():
 
 
 def test_a_cell_that_is_told_starts_with_the_teachers_modulus():
-    assert tasks.get("teacher", least_modulus=0.9, told=True).defaults() == {
+    assert tasks.get("teacher", least_modulus=0.9, told=True).starts() == {
         "least_modulus": 0.9,
         "largest_phase": math.pi,
     }
-    assert tasks.get("teacher", least_modulus=0.9).defaults() == {"least_modulus": 0.0}
+    assert tasks.get("teacher", least_modulus=0.9).starts() == {"least_modulus": 0.0}

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, PyTree
 
 from capax.errors import CapaxError
+from capax.hyperparameters import FINITE, Interval, Number
 
 State = PyTree[Inexact[Array, "_ ..."]]
 Projected = PyTree[Inexact[Array, "_ ..."]]
@@ -73,28 +74,33 @@ def affine(*blocks: str, recurrent: tuple[str, ...] = RECURRENT_INITIALISATIONS,
     return AffineDeclaration(blocks, recurrent, biased)
 
 
-@dataclasses.dataclass(frozen=True)
-class ScalarDeclaration:
-    """A scalar hyperparameter of a cell: given to it by the tuner, constant during training."""
+def hyperparameter(
+    low: float | int,
+    high: float | int,
+    *,
+    default: float | int,
+    log: bool = False,
+    allowed: Interval | None = None,
+    meaning: str = "",
+) -> Any:
+    """Declare a scalar hyperparameter as a field of a cell; it has the field's name, and is never trained.
 
-    low: float
-    high: float
-    default: float
-    log: bool = False
+    **Arguments:**
+
+    - `low`, `high`: the tuner's range, on a log scale if `log`.
+    - `default`: the value where none is given.
+    - `allowed`: what a given value may be, where that is more than the tuner's range.
+    - `meaning`: one sentence, for `capax list hyperparameters`.
+
+    Raises `ValueError` for a range or a default that does not fit.
+    """
+    return Number("", default, low, high, meaning, log=log, allowed=allowed)
 
 
-def hyperparameter(low: float, high: float, *, default: float, log: bool = False) -> Any:
-    """Declare a scalar hyperparameter as a field of a cell, tuned in [low, high] (log-uniformly if `log`), never trained."""
-    if not low < high or not low <= default <= high or (log and low <= 0):
-        raise ValueError(
-            f"hyperparameter() needs low <= default <= high, low < high (low > 0 for log): {low}, {default}, {high}."
-        )
-    return ScalarDeclaration(low, high, default, log)
-
-
-def forget_bias() -> Any:
-    """The constant bias b_fg of a forget or update gate, tuned in [0, 6] (Collins et al. 2017, appendix A)."""
-    return hyperparameter(0.0, 6.0, default=1.0)
+def forget_bias(default: float | int = 1.0) -> Any:
+    """The constant bias b_fg of a forget or update gate (Collins et al. 2017, appendix A)."""
+    meaning = "Constant added inside the gate that keeps the state: the larger, the longer the memory at the start."
+    return hyperparameter(0.0, 6.0, default=default, allowed=FINITE, meaning=meaning)
 
 
 class Affine(eqx.Module):
@@ -257,6 +263,6 @@ def affine_declarations(cell: type) -> dict[str, AffineDeclaration]:
     return _declarations(cell, AffineDeclaration)
 
 
-def scalar_declarations(cell: type) -> dict[str, ScalarDeclaration]:
+def scalar_declarations(cell: type) -> dict[str, Number]:
     """The scalar hyperparameters that a cell class declares, by field name."""
-    return _declarations(cell, ScalarDeclaration)
+    return {name: dataclasses.replace(found, name=name) for name, found in _declarations(cell, Number).items()}

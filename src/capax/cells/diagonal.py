@@ -4,7 +4,7 @@ Symbols: m = complex numbers in the state: units where outputs are mixed, else u
 """
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -12,11 +12,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from capax.cells.cell import Cell, column, hyperparameter
+from capax.hyperparameters import Interval
 
 LARGEST_MODULUS = 0.999
 """Of an eigenvalue at the start; training may go beyond."""
 
 Pair = tuple[Array, Array]  # real and imaginary part
+
+
+def least_modulus() -> Any:
+    """The least modulus of eigenvalues at the start, a hyperparameter (Orvieto et al. 2023, section 3)."""
+    meaning = "The least modulus of the eigenvalues at the start: the closer to 1, the longer the memory."
+    return hyperparameter(0.0, 0.99, default=0.9, allowed=Interval(0.0, 1.0, below=True), meaning=meaning)
+
+
+def largest_phase() -> Any:
+    """The largest phase of eigenvalues at the start, a hyperparameter (Orvieto et al. 2023, section 3)."""
+    allowed, meaning = Interval(0.0, 2 * math.pi, above=True), "The largest phase of the eigenvalues at the start."
+    return hyperparameter(0.01, math.pi, default=math.pi, log=True, allowed=allowed, meaning=meaning)
 
 
 def _times(one: Pair, other: Pair) -> Pair:
@@ -128,8 +141,8 @@ class ComplexDiagonal(Diagonal):
 
     a: Float[Array, " m"]
     b: Float[Array, " m"]
-    least_modulus: Array = hyperparameter(0.0, 0.99, default=0.9)
-    largest_phase: Array = hyperparameter(0.01, math.pi, default=math.pi, log=True)
+    least_modulus: Array = least_modulus()
+    largest_phase: Array = largest_phase()
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)

@@ -1,7 +1,6 @@
 """Dense linear systems in independent blocks, or heads: from one dense matrix to one number per unit (Zucchet & Orvieto 2024)."""
 
 import functools
-import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -9,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, column, hyperparameter
-from capax.cells.diagonal import ring
+from capax.cells.cell import Cell, column
+from capax.cells.diagonal import largest_phase, least_modulus, ring
 
 
 class Heads(Cell):
@@ -26,8 +25,8 @@ class Heads(Cell):
     heads: ClassVar[int] = 1
     W: Float[Array, "heads k k"]
     B: Float[Array, "n i"]
-    least_modulus: Array = hyperparameter(0.0, 0.99, default=0.9)
-    largest_phase: Array = hyperparameter(0.01, math.pi, default=math.pi, log=True)
+    least_modulus: Array = least_modulus()
+    largest_phase: Array = largest_phase()
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)

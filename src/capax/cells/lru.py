@@ -1,12 +1,9 @@
 """LRU, the linear recurrent unit: a diagonal linear recurrence with complex eigenvalues (Orvieto et al. 2023)."""
 
-import math
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import hyperparameter
-from capax.cells.diagonal import Diagonal, Pair, ring
+from capax.cells.diagonal import Diagonal, Pair, largest_phase, least_modulus, ring
 
 
 class LRU(Diagonal):
@@ -17,8 +14,8 @@ class LRU(Diagonal):
     w_nu: Float[Array, " m"]
     w_theta: Float[Array, " m"]
     w_gamma: Float[Array, " m"]
-    least_modulus: Array = hyperparameter(0.0, 0.99, default=0.9)
-    largest_phase: Array = hyperparameter(0.01, math.pi, default=math.pi, log=True)
+    least_modulus: Array = least_modulus()
+    largest_phase: Array = largest_phase()
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)

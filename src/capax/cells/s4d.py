@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from capax.cells.cell import hyperparameter
 from capax.cells.diagonal import Diagonal, Pair
+from capax.hyperparameters import POSITIVE
 
 
 class S4D(Diagonal):
@@ -19,8 +20,12 @@ class S4D(Diagonal):
     w_decay: Float[Array, " m"]
     frequency: Float[Array, " m"]
     w_step: Float[Array, " m"]
-    least_step: Array = hyperparameter(1e-4, 1e-2, default=1e-3, log=True)
-    largest_step: Array = hyperparameter(1e-2, 1.0, default=0.1, log=True)
+    least_step: Array = hyperparameter(
+        1e-4, 1e-2, default=1e-3, log=True, allowed=POSITIVE, meaning="The least time step Delta at the start."
+    )
+    largest_step: Array = hyperparameter(
+        1e-2, 1.0, default=0.1, log=True, allowed=POSITIVE, meaning="The largest time step Delta at the start."
+    )
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)

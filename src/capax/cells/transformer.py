@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from capax.cells.cell import Cell, hyperparameter, scaled_norm
+from capax.hyperparameters import NOT_NEGATIVE
 
 WIDENING = 4
 """Hidden units of the feed-forward part for each unit of the layer."""
@@ -46,7 +47,9 @@ class Transformer(Cell):
     b_down: Float[Array, " n"]
     norm_scales: Float[Array, "two n"]
     norm_biases: Float[Array, "two n"]
-    weight_scale: Array = hyperparameter(0.05, 2.0, default=1.0, log=True)
+    weight_scale: Array = hyperparameter(
+        0.05, 2.0, default=1.0, log=True, allowed=NOT_NEGATIVE, meaning="Scale of all weight matrices at the start."
+    )
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity, key)

@@ -251,12 +251,21 @@ def cost(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="cells, tasks, experiments, or probes")],
+    what: Annotated[str, typer.Argument(help="cells, tasks, experiments, probes, or hyperparameters")],
+    cell: Annotated[str | None, typer.Argument(help="With hyperparameters: of this cell.")] = None,
+    task: Annotated[str | None, typer.Argument(help="With hyperparameters: on this task.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What there is, one line each."""
+    """What there is, one line each; of hyperparameters a table, or all that is declared as a list of JSON objects."""
     from capax.cli import output
 
+    if what == "hyperparameters":
+        output.hyperparameters(cell, task, as_json)
+        return
+    if cell is not None:
+        raise CapaxError(
+            f"capax list {what} takes no further words; only hyperparameters are those of a cell and a task."
+        )
     found = output.inventory(what)
     _print(found, as_json, [f"{name:<16}{text}" for name, text in found.items()])
 

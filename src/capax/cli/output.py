@@ -212,8 +212,34 @@ def inventory(what: str) -> dict[str, str]:
         from capax.probes.registry import get as get_probe
 
         return {name: _first_line(get_probe(name)) for name in PROBES}
-    known = ["cells", "tasks", "experiments", "probes"]
+    known = ["cells", "tasks", "experiments", "probes", "hyperparameters"]
     raise CapaxError(f"there is no list of '{what}'{closest(what, known)}; choose of {', '.join(known)}.")
+
+
+def hyperparameters(cell: str | None, task: str | None, as_json: bool) -> None:
+    """All hyperparameters of a cell on a task; without a cell, those that the optimiser and every task have."""
+    from capax.search.space import described
+
+    found = described(cell, task)
+    if as_json:
+        print(json.dumps(found))
+        return
+    rows = [("name", "default", "range", "scale", ""), *map(_hyperparameter, found)]
+    widths = [max(map(len, column)) + 2 for column in zip(*(row[:-1] for row in rows), strict=True)]
+    for *columns, meaning in rows:
+        print("".join(f"{text:<{width}}" for text, width in zip(columns, widths, strict=True)).rstrip())
+        if meaning:
+            print(f"    {meaning}")
+    print("A value that an experiment gives may lie outside the tuner's range: --json says what is allowed.")
+
+
+def _hyperparameter(described: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    words = [str(end).lower() if isinstance(end, bool) else str(end) for end in described["range"]]
+    between = ", " if described["scale"] == "choice" else " to "
+    scale = [described["scale"], *(["whole"] if described["whole"] else []), *([] if described["tuned"] else ["fixed"])]
+    default = described["default"]
+    default = str(default).lower() if isinstance(default, bool) else str(default)
+    return described["name"], default, between.join(words), ", ".join(scale), described["meaning"]
 
 
 def _first_line(thing: Any) -> str:

@@ -34,7 +34,7 @@ class Experiment(pydantic.BaseModel):
     K-th time step and computes the others again; by default whatever is fastest.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants")
 
     name: str
     question: str = ""

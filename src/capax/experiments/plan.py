@@ -10,6 +10,7 @@ from capax import cells
 from capax.cells.cell import Cell
 from capax.errors import CapaxError, TooSmall
 from capax.experiments.design import Experiment
+from capax.hyperparameters import Choice, Number
 from capax.networks.sizing import parameters, size
 from capax.search.grid import combinations
 from capax.search.space import Space, check_names, defaults, narrowed, space
@@ -139,12 +140,14 @@ def _expected_cost(task: Task, parameters: int, steps: tuple[int, int]) -> float
 
 def _draw(task: Task, random: np.random.Generator) -> dict[str, Any]:
     drawn: dict[str, Any] = {}
-    for name, distribution in task.space().items():
-        if hasattr(distribution, "choices"):
-            drawn[name] = distribution.choices[random.integers(len(distribution.choices))]  # pyright: ignore
-        else:
-            low, high, log = distribution.low, distribution.high, distribution.log  # pyright: ignore
-            drawn[name] = float(np.exp(random.uniform(np.log(low), np.log(high))) if log else random.uniform(low, high))
+    for each in task.hyperparameters():
+        match each:
+            case Choice(name=name, choices=choices):
+                drawn[name] = choices[random.integers(len(choices))]
+            case Number(name=name, low=low, high=high, log=True):
+                drawn[name] = float(np.exp(random.uniform(np.log(low), np.log(high))))
+            case Number(name=name, low=low, high=high):
+                drawn[name] = float(random.uniform(low, high))
     return drawn
 
 

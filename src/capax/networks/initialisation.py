@@ -1,9 +1,7 @@
-"""Initialisation of a network from hyperparameters (Collins et al. 2017, appendix A); what is not given has a default.
+"""Initialisation of a network from hyperparameters (Collins et al. 2017, appendix A).
 
-The names, for each block of a declared affine map: `<block>_init` (identity, orthogonal, normal) and `<block>_scale` for
-the recurrent matrix, `<block>_input_scale` for the input matrix (normal / sqrt(inputs)); for the network:
-`readout_scale`, `entry_scale`, `bias_distribution` (constant, normal), `bias_scale`; and the cell's own scalars by name.
-The same values serve every layer. Learned initial states start at zero, or at what the cell gives.
+The names, ranges, and defaults are in networks/hyperparameters.py; the same values serve every
+layer. Learned initial states start at zero, or at what the cell gives.
 """
 
 import math
@@ -16,53 +14,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from capax.cells.cell import Affine, Cell, affine_declarations, scalar_declarations
-from capax.errors import CapaxError
+from capax.networks.hyperparameters import hyperparameters_of, is_biased
 from capax.networks.network import Linear, Network
 
 
-def defaults(cell: type[Cell]) -> dict[str, Any]:
-    """Every name with the value used where none is given: orthogonal recurrent matrices where the cell allows them, all
-    scales 1, biases 0, the cell's scalars as it declares them."""
-    found: dict[str, Any] = {"readout_scale": 1.0, "bias_distribution": "constant", "bias_scale": 0.0}
-    if cell.square:
-        found["entry_scale"] = 1.0
-    for declaration in affine_declarations(cell).values():
-        for block in declaration.blocks:
-            allowed = declaration.recurrent
-            found[f"{block}_init"] = "orthogonal" if "orthogonal" in allowed else allowed[0]
-            found[f"{block}_scale"] = found[f"{block}_input_scale"] = 1.0
-    for name, declaration in scalar_declarations(cell).items():
-        found[name] = declaration.default
-    return found
-
-
-def choices(cell: type[Cell]) -> dict[str, tuple[str, ...]]:
-    """The names that stand for a choice, with what may be chosen."""
-    found: dict[str, tuple[str, ...]] = {"bias_distribution": ("constant", "normal")}
-    for declaration in affine_declarations(cell).values():
-        found |= {f"{block}_init": declaration.recurrent for block in declaration.blocks}
-    return found
-
-
-def check(cell: type[Cell], hyperparameters: Mapping[str, Any]) -> None:
-    """Raise `CapaxError` for a choice that the cell does not allow."""
-    for name, allowed in choices(cell).items():
-        if name in hyperparameters and hyperparameters[name] not in allowed:
-            raise CapaxError(
-                f"{cell.__name__}: {name} must be one of {', '.join(allowed)}, not {hyperparameters[name]!r}."
-            )
-
-
-def is_biased(cell: type[Cell]) -> bool:
-    """Whether biases start anywhere but at zero."""
-    return any(declaration.biased for declaration in affine_declarations(cell).values())
-
-
 def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array) -> Network:
-    """A copy of the network with its parameters drawn."""
+    """A copy of the network with its parameters drawn; what is not given has its default.
+
+    Raises `CapaxError` for a value that a hyperparameter cannot have.
+    """
     cell = type(network.layers[0])
-    check(cell, hyperparameters)
-    hyperparameters = {**defaults(cell), **hyperparameters}
+    hyperparameters = {
+        name: declared.checked(hyperparameters.get(name, declared.default), f"{cell.__name__}: {name}")
+        for name, declared in hyperparameters_of(cell).items()
+    }
     keys = iter(jax.random.split(key, 2 + len(network.layers)))
     direct_key = jax.random.fold_in(key, 0)
     biased = is_biased(cell)

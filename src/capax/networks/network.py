@@ -120,17 +120,18 @@ class Network(eqx.Module):
         - `cell`: a name ("gru", "module.path:Class") or a class.
         - `inputs`, `outputs`, `depth`: sizes; exactly one of `units` and `budget`.
         - `key`: a `jax.random.key`; the draw of the initial parameters.
-        - `hyperparameters`: of the initialisation, by the names of the search space (`networks.initialisation`).
+        - `hyperparameters`: of the initialisation, by name (`capax list hyperparameters CELL`).
 
         Raises `CapaxError` for an unknown cell or a budget too small for one unit.
         """
-        from capax.networks.initialisation import defaults, initialise
+        from capax.networks.hyperparameters import hyperparameters_of
+        from capax.networks.initialisation import initialise
         from capax.networks.sizing import size
 
         if (units is None) == (budget is None):
             raise CapaxError("give either units= or budget=, and not both.")
         cell_class = registry.get(cell)
-        known = list(defaults(cell_class))
+        known = list(hyperparameters_of(cell_class))
         for name in hyperparameters:
             if name not in known:
                 raise CapaxError(

@@ -1,115 +1,128 @@
-"""The hyperparameter space of a study, derived from what the cell declares (Collins et al. 2017, appendix A)."""
+"""A study's hyperparameters, and the tuner's distributions made of them (the only place that makes any)."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from capax.cells import BUILT_IN
-from capax.cells.cell import Cell, affine_declarations, scalar_declarations
+from capax import cells, tasks
+from capax.cells.cell import Cell
 from capax.errors import CapaxError, closest
-from capax.networks import initialisation
+from capax.hyperparameters import Choice, Hyperparameter, Number, joined
+from capax.networks.hyperparameters import hyperparameters_of
 from capax.tasks.task import Task
 from capax.training import optimiser
 
 Space = dict[str, BaseDistribution]
+STEPS = "training_steps"
 
 
-def space(cell: type[Cell], task: Task, steps: tuple[int, int]) -> Space:
-    """All hyperparameters that are tuned for a cell on a task, by name, with training steps log-uniform in `steps`."""
-    steps_range = IntDistribution(steps[0], steps[1], log=True)
-    return {**network_space(cell), **optimiser.space(), "training_steps": steps_range, **task.space()}
+def declared(cell: type[Cell], task: Task | None = None) -> dict[str, Hyperparameter]:
+    """All hyperparameters of a cell, of the optimiser, and of the task if one is given, tuned or not.
 
-
-def defaults(cell: type[Cell], task: Task, space: Space) -> dict[str, Any]:
-    """The first proposal of every study: what a practitioner starts with, and the most training steps, so that a tuner
-    with few trials begins from something sensible. Every cell gets the same."""
-    known = _known(cell, task)
-    steps = space["training_steps"]
-    assert isinstance(steps, IntDistribution)
-    found = {name: known[name] for name in space if name in known}
-    for name, distribution in space.items():
-        if isinstance(distribution, CategoricalDistribution) and found.get(name) not in distribution.choices:
-            found[name] = distribution.choices[0]
-    return {**found, "training_steps": steps.high}
-
-
-def _known(cell: type[Cell], task: Task) -> dict[str, Any]:
-    """Every hyperparameter that a cell on a task has, tuned or not, with its default."""
-    own, elsewhere = initialisation.defaults(cell), {**optimiser.DEFAULTS, **task.space()}
-    given = {name: value for name, value in task.defaults().items() if name in own or name in elsewhere}
-    known = {**own, **optimiser.DEFAULTS, **given}
-    if cell.nonlinearities:
-        known["nonlinearity"] = cell.nonlinearities[0]
-    return known
-
-
-def narrowed(space: Space, cell: type[Cell], task: Task, given: Mapping[str, Any], *, grid: bool) -> Space:
-    """The space with the hyperparameters in `given` fixed at a value or chosen from a list; those that this cell on this task
-    does not have are left out. In a `grid` all others are fixed at their defaults.
-
-    Raises `CapaxError` for a value that a hyperparameter cannot have.
+    Their defaults are what the tuner proposes first: those of the declarations, or the ones that
+    the task starts from. Raises `CapaxError` where two of them have one name, or where the task
+    starts from a value that the cell does not allow.
     """
-    known = _known(cell, task)
-    found = dict(space)
-    if grid:
-        found |= {name: CategoricalDistribution((known[name],)) for name in space if name in known}
-    for name, values in given.items():
-        if name not in known and name not in space:
-            continue
-        choices = values if isinstance(values, list) else [values]
-        allowed = _allowed(name, cell, space)
-        for value in choices:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not choices or (value not in allowed if allowed else not number):
-                of = f"one of {', '.join(map(str, allowed))}" if allowed else "a number"
-                raise CapaxError(f"hyperparameters.{name} must be {of}, or a list of such, not {value!r}.")
-        if not choices or len(set(choices)) < len(choices):
-            raise CapaxError(f"hyperparameters.{name}: {values} must have at least one value, and none twice.")
-        found[name] = CategoricalDistribution(tuple(choices if allowed else map(float, choices)))
+    found = joined(
+        (f"networks of the cell {cell.__name__}", hyperparameters_of(cell).values()),
+        ("the optimiser", optimiser.HYPERPARAMETERS),
+        ("the experiment's key `steps`", [Number(STEPS, 1, 1, 2**31, whole=True)]),
+        *([] if task is None else [(f"the task {task.name}", task.hyperparameters())]),
+    )
+    del found[STEPS]
+    for name, value in ({} if task is None else task.starts()).items():
+        if name in found:
+            assert task is not None
+            key = f"{cell.__name__}: {name}, as task {task.name} has it,"
+            found[name] = dataclasses.replace(found[name], default=found[name].checked(value, key))  # pyright: ignore
     return found
 
 
+def described(cell: str | None, task: str | None) -> list[dict[str, Any]]:
+    """What is declared of the hyperparameters of a cell on a task, in order, as JSON can hold it.
+
+    Without a cell: those of the optimiser and of every built-in task. Raises
+    `CapaxError` for unknown names.
+    """
+    if cell is not None:
+        found = declared(cells.get(cell), None if task is None else tasks.get(task))
+        return [each.describe() for each in found.values()]
+    of_tasks = [each for name in tasks.BUILT_IN for each in tasks.get(name).hyperparameters()]
+    return [each.describe() for each in (*optimiser.HYPERPARAMETERS, *of_tasks)]
+
+
+def space(cell: type[Cell], task: Task, steps: tuple[int, int]) -> Space:
+    """The distributions of all hyperparameters that are tuned, by name, and of the number of
+    training steps, log-uniform in `steps`."""
+    own = [hyperparameter.name for hyperparameter in task.hyperparameters()]
+    found = {name: distribution(each) for name, each in declared(cell, task).items() if each.tuned}
+    last = {name: found.pop(name) for name in own if name in found}
+    return {**found, STEPS: IntDistribution(steps[0], steps[1], log=True), **last}
+
+
+def distribution(hyperparameter: Hyperparameter) -> BaseDistribution:
+    """What the tuner draws a hyperparameter from."""
+    match hyperparameter:
+        case Choice(choices=choices):
+            return CategoricalDistribution(choices)
+        case Number(low=low, high=high, log=log, whole=True):
+            return IntDistribution(int(low), int(high), log=log)
+        case Number(low=low, high=high, log=log):
+            return FloatDistribution(low, high, log=log)
+        case _:
+            raise TypeError(f"{hyperparameter.name}: unknown hyperparameter {hyperparameter}")
+
+
+def defaults(cell: type[Cell], task: Task, space: Space) -> dict[str, Any]:
+    """The first proposal of every study: what a practitioner starts with, and the most training
+    steps, so that a tuner with few trials begins from something sensible. Every cell gets the same."""
+    known = declared(cell, task)
+    steps = space[STEPS]
+    assert isinstance(steps, IntDistribution)
+    found = {name: known[name].default for name in space if name in known}
+    for name, distribution in space.items():
+        if isinstance(distribution, CategoricalDistribution) and found.get(name) not in distribution.choices:
+            found[name] = distribution.choices[0]
+    return {**found, STEPS: steps.high}
+
+
+def narrowed(space: Space, cell: type[Cell], task: Task, given: Mapping[str, Any], *, grid: bool) -> Space:
+    """The space with the hyperparameters in `given` fixed at a value or chosen from a list; those
+    that this cell on this task does not have are left out. In a `grid` all others are fixed at
+    their defaults.
+
+    Raises `CapaxError` for a value that a hyperparameter cannot have.
+    """
+    known = declared(cell, task)
+    found = dict(space)
+    if grid:
+        found |= {name: CategoricalDistribution((known[name].default,)) for name in space if name in known}
+    for name, values in given.items():
+        if name in known:
+            found[name] = CategoricalDistribution(_checked(known[name], values))
+    return found
+
+
+def _checked(hyperparameter: Hyperparameter, given: Any) -> tuple[Any, ...]:
+    """The value, or the values of a list, that a file gives a hyperparameter."""
+    key = f"hyperparameters.{hyperparameter.name}"
+    values = given if isinstance(given, list) else [given]
+    checked = tuple(hyperparameter.checked(value, key, ", or a list of such") for value in values)
+    if not checked or len(set(checked)) < len(checked):
+        raise CapaxError(f"{key}: {given} must have at least one value, and none twice.")
+    return checked
+
+
 def check_names(given: Mapping[str, Any], pairs: list[tuple[type[Cell], Task]]) -> None:
-    """Raise `CapaxError` where a name in `given` is a hyperparameter of no cell and task of an experiment, nor of a built-in cell: an
-    experiment may be run with fewer of its cells."""
-    known = {name for cell, task in pairs for name in (*_known(cell, task), *task.space())}
-    known |= {name for cell in BUILT_IN.values() for name in initialisation.defaults(cell)}
+    """Raise `CapaxError` where a name in `given` is a hyperparameter of no cell and task of an
+    experiment, nor of a built-in cell: an experiment may be run with fewer of its cells."""
+    known = {name for cell, task in pairs for name in declared(cell, task)}
+    known |= {name for cell in cells.BUILT_IN.values() for name in hyperparameters_of(cell)}
     for name in given:
         if name not in known:
             raise CapaxError(
                 f"hyperparameters.{name}: no cell of this experiment has it{closest(name, sorted(known))}; "
                 f"there are {', '.join(sorted(known))}."
             )
-
-
-def _allowed(name: str, cell: type[Cell], space: Space) -> tuple[Any, ...]:
-    """What may be chosen where a hyperparameter is a choice; empty where it is a number."""
-    choices = {**initialisation.choices(cell), "nonlinearity": cell.nonlinearities, "schedule": optimiser.SCHEDULES}
-    distribution = space.get(name)
-    if isinstance(distribution, CategoricalDistribution):
-        return tuple(distribution.choices)
-    return tuple(choices.get(name, ()))
-
-
-def network_space(cell: type[Cell]) -> Space:
-    """What concerns the network: nonlinearity, the initialisation of each matrix and its scale, biases, the cell's scalars."""
-    found: Space = {}
-    if len(cell.nonlinearities) > 1:
-        found["nonlinearity"] = CategoricalDistribution(cell.nonlinearities)
-    for declaration in affine_declarations(cell).values():
-        for block in declaration.blocks:
-            if len(declaration.recurrent) > 1:
-                found[f"{block}_init"] = CategoricalDistribution(declaration.recurrent)
-            if declaration.recurrent != ("identity",):
-                found[f"{block}_scale"] = FloatDistribution(0.01, 2.0, log=True)
-            found[f"{block}_input_scale"] = FloatDistribution(1e-3, 2.0, log=True)
-    if cell.square:
-        found["entry_scale"] = FloatDistribution(1e-3, 2.0, log=True)
-    found["readout_scale"] = FloatDistribution(1e-3, 2.0, log=True)
-    if initialisation.is_biased(cell):
-        found["bias_distribution"] = CategoricalDistribution(("constant", "normal"))
-        found["bias_scale"] = FloatDistribution(-2.0, 2.0)
-    for name, declaration in scalar_declarations(cell).items():
-        found[name] = FloatDistribution(declaration.low, declaration.high, log=declaration.log)
-    return found

@@ -9,17 +9,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from optuna.distributions import BaseDistribution, IntDistribution
 
 from capax.cells.sequence import OneHot
 from capax.errors import CapaxError
+from capax.hyperparameters import Hyperparameter, Number
 from capax.tasks.generated import Generated
 from capax.tasks.task import Draw, Scalars, Sums, cross_entropy
 
 ALPHABET = "0123456789+-= "
 PLUS, MINUS, EQUALS, SPACE = (ALPHABET.index(character) for character in "+-= ")
-FEWEST, MOST = 1, 6
-"""Compute steps, the range of the tuner."""
+COMPUTE_STEPS = Number(
+    "compute_steps",
+    default=6,
+    low=1,
+    high=6,
+    whole=True,
+    meaning="Whole steps between '=' and the first character of the answer.",
+)
 BASELINE_ANSWERS = 200_000
 """Answers from which the baseline's frequencies are counted."""
 
@@ -73,7 +79,7 @@ class Arithmetic(Generated):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require("largest", 1, 10**9)  # a sum must fit into 32 bits
-        longest = 2 * len(str(-self.largest)) + len("+=") + MOST + self.width
+        longest = 2 * len(str(-self.largest)) + len("+=") + int(COMPUTE_STEPS.high) + self.width
         if self.time_steps < longest:
             raise CapaxError(
                 f"task arithmetic: time_steps must be at least {longest} for numbers up to {self.largest}, not {self.time_steps}."
@@ -108,14 +114,12 @@ class Arithmetic(Generated):
     def chance_loss(self) -> float:
         return self.chance
 
-    def space(self) -> dict[str, BaseDistribution]:
-        return {"compute_steps": IntDistribution(FEWEST, MOST)}
-
-    def defaults(self) -> dict[str, Any]:
-        return {"compute_steps": MOST}
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        return (COMPUTE_STEPS,)
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
-        return {"compute_steps": jnp.asarray({**self.defaults(), **hyperparameters}["compute_steps"], jnp.int32)}
+        steps = hyperparameters.get(COMPUTE_STEPS.name, COMPUTE_STEPS.default)
+        return {"compute_steps": jnp.asarray(steps, jnp.int32)}
 
     def generate(self, key: Array, size: int, scalars: Scalars) -> Draw:
         a, b = jax.random.randint(key, (2, 1, size), -self.largest, self.largest + 1)

@@ -9,14 +9,23 @@ from typing import Any, ClassVar, Literal
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, UInt32
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from capax.cells.sequence import Held
 from capax.errors import CapaxError
+from capax.hyperparameters import Choice, Hyperparameter, Number
 from capax.tasks.task import Draw, Scalars, Split, Sums, Task
 
-LEAST, MOST = 0.1, 10.0
-"""Samples per parameter, the range of the tuner."""
+SAMPLES = Number(
+    "samples_per_parameter",
+    default=3.5,
+    low=0.1,
+    high=10.0,
+    log=True,
+    meaning="Size of the data set, in samples for each parameter of the network.",
+)
+ALWAYS = Choice(
+    "input_always", True, (True, False), "Whether the input is shown at every time step, or at the first one alone."
+)
 
 CHUNK = 720
 """Samples in one draw; a training step runs through as many as it needs. Measured: 500 to 1000 stay in cache, and a multiple of 16 fills
@@ -119,32 +128,29 @@ class Capacity(Task):
     def chance_loss(self) -> float:
         return math.log(2)
 
-    def space(self) -> dict[str, BaseDistribution]:
-        return {
-            "samples_per_parameter": FloatDistribution(LEAST, MOST, log=True),
-            "input_always": CategoricalDistribution([True, False]),
-        }
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        return SAMPLES, ALWAYS
 
-    def defaults(self) -> dict[str, Any]:
+    def starts(self) -> dict[str, Any]:
         # Memorising the whole data set at every step bears, and needs, larger steps than sampled data do.
-        return {"samples_per_parameter": 3.5, "input_always": True, "learning_rate": 0.03, "learning_rate_decay": 0.01}
+        return {"learning_rate": 0.03, "learning_rate_decay": 0.01}
 
     def samples(self, hyperparameters: Mapping[str, Any], parameters: int) -> int:
         """b, from the tuned samples per parameter."""
-        return max(1, round({**self.defaults(), **hyperparameters}["samples_per_parameter"] * parameters))
+        return max(1, round(hyperparameters.get(SAMPLES.name, SAMPLES.default) * parameters))
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
         return {
             "samples": jnp.asarray(self.samples(hyperparameters, parameters), jnp.int32),
-            "always": jnp.asarray(bool({**self.defaults(), **hyperparameters}["input_always"])),
+            "always": jnp.asarray(hyperparameters.get(ALWAYS.name, ALWAYS.default)),
         }
 
     def _limit(self, parameters: int) -> int:
         """The largest data set, in whole draws: a slice never runs over the end, and the samples past b weigh nothing."""
-        return math.ceil(MOST * parameters / CHUNK) * CHUNK
+        return math.ceil(SAMPLES.high * parameters / CHUNK) * CHUNK
 
     def check(self, parameters: int) -> None:
-        self._check_distinct(math.ceil(MOST * parameters))
+        self._check_distinct(math.ceil(SAMPLES.high * parameters))
 
     def data(self, parameters: int) -> PyTree:
         return self._columns(jax.random.key(self.data_seed), self._limit(parameters))

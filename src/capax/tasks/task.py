@@ -13,10 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, Shaped
-from optuna.distributions import BaseDistribution
 
 from capax.cells.sequence import Dense, Sequence
 from capax.errors import CapaxError
+from capax.hyperparameters import Hyperparameter
 
 Split = Literal["train", "validation", "evaluation"]
 Sums = dict[str, Float[Array, ""]]
@@ -102,12 +102,12 @@ class Task:
         """The training loss of a random guess, in nats or squared units: the scale by which divergence is judged."""
         raise NotImplementedError
 
-    def space(self) -> dict[str, BaseDistribution]:
-        """The task's own hyperparameters, for the tuner."""
-        return {}
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """The task's own hyperparameters."""
+        return ()
 
-    def defaults(self) -> dict[str, Any]:
-        """The values of the task's own hyperparameters where none are given, and of others that it starts the tuner from."""
+    def starts(self) -> dict[str, Any]:
+        """Defaults of hyperparameters of the cell or the optimiser that are better for this task."""
         return {}
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:

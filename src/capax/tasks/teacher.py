@@ -104,7 +104,7 @@ class Teacher(Generated):
     def chance_loss(self) -> float:
         return self.chance
 
-    def defaults(self) -> dict[str, Any]:
+    def starts(self) -> dict[str, Any]:
         told = {"least_modulus": self.least_modulus, "largest_phase": self.largest_phase}
         return told if self.told else {"least_modulus": 0.0}
 

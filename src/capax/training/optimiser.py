@@ -24,34 +24,74 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from capax.hyperparameters import (
+    FINITE,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Choice,
+    Hyperparameter,
+    Number,
+    defaults,
+)
 
 OPTIMISERS = ("sgd", "momentum", "rmsprop", "adam")
 SCHEDULES = ("exponential", "cosine")
 ADAM_SECOND = 0.999
 EPSILON = 1e-8
 
-DEFAULTS: dict[str, Any] = {
-    "optimiser": "adam",
-    "learning_rate": 1e-2,
-    "learning_rate_decay": 0.03,
-    "schedule": "exponential",
-    "momentum_logit": 2.197225,  # mu = .9
-    "gradient_clip": 1.0,
-    "l2_decay": 1e-8,
-}
+HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
+    Choice("optimiser", "adam", OPTIMISERS, "The update rule."),
+    Number(
+        "learning_rate",
+        default=1e-2,
+        low=1e-4,
+        high=1e-1,
+        log=True,
+        allowed=POSITIVE,
+        meaning="The learning rate of the first step.",
+    ),
+    Number(
+        "learning_rate_decay",
+        default=0.03,
+        low=1e-3,
+        high=1.0,
+        log=True,
+        allowed=FRACTION,
+        meaning="The learning rate of the last step, as a part of the first one.",
+    ),
+    Number(
+        "momentum_logit",
+        default=2.197225,  # mu = .9
+        low=1.0,
+        high=7.0,
+        allowed=FINITE,
+        meaning="Sets mu = 1 / (1 + exp(-value)): of momentum and Adam the momentum, of RMSProp the decay.",
+    ),
+    Number(
+        "gradient_clip",
+        default=1.0,
+        low=1.0,
+        high=100.0,
+        log=True,
+        allowed=POSITIVE,
+        meaning="The largest norm of a gradient; longer ones are made this long.",
+    ),
+    Number(
+        "l2_decay",
+        default=1e-8,
+        low=1e-8,
+        high=1e-3,
+        log=True,
+        allowed=NOT_NEGATIVE,
+        meaning="This many times the parameters is added to their gradient.",
+    ),
+    Choice("schedule", "exponential", SCHEDULES, "How the learning rate falls over training.", tuned=False),
+)
+"""The ranges are those of Collins et al. 2017, appendix A, where the schedule is exponential."""
 
-
-def space() -> dict[str, BaseDistribution]:
-    """The optimiser's hyperparameters that are tuned (Collins et al. 2017, appendix A); the schedule is exponential there."""
-    return {
-        "optimiser": CategoricalDistribution(OPTIMISERS),
-        "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
-        "learning_rate_decay": FloatDistribution(1e-3, 1.0, log=True),
-        "momentum_logit": FloatDistribution(1.0, 7.0),
-        "gradient_clip": FloatDistribution(1.0, 100.0, log=True),
-        "l2_decay": FloatDistribution(1e-8, 1e-3, log=True),
-    }
+DEFAULTS = defaults(HYPERPARAMETERS)
 
 
 class Optimiser(eqx.Module):
@@ -74,8 +114,12 @@ class Optimiser(eqx.Module):
 
     @staticmethod
     def create(hyperparameters: Mapping[str, Any], steps: int) -> "Optimiser":
-        """From hyperparameters by name (those of `space`; a missing one has its default) and the number of training steps."""
-        given = {**DEFAULTS, **hyperparameters}
+        """From hyperparameters by name (those of `HYPERPARAMETERS`; a missing one has its default) and
+        the number of training steps. Raises `CapaxError` for a value that one of them cannot have."""
+        given = {
+            declared.name: declared.checked(hyperparameters.get(declared.name, declared.default), declared.name)
+            for declared in HYPERPARAMETERS
+        }
         kind = given["optimiser"]
         mu = 1 / (1 + np.exp(-given["momentum_logit"]))
         adam, rmsprop = kind == "adam", kind == "rmsprop"
