@@ -99,9 +99,23 @@ def test_list_has_a_line_each(capax, what, name):
     assert name in json.loads(capax("list", what, "--json")[1])
 
 
+def test_list_hyperparameters_says_of_each_its_default_range_scale_and_meaning(capax):
+    code, out, _ = capax("list", "hyperparameters", "lru", "capacity")
+    lines = out.splitlines()
+    (at,) = (number for number, line in enumerate(lines) if line.startswith("least_modulus"))
+    assert code == 0 and lines[at].split() == ["least_modulus", "0.9", "0.0", "to", "0.99", "linear"]
+    assert lines[at + 1].strip().startswith("The least modulus of the eigenvalues")
+    told = json.loads(capax("list", "hyperparameters", "lru", "capacity", "--json")[1])
+    rate = next(row for row in told if row["name"] == "learning_rate")
+    assert rate["range"] == [1e-4, 1e-1] and rate["scale"] == "log" and rate["default"] == 0.03
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (["list", "hyperparameters", "gro"], r"unknown cell 'gro'"),
+        (["list", "hyperparameters", "gru", "capacitx"], r"unknown task 'capacitx'"),
+        (["list", "cells", "gru"], r"capax list cells takes no further words"),
         (["size", "gro", "--budget", 10], r"unknown cell 'gro' \(did you mean 'gru'\?\)"),
         (["size", "gru"], r"Missing option '--budget'"),
         (["size", "gru", "--budget", "x"], r"Invalid value for '--budget'"),
