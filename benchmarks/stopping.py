@@ -31,7 +31,8 @@ from capax.engines.local import LocalEngine  # noqa: E402
 from capax.experiments import results  # noqa: E402
 from capax.experiments.design import load  # noqa: E402
 from capax.experiments.plan import Plan, plan  # noqa: E402
-from capax.experiments.runner import RERUNS, execute  # noqa: E402
+from capax.experiments.runner import execute  # noqa: E402
+from capax.search.store import RERUNS  # noqa: E402
 from capax.training.population import Population, default_batching  # noqa: E402
 from capax.training.program import Program  # noqa: E402
 from capax.training.trial import Trial  # noqa: E402
@@ -68,8 +69,8 @@ def measure(settings: dict[str, Any], rule: str, seed: int) -> dict[str, Any]:
         before, started = time.process_time(), time.perf_counter()
         execute(planned, Path(directory) / "run", LocalEngine)
         core_seconds, seconds = time.process_time() - before, time.perf_counter() - started
-        store, _ = results.read(Path(directory) / "run")
-        row = results.studies(store, planned).iloc[0].to_dict()
+        store, run = results.read(Path(directory) / "run")
+        row = results.studies(store, run).iloc[0].to_dict()
         tuned, reruns = store.trials(study.name), store.trials(study.name + RERUNS)
     work = [
         t.user_attrs["result"]["steps"] * study.task.cost(t.params, study.shape.parameters) for t in [*tuned, *reruns]

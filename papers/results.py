@@ -54,14 +54,14 @@ def _sentence(text: str) -> str:
 
 def _study(paper: Path, directory: Path, name: str, images: list[str]) -> list[str]:
     report = build(directory)
-    store, plan = results.read(directory)
+    _, plan = results.read(directory)
     written = datetime.date.today().isoformat()
     seconds = report.frame["seconds"].sum()
     lines = [
         "",
         f"    capax run papers/{paper.name}/desk/{name}.toml --out runs/{paper.name}/{name}",
         "",
-        f"Begun {store.frozen['created']}, written {written}; {platform.machine()}, 2 shared cores; {len(plan.studies)} studies, "
+        f"Begun {plan.created}, written {written}; {platform.machine()}, 2 shared cores; {len(plan.studies)} studies, "
         f"{int(report.frame['trials'].sum())} trials, {seconds:,.0f} core-seconds of training.",
     ]
     for image in images:

@@ -14,10 +14,10 @@ import pytest
 from capax.engines.local import LocalEngine
 from capax.errors import CapaxError
 from capax.experiments import results
+from capax.experiments.describe import open_run
 from capax.experiments.design import Experiment
 from capax.experiments.plan import plan
 from capax.experiments.runner import StudyRun, execute
-from capax.search.store import Store
 from capax.training.checkpoint import load_arrays
 from capax.training.population import Population
 from capax.training.program import SWITCH
@@ -236,7 +236,7 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
 
 
 def test_a_second_process_is_refused_and_told_who_is_there(tmp_path):
-    store = Store.create(tmp_path / "run", make(TABLE).experiment.model_dump(mode="json"), "0")
+    store = open_run(make(TABLE), tmp_path / "run")
     with pytest.raises(CapaxError, match=rf"in use by process {os.getpid()}, so this one is refused"):
         run(tmp_path / "run")
     store.close()
@@ -345,7 +345,7 @@ def test_a_batch_left_with_gaps_is_not_filled_up_again(tmp_path):
     """Killed with trials 2 and 3 finished, trial 0's result written but not told, and trial 1 in training."""
     planned = make({**LONG, "batch": 4, "trials": 6})
     (study,) = planned.studies
-    store = Store.create(tmp_path / "run", planned.experiment.model_dump(mode="json"), "0")
+    store = open_run(planned, tmp_path / "run")
     result = Result(True, 10, 1.0, {"score": 1.0}, {"score": 1.0}, np.zeros(100), 1, np.zeros(3))
     run = StudyRun(study, store, 0, "bandit", 4)
     batch = run.propose()

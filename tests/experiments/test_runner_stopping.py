@@ -17,7 +17,6 @@ from capax.experiments.design import Experiment, load
 from capax.experiments.plan import plan
 from capax.experiments.runner import StudyRun, execute
 from capax.search.stopping import rungs
-from capax.search.store import Store
 from capax.training.trial import Result
 
 TABLE = {
@@ -54,7 +53,7 @@ def drive(directory, order=None, kill=0.0):
     """Run a study with made-up results, which arrive in an order of their own; between two of them, the process may be killed."""
     planned = make(MADE_UP)
     (study,) = planned.studies
-    store = Store.create(directory, planned.experiment.model_dump(mode="json"), "0")
+    store = open_run(planned, directory)
     dice = random.Random(order)
     run = StudyRun(study, store, 0, "bandit", 8, "halving")
     pending = run.propose()
@@ -63,7 +62,7 @@ def drive(directory, order=None, kill=0.0):
         run.finish(trial, made_up(trial))
         if dice.random() < kill:
             store.close()
-            store = Store.create(directory, planned.experiment.model_dump(mode="json"), "0")
+            store = open_run(planned, directory)
             run = StudyRun(study, store, 0, "bandit", 8, "halving")
             pending = []
         pending += run.go_on()
@@ -115,7 +114,7 @@ def test_what_the_tuner_knows_follows_from_the_numbers(tmp_path):
     """Groups of four, two open: 8 is proposed when 0 to 3 have ended, and 4 to 7 stay unknown though they have ended, too."""
     planned = make({**MADE_UP, "stopping": "none"})
     (study,) = planned.studies
-    store = Store.create(tmp_path / "run", planned.experiment.model_dump(mode="json"), "0")
+    store = open_run(planned, tmp_path / "run")
     run = StudyRun(study, store, 0, "bandit", 8)
     first = run.propose()
     assert [trial.name.split("/")[1] for trial in first] == [str(number) for number in range(8)]
@@ -140,7 +139,7 @@ def test_what_the_tuner_knows_follows_from_the_numbers(tmp_path):
 def test_a_trial_that_memorised_everything_ends_at_the_rung_and_is_complete(tmp_path):
     planned = make(MADE_UP)
     (study,) = planned.studies
-    store = Store.create(tmp_path / "run", planned.experiment.model_dump(mode="json"), "0")
+    store = open_run(planned, tmp_path / "run")
     run = StudyRun(study, store, 0, "bandit", 8, "halving")
     trial = run.propose()[0]
     scores = {"score": 50.0, "loss": 0.001, "samples": 50.0, "fraction_correct": 1.0}

@@ -7,11 +7,11 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from capax.experiments.describe import open_run
 from capax.experiments.design import Experiment
 from capax.experiments.plan import Plan, StudyPlan, plan
-from capax.experiments.runner import RERUNS
 from capax.search.random import SeededRandom
-from capax.search.store import Store
+from capax.search.store import RERUNS, Store
 from capax.tasks.capacity import Capacity
 
 
@@ -86,7 +86,7 @@ def write_run(directory: Path, fill: Callable[[Store, StudyPlan], None] = finish
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     experiment = design(**keys)
     planned = plan(experiment)
-    store = Store.create(directory, experiment.model_dump(mode="json"), "0.1.0")
+    store = open_run(planned, directory)
     try:
         for study in planned.studies:
             store.study(study.name, study.task.direction, SeededRandom(0))

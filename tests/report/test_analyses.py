@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from capax.experiments.describe import describe
 from capax.experiments.design import load
 from capax.experiments.plan import plan
 from capax.report import published
@@ -16,31 +17,29 @@ def rows_of(found, name):
 
 
 def trial(study, number, evaluation, state="complete", rerun=False, **more):
-    shape = study.shape
     return {
-        "study": study.name, "task": study.label, "cell": shape.cell, "depth": shape.depth, "budget": study.budget,
-        "units": shape.units, "parameters": shape.parameters, "rerun": rerun, "number": number, "state": state,
+        "study": study.name, "task": study.label, "cell": study.cell, "depth": study.depth, "budget": study.budget,
+        "units": study.units, "parameters": study.parameters, "rerun": rerun, "number": number, "state": state,
         "evaluation": evaluation, "validation": evaluation, **more,
     }  # fmt: skip
 
 
 def study_row(study, **more):
-    shape = study.shape
     return {
-        "study": study.name, "task": study.label, "cell": shape.cell, "depth": shape.depth, "budget": study.budget,
-        "units": shape.units, "parameters": shape.parameters, **more,
+        "study": study.name, "task": study.label, "cell": study.cell, "depth": study.depth, "budget": study.budget,
+        "units": study.units, "parameters": study.parameters, **more,
     }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def random_run():
     """200 random trials a cell, a quarter of the RNN's diverged, the GRU's errors lower by about one."""
-    chosen = plan(load("trainability", {"cells": ["rnn", "gru"], "depths": [1]}))
+    chosen = describe(plan(load("trainability", {"cells": ["rnn", "gru"], "depths": [1]})))
     random, rows = np.random.default_rng(0), []
     for study in chosen.studies:
-        mean = 5.0 if study.shape.cell == "rnn" else 4.0
+        mean = 5.0 if study.cell == "rnn" else 4.0
         for number in range(200):
-            diverged = study.shape.cell == "rnn" and number % 4 == 0
+            diverged = study.cell == "rnn" and number % 4 == 0
             rows.append(
                 trial(
                     study,
@@ -78,14 +77,12 @@ def test_expected_best_falls_and_ends_at_the_best(random_run):
 @pytest.fixture(scope="module")
 def memorised():
     """Capacity of 4 bits a parameter for the RNN, 2 for the GRU, half of that with ReLU."""
-    chosen = plan(load("capacity", {"cells": ["rnn", "gru"], "depths": [1]}))
+    chosen = describe(plan(load("capacity", {"cells": ["rnn", "gru"], "depths": [1]})))
     studies, rows = [], []
     for study in chosen.studies:
-        per_parameter = 4.0 if study.shape.cell == "rnn" else 2.0
-        bits = per_parameter * study.shape.parameters - 30
-        studies.append(
-            study_row(study, best=bits, bits_per_parameter=bits / study.shape.parameters, samples=1.2 * bits)
-        )
+        per_parameter = 4.0 if study.cell == "rnn" else 2.0
+        bits = per_parameter * study.parameters - 30
+        studies.append(study_row(study, best=bits, bits_per_parameter=bits / study.parameters, samples=1.2 * bits))
         rows += [trial(study, 0, bits, hp_nonlinearity="tanh"), trial(study, 1, bits / 2, hp_nonlinearity="relu")]
     frame, trials = pd.DataFrame(studies), pd.DataFrame(rows)
     return analyses(frame, trials, chosen), trials
@@ -117,7 +114,7 @@ def test_samples_are_compared_with_bits(memorised):
 
 
 def test_many_reruns_make_a_robustness_table():
-    chosen = plan(load("robustness", {"cells": ["gru"]}))
+    chosen = describe(plan(load("robustness", {"cells": ["gru"]})))
     (study,) = chosen.studies
     values = np.linspace(1, 2, 11)
     rows = [trial(study, 3, 0.9)] + [trial(study, i, value, rerun=True) for i, value in enumerate(values)]

@@ -10,12 +10,13 @@ import pydantic
 
 from capax.errors import CapaxError, closest
 from capax.search.stopping import Rule
-from capax.search.store import LISTS
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Steps = tuple[Positive, Positive]
 OVERRIDABLE = ("cells", "depths", "budgets", "units", "trials", "steps", "reruns")
 SWEEP = "sweep"
+LISTS = ("tasks", "cells", "depths", "budgets", "units")
+"""Keys that may get longer, since a study's results do not depend on other studies; then a run goes on with the new ones."""
 
 
 class Experiment(pydantic.BaseModel):

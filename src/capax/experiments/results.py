@@ -1,5 +1,6 @@
 """Results of an experiment as tables, read from the store: one row a study, one row a trial."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -7,37 +8,60 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from scipy import stats
 
-from capax.experiments.design import Experiment
-from capax.experiments.plan import Plan, StudyPlan, plan
-from capax.experiments.runner import RERUNS
-from capax.search.store import Store
+from capax.experiments.record import RunRecord, StudyRecord, TaskRecord, TrialRecord, from_json, trial_from_json
+from capax.search.store import EXPERIMENT, RERUNS, Store
 
 CONFIDENCE = 0.95
 
 
-def read(directory: Path) -> tuple[Store, Plan]:
-    """The store of a run directory and the plan it was made from."""
+def read(directory: Path) -> tuple[Store, RunRecord]:
+    """The store of a run directory and its record. Raises `CapaxError` where there is none, or one that cannot be read."""
     store = Store.read(directory)
-    return store, plan(Experiment.model_validate(store.frozen["experiment"], strict=False))
+    return store, from_json(store.frozen, str(directory / EXPERIMENT))
 
 
-def trials(store: Store, plan: Plan) -> pd.DataFrame:
+@dataclasses.dataclass(frozen=True)
+class DoneTrial:
+    """A trial as it stands in the journal: `record` is None while it runs."""
+
+    number: int
+    params: dict[str, Any]
+    record: TrialRecord | None
+
+    @property
+    def ended(self) -> TrialRecord:
+        """What came of it; only for a trial that has ended."""
+        assert self.record is not None
+        return self.record
+
+
+def _read_trials(store: Store, study: StudyRecord, rerun: bool) -> list[DoneTrial]:
+    """The proposed trials of a study by number."""
+    found = store.trials(study.name + (RERUNS if rerun else ""))
+    results = [(trial, trial.user_attrs.get("result")) for trial in found if trial.state != TrialState.WAITING]
+    return [
+        DoneTrial(trial.number, trial.params, None if result is None else trial_from_json(result))
+        for trial, result in results
+    ]
+
+
+def trials(store: Store, run: RunRecord) -> pd.DataFrame:
     """One row a trial, reruns included.
 
     Columns: study, task, cell, depth, budget, units, parameters, rerun (bool), number, state (complete, infeasible,
     stopped: by the experiment's rule, with the scores it had then; running), converged (bool: complete before its last
-    step, since nothing was left to gain), seed, steps (done), seconds, validation and evaluation (scores), loss
-    (validation, nats or squared units), the task's further scores as `score_NAME`, and the hyperparameters as `hp_NAME`.
+    step, since nothing was left to gain), seed, kernel, refusal (why there was no fused kernel), processor, jaxlib,
+    steps (done), seconds, validation and evaluation (scores), loss (validation, nats or squared units), the task's
+    further scores as `score_NAME`, and the hyperparameters as `hp_NAME`.
     """
     rows = [
         _trial_row(study, trial, rerun)
-        for study in plan.studies
+        for study in run.studies
         for rerun in (False, True)
-        for trial in store.trials(study.name + (RERUNS if rerun else ""))
-        if trial.state != TrialState.WAITING
+        for trial in _read_trials(store, study, rerun)
     ]
     columns = [
         "study",
@@ -56,53 +80,40 @@ def trials(store: Store, plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 
-def state(trial: FrozenTrial) -> str:
-    """How a trial stands: complete, infeasible, stopped, or running; the tuner may not have been told yet."""
-    result = trial.user_attrs.get("result")
-    if result is None:
-        return "running"
-    return "infeasible" if not result["feasible"] else "stopped" if result.get("stopped") else "complete"
-
-
-def _trial_row(study: StudyPlan, trial: FrozenTrial, rerun: bool) -> dict[str, Any]:
-    result = trial.user_attrs.get("result", {})
-    validation, evaluation = result.get("validation", {}), result.get("evaluation", {})
+def _trial_row(study: StudyRecord, trial: DoneTrial, rerun: bool) -> dict[str, Any]:
+    record = trial.record
+    validation = record.validation if record is not None else {}
+    evaluation = record.evaluation if record is not None else {}
+    further = {name: value for name, value in evaluation.items() if name not in ("score", "loss")}
     return {
         "study": study.name,
         **_what(study),
         "rerun": rerun,
         "number": trial.number,
-        "state": state(trial),
-        "converged": bool(result.get("converged")),
-        "seed": result.get("seed"),
-        "kernel": result.get("kernel"),
-        "steps": result.get("steps"),
-        "seconds": result.get("seconds"),
+        "state": "running" if record is None else record.state,
+        "converged": record is not None and record.converged,
+        **{name: getattr(record, name, None) for name in ("seed", "kernel", "refusal", "processor", "jaxlib")},
+        **{name: getattr(record, name, None) for name in ("steps", "seconds")},
         "validation": validation.get("score", math.nan),
         "evaluation": evaluation.get("score", math.nan),
         "loss": validation.get("loss", math.nan),
-        **{
-            f"score_{name.removeprefix('score_')}": value
-            for name, value in evaluation.items()
-            if name not in ("score", "loss")
-        },
+        **{f"score_{name.removeprefix('score_')}": value for name, value in further.items()},
         **{f"hp_{name}": value for name, value in trial.params.items()},
     }
 
 
-def _what(study: StudyPlan) -> dict[str, Any]:
-    shape = study.shape
+def _what(study: StudyRecord) -> dict[str, Any]:
     return {
         "task": study.label,
-        "cell": shape.cell,
-        "depth": shape.depth,
+        "cell": study.cell,
+        "depth": study.depth,
         "budget": study.budget,
-        "units": shape.units,
-        "parameters": shape.parameters,
+        "units": study.units,
+        "parameters": study.parameters,
     }
 
 
-def studies(store: Store, plan: Plan) -> pd.DataFrame:
+def studies(store: Store, run: RunRecord) -> pd.DataFrame:
     """One row a study: what it measured, with its uncertainty.
 
     Columns: study, task (with its swept options), cell, depth, budget, units, parameters; stopping, the rule; trials (done) of planned,
@@ -115,25 +126,25 @@ def studies(store: Store, plan: Plan) -> pd.DataFrame:
     labels correct. Any other score is the mean over reruns of the best hyperparameters on fresh seeds, on the
     evaluation set, with Student's interval for that mean.
     """
-    rows = [_study_row(store, study) for study in plan.studies]
-    return pd.DataFrame([{**row, "stopping": plan.experiment.stopping} for row in rows])
+    return pd.DataFrame([_study_row(store, study, run.tasks[study.label]) for study in run.studies])
 
 
-def _study_row(store: Store, study: StudyPlan) -> dict[str, Any]:
-    tuned, reruns = store.trials(study.name), store.trials(study.name + RERUNS)
-    ended = [trial for trial in tuned if state(trial) != "running"]
-    reran = [trial for trial in reruns if state(trial) != "running"]
+def _study_row(store: Store, study: StudyRecord, task: TaskRecord) -> dict[str, Any]:
+    ended = [trial for trial in _read_trials(store, study, rerun=False) if trial.record is not None]
+    reran = [trial.record for trial in _read_trials(store, study, rerun=True) if trial.record is not None]
+    records = [trial.ended for trial in ended]
     row = {
         "study": study.name,
         **_what(study),
         "trials": len(ended),
         "planned": study.trials,
-        "infeasible": sum(state(trial) == "infeasible" for trial in ended),
-        "stopped": sum(state(trial) == "stopped" for trial in ended),
-        "converged": sum(bool(trial.user_attrs["result"].get("converged")) for trial in ended),
+        "stopping": study.stopping,
+        "infeasible": sum(record.state == "infeasible" for record in records),
+        "stopped": sum(record.state == "stopped" for record in records),
+        "converged": sum(record.converged for record in records),
         "reruns": len(reran),
-        "infeasible_reruns": sum(state(trial) == "infeasible" for trial in reran),
-        "seconds": sum(trial.user_attrs["result"]["seconds"] for trial in ended + reran),
+        "infeasible_reruns": sum(record.state == "infeasible" for record in reran),
+        "seconds": sum(record.seconds for record in records + reran),
         "best": math.nan,
         "low": math.nan,
         "high": math.nan,
@@ -146,28 +157,20 @@ def _study_row(store: Store, study: StudyPlan) -> dict[str, Any]:
     row |= {
         "best_trial": best.number,
         "best_hyperparameters": json.dumps(best.params),
-        "selection": _score(best),
+        "selection": best.ended.score,
     }
-    return row | (_memorised(study, best, ended) if study.task.memorisation else _rerun(reran))
+    return row | (_memorised(study, best.ended, records) if task.memorisation else _rerun(reran))
 
 
-def _best(study: StudyPlan, ended: list[FrozenTrial]) -> FrozenTrial | None:
-    complete = [trial for trial in ended if state(trial) == "complete"]
-    sign = 1 if study.task.direction == "maximise" else -1
-    return max(complete, key=lambda trial: sign * _score(trial), default=None)
+def _best(study: StudyRecord, ended: list[DoneTrial]) -> DoneTrial | None:
+    complete = [trial for trial in ended if trial.ended.state == "complete"]
+    sign = 1 if study.direction == "maximise" else -1
+    return max(complete, key=lambda trial: sign * trial.ended.score, default=None)
 
 
-def _score(trial: FrozenTrial) -> float:
-    """The score that the tuner sees."""
-    return trial.user_attrs["result"]["validation"]["score"]
-
-
-def _memorised(study: StudyPlan, best: FrozenTrial, ended: list[FrozenTrial]) -> dict[str, Any]:
-    scores = best.user_attrs["result"]["evaluation"]
-    parameters = study.shape.parameters
-    compression = max(
-        trial.user_attrs["result"]["evaluation"]["compression_bits"] for trial in ended if state(trial) == "complete"
-    )
+def _memorised(study: StudyRecord, best: TrialRecord, records: list[TrialRecord]) -> dict[str, Any]:
+    scores, parameters = best.evaluation, study.parameters
+    compression = max(record.evaluation["compression_bits"] for record in records if record.state == "complete")
     return {
         "best": scores["score"],
         "low": scores["score_low"],
@@ -183,8 +186,8 @@ def _memorised(study: StudyPlan, best: FrozenTrial, ended: list[FrozenTrial]) ->
     }
 
 
-def _rerun(reran: list[FrozenTrial]) -> dict[str, Any]:
-    values = [t.user_attrs["result"]["evaluation"]["score"] for t in reran if state(t) == "complete"]
+def _rerun(reran: list[TrialRecord]) -> dict[str, Any]:
+    values = [record.evaluation["score"] for record in reran if record.state == "complete"]
     if not values:
         return {"interval": "no rerun yet" if not reran else "every rerun diverged"}
     mean, half = float(np.mean(values)), math.nan

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from capax import user_code
 from capax.experiments import cost
+from capax.experiments.describe import open_run
 from capax.experiments.plan import Plan, StudyPlan, sampler_seed, trial_seed
 from capax.experiments.progress import Display, Progress, Silent, StudyProgress
 from capax.search import stopping
@@ -24,16 +25,14 @@ from capax.search.bandit import GaussianProcessBandit
 from capax.search.grid import Grid
 from capax.search.random import SeededRandom
 from capax.search.stopping import Rule
-from capax.search.store import Store
+from capax.search.store import RERUNS, Store
+from capax.training import environment, processor
 from capax.training.checkpoint import save_arrays
 from capax.training.population import identity
 from capax.training.trial import Result, Trial
-from capax.version import __version__
 
 LEAST_UNGUIDED = 8
 """The fewest trials before the tuner uses its model; a fifth of the study where that is more."""
-RERUNS = " reruns"
-"""What the name of the study that holds the reruns adds to the name of the tuned one."""
 
 
 @runtime_checkable
@@ -275,6 +274,8 @@ class StudyRun:
             "seconds": result.seconds,
             "seed": trial.seed,
             "kernel": result.kernel,
+            "processor": processor.name(),
+            "jaxlib": environment.version_of("jaxlib"),
             "validation": dict(result.validation),
             "evaluation": dict(result.evaluation),
         }
@@ -363,7 +364,7 @@ def execute(plan: Plan, directory: Path, make_engine: Callable[[], Engine], disp
     """
     display = display or Silent()
     experiment = plan.experiment
-    store = Store.create(directory, experiment.model_dump(mode="json"), __version__)
+    store = open_run(plan, directory, display.note)
     try:
         with _quiet_optuna():
             runs = [

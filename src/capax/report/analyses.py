@@ -6,13 +6,12 @@ import math
 import numpy as np
 import pandas as pd
 
-from capax.experiments.plan import Plan
+from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting, published
 from capax.report.rows import column, known, records, select
 from capax.report.statistics import expected_best, line, mean_ratio, share, welch
 from capax.report.style import labels
 from capax.report.tabulation import with_interval
-from capax.tasks.task import Task
 
 MANY_RERUNS = 10
 """Reruns from which their spread is a result of its own."""
@@ -34,7 +33,7 @@ class Analysis:
         return pd.DataFrame(self.rows, columns=pd.Index(self.headers))
 
 
-def analyses(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Analysis]:
+def analyses(frame: pd.DataFrame, trials: pd.DataFrame, plan: RunRecord) -> list[Analysis]:
     """All that this run has the data for, in the order of its tasks."""
     found: list[Analysis | None] = []
     for label, task in plan.tasks.items():
@@ -48,11 +47,11 @@ def analyses(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Anal
 @dataclasses.dataclass(frozen=True)
 class _Run:
     label: str
-    task: Task
+    task: TaskRecord
     studies: pd.DataFrame
     trials: pd.DataFrame
     names: dict[str, str]
-    plan: Plan
+    plan: RunRecord
 
     @property
     def sized(self) -> str:
@@ -230,7 +229,7 @@ def _iterations(run: _Run) -> Analysis | None:
     return Analysis("iterations", run.label, "All trials: median and best", headers, rows, notes)
 
 
-def trial_scores(trials: pd.DataFrame, task: Task) -> np.ndarray:
+def trial_scores(trials: pd.DataFrame, task: TaskRecord) -> np.ndarray:
     """Evaluation scores in the order of trials; a trial that diverged, was stopped, or is worse than a random guess scores as
     a random guess."""
     scores = np.where(trials["state"] == "complete", column(trials, "evaluation"), math.nan)

@@ -10,19 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from capax.experiments.plan import Plan
+from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting
 from capax.report.analyses import relu_only, trial_scores
 from capax.report.figures import WIDTH, Drawing, handle, legend, slug
 from capax.report.rows import column, known, select
 from capax.report.statistics import expected_best_band
 from capax.report.style import GREY, Style, look, styles
-from capax.tasks.task import Task
 
 Panel = tuple[int, float]
 
 
-def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Drawing]:
+def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: RunRecord) -> list[Drawing]:
     """All figures for which there are data."""
     found: list[Drawing | None] = []
     with look():
@@ -47,7 +46,7 @@ def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Draw
     return [drawing for drawing in found if drawing is not None]
 
 
-def _panels(trials: pd.DataFrame, plan: Plan, label: str) -> tuple[str, list[Panel]]:
+def _panels(trials: pd.DataFrame, plan: RunRecord, label: str) -> tuple[str, list[Panel]]:
     sized = plan.of(label).sized
     return sized, sorted({(int(d), float(s)) for d, s in zip(trials["depth"], trials[sized], strict=True)})
 
@@ -79,7 +78,9 @@ def _log_or_linear(axes: Axes, values: np.ndarray) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _iterations(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Style], plan: Plan) -> Drawing:
+def _iterations(
+    trials: pd.DataFrame, label: str, task: TaskRecord, shown: dict[str, Style], plan: RunRecord
+) -> Drawing:
     """Above the running median, below the running best, one column a depth and size; dots are trials."""
     sized, panels = _panels(trials, plan, label)
     columns = min(4, len(panels))
@@ -125,7 +126,7 @@ def _running_median(scores: np.ndarray) -> np.ndarray:
     )
 
 
-def _boxes(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Style], plan: Plan) -> Drawing:
+def _boxes(trials: pd.DataFrame, label: str, task: TaskRecord, shown: dict[str, Style], plan: RunRecord) -> Drawing:
     sized, panels = _panels(trials, plan, label)
     figure, grid = _grid(len(panels), 2, share_x=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
@@ -152,7 +153,7 @@ def _boxes(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Style]
     return Drawing(f"{slug(label)}-boxes", label, figure, caption)
 
 
-def _expected(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Style], plan: Plan) -> Drawing:
+def _expected(trials: pd.DataFrame, label: str, task: TaskRecord, shown: dict[str, Style], plan: RunRecord) -> Drawing:
     sized, panels = _panels(trials, plan, label)
     figure, grid = _grid(len(panels), 3, share_x=True)
     sign, every = (1 if task.direction == "maximise" else -1), []
@@ -183,7 +184,7 @@ def _expected(trials: pd.DataFrame, label: str, task: Task, shown: dict[str, Sty
     return Drawing(f"{slug(label)}-expected-best", label, figure, caption)
 
 
-def _nonlinearities(trials: pd.DataFrame, label: str, shown: dict[str, Style], plan: Plan) -> Drawing | None:
+def _nonlinearities(trials: pd.DataFrame, label: str, shown: dict[str, Style], plan: RunRecord) -> Drawing | None:
     """Free choice and ReLU only against parameters, one panel a depth."""
     best = relu_only(trials, plan.of(label).sized)
     if best.empty or len(set(best["size"])) < 2:
@@ -240,7 +241,7 @@ def _samples(studies: pd.DataFrame, label: str, shown: dict[str, Style]) -> Draw
     return Drawing(f"{slug(label)}-samples", label, figure, caption)
 
 
-def _sweep(frame: pd.DataFrame, name: str, plan: Plan) -> Drawing | None:
+def _sweep(frame: pd.DataFrame, name: str, plan: RunRecord) -> Drawing | None:
     """The score against the one option that is swept, where there is one with numbers."""
     variants = plan.experiment.variants(name)
     options = list(variants[0])
@@ -251,8 +252,8 @@ def _sweep(frame: pd.DataFrame, name: str, plan: Plan) -> Drawing | None:
     ):
         return None
     option = options[0]
-    values = {study.label: float(getattr(study.task, option)) for study in plan.studies if study.task.name == name}
-    task = next(study.task for study in plan.studies if study.task.name == name)
+    values = {label: float(task.options[option]) for label, task in plan.tasks.items() if task.name == name}
+    task = plan.tasks[next(iter(values))]
     best = "bits_per_parameter" if task.memorisation else "best"
     low, high = (f"{best}_low", f"{best}_high") if task.memorisation else ("low", "high")
     rows = known(pd.DataFrame(frame[frame["task"].isin(list(values))]), best)

@@ -14,12 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from capax.experiments.plan import Plan
+from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting
 from capax.report.rerun_figure import CAPTION, rerun_figure, spans_decades
 from capax.report.rows import column, known, select
 from capax.report.style import GREY, Style, look, styles
-from capax.tasks.task import Task
 
 WIDTH, HEIGHT = 7.0, 4.3
 GUIDE = 5.0
@@ -92,7 +91,7 @@ class _Quantity:
     caption: str
 
 
-def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Drawing]:
+def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: RunRecord) -> list[Drawing]:
     """All figures for which there are data."""
     found: list[Drawing] = []
     with look():
@@ -110,7 +109,7 @@ def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: Plan) -> list[Draw
     return found
 
 
-def _reruns(trials: pd.DataFrame, plan: Plan) -> list[Drawing]:
+def _reruns(trials: pd.DataFrame, plan: RunRecord) -> list[Drawing]:
     """Of each task, all its variants in one figure, where reruns are decades apart."""
     found = []
     for name in dict.fromkeys(task.name for task in plan.tasks.values()):
@@ -126,7 +125,7 @@ def _reruns(trials: pd.DataFrame, plan: Plan) -> list[Drawing]:
 
 
 def _against_sizes(
-    label: str, task: Task, studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], plan: Plan
+    label: str, task: TaskRecord, studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], plan: RunRecord
 ) -> list[Drawing]:
     """Against parameters and, for a score, against units: the plain question of what one unit can carry."""
     design = plan.of(label)
@@ -143,7 +142,7 @@ def _against_sizes(
     return drawn
 
 
-def _quantities(label: str, task: Task) -> list[_Quantity]:
+def _quantities(label: str, task: TaskRecord) -> list[_Quantity]:
     return _memorised(label) if task.memorisation else [_scored(label, task)]
 
 
@@ -178,8 +177,8 @@ def _memorised(label: str) -> list[_Quantity]:
     ]
 
 
-def _scored(label: str, task: Task) -> _Quantity:
-    baselines = tuple(_Reference(name, value) for name, value in task.baselines().items())
+def _scored(label: str, task: TaskRecord) -> _Quantity:
+    baselines = tuple(_Reference(baseline.name, baseline.value) for baseline in task.baselines)
     return _Quantity(
         name=f"{slug(label)}-{slug(task.score_label)}",
         label=task.score_label,
@@ -204,7 +203,9 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _panels(studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], sizes: _Sizes, task: Task) -> Figure:
+def _panels(
+    studies: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], sizes: _Sizes, task: TaskRecord
+) -> Figure:
     """One panel a depth. With a single size there is no line to draw, and the cells stand side by side instead."""
     depths = sorted(set(studies["depth"]))
     columns = min(2, len(depths))
@@ -254,12 +255,12 @@ def _x_label(sizes: _Sizes) -> str:
     return f"cell, and its number of {sizes.column}" if sizes.single else sizes.label
 
 
-def _least_score(axes: Axes, task: Task) -> None:
+def _least_score(axes: Axes, task: TaskRecord) -> None:
     """What no network with so many units can do better than, where the task knows it."""
-    units = np.geomspace(*axes.get_xlim(), 200)
-    least = [task.least_score(unit) for unit in units]
-    if None not in least:
-        axes.plot(units, np.asarray(least, float), color=GREY, linestyle=(0, (4, 2)), linewidth=1.2, zorder=1)
+    if task.least_scores:
+        low, high = axes.get_xlim()
+        units, least = np.asarray([pair for pair in task.least_scores if low <= pair[0] <= high]).reshape(-1, 2).T
+        axes.plot(units, least, color=GREY, linestyle=(0, (4, 2)), linewidth=1.2, zorder=1)
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str, Style], sizes: _Sizes) -> None:
@@ -499,7 +500,7 @@ def _legend_width(texts: list[int], columns: int) -> float:
     return sum(0.8 + INCHES_A_LETTER * max(texts[start : start + rows]) for start in range(0, len(texts), rows))
 
 
-def _best_so_far(trials: pd.DataFrame, label: str, plan: Plan, shown: dict[str, Style]) -> Drawing:
+def _best_so_far(trials: pd.DataFrame, label: str, plan: RunRecord, shown: dict[str, Style]) -> Drawing:
     """One panel a depth and size, one line a cell: the best validation score of the trials done so far."""
     task, sized, unit = plan.tasks[label], plan.of(label).sized, "units" if plan.of(label).units else "parameters"
     panels = sorted(set(zip(trials["depth"], trials[sized], strict=True)))
@@ -525,7 +526,7 @@ def _best_so_far(trials: pd.DataFrame, label: str, plan: Plan, shown: dict[str, 
     return Drawing(f"{slug(label)}-best-so-far", label, figure, caption)
 
 
-def _draw_best(axes: Axes, trials: pd.DataFrame, task: Task, shown: dict[str, Style]) -> None:
+def _draw_best(axes: Axes, trials: pd.DataFrame, task: TaskRecord, shown: dict[str, Style]) -> None:
     failing = [cell for cell in shown if len(select(trials, cell=cell, state="infeasible"))]
     for cell in [cell for cell in shown if len(select(trials, cell=cell))]:
         of_cell = select(trials, cell=cell).sort_values("number")
@@ -568,7 +569,7 @@ def _crosses(axes: Axes, trials: np.ndarray, row: int, style: Style) -> None:
     )
 
 
-def _running_best(trials: pd.DataFrame, task: Task) -> np.ndarray:
+def _running_best(trials: pd.DataFrame, task: TaskRecord) -> np.ndarray:
     """The best score so far, NaN until there is one that is no worse than a random guess."""
     maximise = task.direction == "maximise"
     scores = np.where(trials["state"] == "complete", column(trials, "validation"), math.nan)

@@ -1,15 +1,15 @@
 """report.html: one file that needs nothing else, neither a network nor a script."""
 
 import base64
-import dataclasses
 import json
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 
-from capax.experiments.plan import Plan
+from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting, reproduction
 from capax.report.analyses import Analysis
 from capax.report.figures import Drawing
@@ -18,15 +18,13 @@ from capax.report.rows import column, known, records
 from capax.report.sentences import CAUTION, findings
 from capax.report.style import labels
 from capax.report.tabulation import Table, score, tables
-from capax.search.store import Store
-from capax.tasks.task import Task
 
 TEMPLATE = "template.html.j2"
 
 
 def page(
-    store: Store,
-    plan: Plan,
+    directory: Path,
+    plan: RunRecord,
     frame: pd.DataFrame,
     drawn: list[Drawing],
     images: dict[str, bytes],
@@ -46,14 +44,15 @@ def page(
         left_out=plan.left_out,
         totals=_totals(frame),
         best=_best(frame, plan),
-        command=reproduction.command(plan.experiment, store.directory),
+        command=reproduction.command(plan.experiment, directory),
         toml=reproduction.toml(plan.experiment),
-        frozen=store.frozen,
+        environment=plan.environment,
+        created=plan.created,
     )
 
 
 def _section(
-    name: str, table: Table, plan: Plan, drawn: list[Drawing], images: dict[str, bytes], compared: list[Analysis]
+    name: str, table: Table, plan: RunRecord, drawn: list[Drawing], images: dict[str, bytes], compared: list[Analysis]
 ) -> dict[str, Any]:
     """What the page shows of one task."""
     task = plan.tasks[name]
@@ -77,11 +76,11 @@ def _section(
     }
 
 
-def _direction(task: Task) -> str:
+def _direction(task: TaskRecord) -> str:
     return "highest" if task.direction == "maximise" else "lowest"
 
 
-def _options(task: Task) -> dict[str, str]:
+def _options(task: TaskRecord) -> dict[str, str]:
     """The task's options, and the sizes that follow from them."""
     sizes = {
         "inputs": task.inputs,
@@ -89,7 +88,7 @@ def _options(task: Task) -> dict[str, str]:
         "time steps": task.length,
         "first scored step": task.first + 1,
     }
-    given = {key: "default" if value is None else str(value) for key, value in dataclasses.asdict(task).items()}
+    given = {key: "default" if value is None else str(value) for key, value in task.options.items()}
     return {**given, **{key: str(value) for key, value in sizes.items()}}
 
 
@@ -107,13 +106,13 @@ def _totals(frame: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _best(frame: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
+def _best(frame: pd.DataFrame, plan: RunRecord) -> list[dict[str, Any]]:
     """The chosen hyperparameters of each study that has a feasible trial."""
     studies = {study.name: study for study in plan.studies}
     found = []
     for row in records(known(frame, "best_hyperparameters")):
         study = studies[row["study"]]
-        task, names = study.task, labels(plan.of(study.label).cells)
+        task, names = plan.tasks[study.label], labels(plan.of(study.label).cells)
         found.append(
             {
                 "title": f"{study.label}, {names[row['cell']]}, {formatting.layers(row['depth'])}, "

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from capax.experiments import results
-from capax.experiments.plan import Plan
+from capax.experiments.record import RunRecord
 from capax.files import write_atomically
 from capax.report import analysis_figures, figures
 from capax.report.analyses import Analysis, analyses
@@ -24,7 +24,7 @@ class Report:
 
     directory: Path
     path: Path
-    plan: Plan
+    plan: RunRecord
     frame: pd.DataFrame
     trials: pd.DataFrame
     figures: dict[str, Figure]
@@ -47,7 +47,7 @@ def build(directory: Path) -> Report:
         write_atomically(path, analysis.frame().to_csv(index=False))
     images = {drawing.name: save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in drawn}
     path = directory / "report.html"
-    write_atomically(path, page(store, plan, frame, drawn, images, compared))
+    write_atomically(path, page(directory, plan, frame, drawn, images, compared))
     return Report(directory, path, plan, frame, trials, {drawing.name: drawing.figure for drawing in drawn}, compared)
 
 

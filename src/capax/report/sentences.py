@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from capax.experiments.plan import Plan
+from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting
 from capax.report.progress import unfinished, why_no_score
 from capax.report.rows import Row, by_study, known, records, select
 from capax.report.style import labels
 from capax.report.tabulation import score, with_interval
-from capax.tasks.task import Task
 
 CAUTION = (
     "Nothing was tested for significance, and nothing was corrected for the number of comparisons. Each interval holds "
@@ -33,7 +32,7 @@ class _Measure:
     sign: int
 
 
-def _measure(task: Task) -> _Measure:
+def _measure(task: TaskRecord) -> _Measure:
     if task.memorisation:
         columns = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
         return _Measure(*columns, "bits per parameter", "stores most", lambda value: formatting.decimals(value, 2), 1)
@@ -41,12 +40,12 @@ def _measure(task: Task) -> _Measure:
     return _Measure("best", "low", "high", task.score_label, "scores best", score, sign)
 
 
-def findings(frame: pd.DataFrame, plan: Plan) -> list[str]:
+def findings(frame: pd.DataFrame, plan: RunRecord) -> list[str]:
     """One paragraph a task: who is ahead at the largest budget, whose intervals overlap, and whether it holds elsewhere."""
     return [_task(select(frame, task=label), label, plan) for label in plan.tasks]
 
 
-def _task(frame: pd.DataFrame, label: str, plan: Plan) -> str:
+def _task(frame: pd.DataFrame, label: str, plan: RunRecord) -> str:
     task, names = plan.tasks[label], labels(plan.of(label).cells)
     measure = _measure(task)
     rows = by_study(frame)
@@ -117,9 +116,9 @@ def _elsewhere(scored: pd.DataFrame, group: pd.DataFrame, measure: _Measure, siz
     return [f"Of the {others} other {places}, it is ahead at {same or 'none'}."]
 
 
-def _baselines(group: pd.DataFrame, task: Task, measure: _Measure) -> list[str]:
+def _baselines(group: pd.DataFrame, task: TaskRecord, measure: _Measure) -> list[str]:
     """Where the best mean stands among the baselines."""
-    baselines = task.baselines()
+    baselines = {baseline.name: baseline.value for baseline in task.baselines}
     best = _order(group, measure)[0][measure.best]
     beaten = [f"{name} ({measure.text(v)})" for name, v in baselines.items() if measure.sign * (best - v) > 0]
     not_beaten = [f"{name} ({measure.text(v)})" for name, v in baselines.items() if measure.sign * (best - v) <= 0]
@@ -130,7 +129,7 @@ def _baselines(group: pd.DataFrame, task: Task, measure: _Measure) -> list[str]:
     return [f"The best mean is {', but '.join(parts)}."]
 
 
-def _diverged(group: pd.DataFrame, task: Task, names: dict[str, str]) -> list[str]:
+def _diverged(group: pd.DataFrame, task: TaskRecord, names: dict[str, str]) -> list[str]:
     """Means leave diverged reruns out, which flatters cells that often diverge: say whose."""
     rows = [] if task.memorisation else [row for row in records(group) if row["infeasible_reruns"] > 0]
     shares = [f"{names[row['cell']]} {row['infeasible_reruns']} of {row['reruns']}" for row in rows]

@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from capax.experiments.plan import Plan, StudyPlan
+from capax.experiments.record import RunRecord, StudyRecord, TaskRecord
 from capax.report import formatting
 from capax.report.formatting import Number
 from capax.report.progress import reruns_due, why_no_score
 from capax.report.rows import Row, number, records, select
 from capax.report.style import labels
 from capax.search.stopping import SAYS, Rule
-from capax.tasks.task import Task
 
 Column = tuple[str, Callable[[Row], str]]
 
@@ -32,12 +31,12 @@ class Table:
     studies: int
 
 
-def tables(frame: pd.DataFrame, plan: Plan) -> list[Table]:
+def tables(frame: pd.DataFrame, plan: RunRecord) -> list[Table]:
     """One table a task, from `experiments.results.studies`, formatted."""
     return [_table(select(frame, task=label), label, plan) for label in plan.tasks]
 
 
-def _table(frame: pd.DataFrame, label: str, plan: Plan) -> Table:
+def _table(frame: pd.DataFrame, label: str, plan: RunRecord) -> Table:
     task, names = plan.tasks[label], labels(plan.of(label).cells)
     studies = {study.name: study for study in plan.studies}
     stopping = plan.experiment.stopping
@@ -52,7 +51,7 @@ def _table(frame: pd.DataFrame, label: str, plan: Plan) -> Table:
     return Table(label, _title(label, task), headers, rows + references, [*_notes(task), SAYS[stopping]], len(rows))
 
 
-def _title(label: str, task: Task) -> str:
+def _title(label: str, task: TaskRecord) -> str:
     better = "more is better" if task.direction == "maximise" else "less is better"
     return f"{label}: {task.score_label}, {better}"
 
@@ -70,7 +69,7 @@ def _plan_columns(names: dict[str, str], stopping: Rule) -> list[Column]:
     ]
 
 
-def _memorised(task: Task, studies: dict[str, StudyPlan]) -> list[Column]:
+def _memorised(task: TaskRecord, studies: dict[str, StudyRecord]) -> list[Column]:
     stored = "best", "low", "high"
     per_parameter = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
     return [
@@ -85,7 +84,7 @@ def _memorised(task: Task, studies: dict[str, StudyPlan]) -> list[Column]:
     ]
 
 
-def _rerun(task: Task, studies: dict[str, StudyPlan]) -> list[Column]:
+def _rerun(task: TaskRecord, studies: dict[str, StudyRecord]) -> list[Column]:
     columns = "best", "low", "high"
     return [
         (_score_header(task), lambda row: _with_interval(row, columns, studies[row["study"]], score)),
@@ -103,7 +102,7 @@ def _two_decimals(value: Number) -> str:
     return formatting.decimals(value, 2)
 
 
-def _score_header(task: Task) -> str:
+def _score_header(task: TaskRecord) -> str:
     return "stored bits [95%]" if task.memorisation else f"{task.score_label} [95%]"
 
 
@@ -116,21 +115,22 @@ def with_interval(value: Number, low: Number, high: Number, text: Callable[[Numb
     return f"{text(value)} [{text(low)}, {text(high)}]"
 
 
-def _with_interval(row: Row, columns: tuple[str, str, str], study: StudyPlan, text: Callable[[Number], str]) -> str:
+def _with_interval(row: Row, columns: tuple[str, str, str], study: StudyRecord, text: Callable[[Number], str]) -> str:
     best, low, high = (number(row, name) for name in columns)
     return why_no_score(study, row) if math.isnan(best) else with_interval(best, low, high, text)
 
 
-def _references(task: Task) -> list[tuple[str, str]]:
+def _references(task: TaskRecord) -> list[tuple[str, str]]:
     text = formatting.bits if task.memorisation else score
-    return [(name, text(value)) for name, value in {"random guess": task.chance, **task.baselines()}.items()]
+    values = {"random guess": task.chance, **{baseline.name: baseline.value for baseline in task.baselines}}
+    return [(name, text(value)) for name, value in values.items()]
 
 
 def _reference(headers: list[str], score_header: str, name: str, text: str) -> list[str]:
     return [name, *(text if header == score_header else "" for header in headers[1:])]
 
 
-def _notes(task: Task) -> list[str]:
+def _notes(task: TaskRecord) -> list[str]:
     if task.memorisation:
         return [
             "Stored bits: the mutual information of labels and answers in the best trial, with Wilson's 95% interval for the "

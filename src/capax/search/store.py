@@ -1,19 +1,17 @@
 """The store: a run directory that explains itself, written by one process at a time, read by any.
 
-experiment.json   the frozen experiment, version, and platform
+experiment.json   the run's record (experiments/record.py)
 optuna.journal    every trial: hyperparameters, result, state (Optuna's journal storage)
 curves/           learning curves, one Parquet file a trial
 checkpoints/      running trials; models/: the best network of each study (safetensors with a manifest)
 """
 
 import contextlib
-import datetime
 import fcntl
 import io
 import json
 import os
-import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,8 @@ from capax.errors import CapaxError
 from capax.files import cannot_write, write_atomically
 
 JOURNAL, EXPERIMENT, LOCK = "optuna.journal", "experiment.json", ".lock"
-WORDS = ("question", "source")
-"""Keys of an experiment that change nothing in its results: a run goes on when they are reworded."""
-LISTS = ("tasks", "cells", "depths", "budgets", "units")
-"""Keys that may get longer, since a study's results do not depend on other studies; then a run goes on with the new ones."""
-REPEATS = "reruns"
-"""The key that may grow: a rerun's seed follows from its number."""
+RERUNS = " reruns"
+"""What the name of the study that holds the reruns adds to the name of the tuned one."""
 
 
 class Store:
@@ -44,11 +38,12 @@ class Store:
         self._lock: io.TextIOBase | None = None
 
     @staticmethod
-    def create(directory: Path, experiment: dict[str, Any], version: str) -> "Store":
-        """Open a directory for an experiment, new or begun before, and lock it until `close` or the end of the process.
+    def create(directory: Path, resolve: Callable[[dict[str, Any] | None], dict[str, Any]]) -> "Store":
+        """Open a directory for a run, new or begun before, and lock it until `close` or the end of the process.
 
-        An experiment may be extended: what was begun goes on with more tasks, cells, depths, sizes, or reruns. Raises
-        `CapaxError` where the directory is a file, cannot be written, is in use, or holds something else.
+        `resolve` is given what experiment.json holds, None for a new run, and returns what it shall hold; it raises
+        `CapaxError` where this run must not go on there. So does this where the directory is a file, cannot be written,
+        is in use, or holds something else.
         """
         if directory.exists() and not directory.is_dir():
             raise CapaxError(f"{directory} is a file; give a directory with --out.")
@@ -57,8 +52,6 @@ class Store:
             raise CapaxError(
                 f"{directory} is not empty and holds no capax experiment; choose another directory with --out."
             )
-        if begun:
-            _check_extends(directory, _read_frozen(directory)["experiment"], experiment)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lock = _lock(directory)
@@ -67,23 +60,13 @@ class Store:
                 f"{directory} cannot be written: {error.strerror}; choose another directory with --out."
             ) from None
         try:
-            if not begun:
-                frozen = {
-                    "capax": version,
-                    "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                    "platform": {
-                        "python": platform.python_version(),
-                        "system": platform.system(),
-                        "machine": platform.machine(),
-                    },
-                    "experiment": experiment,
-                }
+            found = _read_frozen(directory) if begun else None
+            frozen = resolve(found)
+            if frozen != found:
                 write_atomically(directory / EXPERIMENT, json.dumps(frozen, indent=2))
-            elif (frozen := _read_frozen(directory))["experiment"] != experiment:
-                write_atomically(directory / EXPERIMENT, json.dumps({**frozen, "experiment": experiment}, indent=2))
             _mend(directory / JOURNAL)
             with _writing(directory):
-                store = Store(directory, _storage(directory), _read_frozen(directory))
+                store = Store(directory, _storage(directory), frozen)
         except BaseException:
             lock.close()
             raise
@@ -167,44 +150,6 @@ def _read_frozen(directory: Path) -> dict[str, Any]:
         return json.loads((directory / EXPERIMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CapaxError(f"{directory / EXPERIMENT} cannot be read: {error}.") from None
-
-
-def _check_extends(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise `CapaxError` unless the new experiment is the old one, or has more of what may be had more of."""
-    known = {name: table for name, table in new.get("task", {}).items() if name in old.get("tasks", ())}
-    key = _difference(old, {**new, "task": known})
-    if key is None:
-        return
-    before, after = (json.dumps(_value_at(table, key)) for table in (old, new))
-    raise CapaxError(
-        f"{directory} holds another experiment: it has {'.'.join(key)} = {before}, this one {after}; "
-        f"choose another directory with --out, or run the same experiment, with more {', '.join(LISTS)}, or {REPEATS} if you like."
-    )
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any], inside: tuple[str, ...] = ()) -> tuple[str, ...] | None:
-    """The first key, as a path, at which the new experiment does not extend the old one."""
-    for key in {**old, **new}:
-        was, now = old.get(key), new.get(key)
-        path = (*inside, key)
-        if was == now or (not inside and key in WORDS) or (key not in old and not now):  # an older run knew fewer keys
-            continue
-        if isinstance(was, dict) and isinstance(now, dict):
-            found = _difference(was, now, path)
-        elif isinstance(was, list) and isinstance(now, list) and (key in LISTS or "sweep" in inside):
-            found = path if [value for value in was if value not in now] else None
-        else:
-            grows = key == REPEATS and isinstance(was, int) and isinstance(now, int) and now > was
-            found = None if grows else path
-        if found is not None:
-            return found
-    return None
-
-
-def _value_at(table: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        table = table.get(key) if isinstance(table, dict) else None
-    return table
 
 
 def _lock(directory: Path) -> io.TextIOBase:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, Shaped
 
 from capax.cells.sequence import Dense, Sequence
+from capax.contents import Content
 from capax.errors import CapaxError
 from capax.hyperparameters import Hyperparameter
 
@@ -151,6 +152,10 @@ class Task:
     def baselines(self) -> dict[str, float]:
         """Scores of simple methods on the evaluation set, by name, shown beside the networks'."""
         return {}
+
+    def contents(self) -> tuple[Content, ...]:
+        """The files and texts that the data are made from, the main one first: a run that goes on must find them as they were."""
+        return ()
 
     def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
         """Relative cost of one training step: sequences times time steps. Long trials are started first."""

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import platform
 import re
 import zipfile
 import zlib
@@ -15,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from capax import contents
 from capax.cells.sequence import OneHot
+from capax.contents import Content
 from capax.errors import CapaxError
 from capax.tasks.task import Draw, Scalars, Split, Sums, Task, cross_entropy
 
@@ -198,6 +201,11 @@ class Text(Task):
 
     def baselines(self) -> dict[str, float]:
         return {f"order-{order} Markov": self.markov(order) for order in (1, 2, 3)}
+
+    def contents(self) -> tuple[Content, ...]:
+        if self.path is None:
+            return (contents.of_bytes(f"help texts of Python {platform.python_version()}", _built_in().encode()),)
+        return (contents.of_file(Path(self.path), option="path"),)
 
     def markov(self, order: int) -> float:
         """Bits per character, on the evaluation section, of a Markov model fitted on the training section.

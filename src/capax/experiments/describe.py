@@ -1,0 +1,142 @@
+"""From a plan to the record that its run directory keeps: all that the report says, computed once, while code and data are at hand."""
+
+import dataclasses
+import datetime
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from capax import cells, contents
+from capax.experiments.plan import Plan, StudyPlan
+from capax.experiments.record import Baseline, CellRecord, RunRecord, SpaceRecord, StudyRecord, TaskRecord, to_json
+from capax.experiments.resuming import begun, check_extends, join
+from capax.search.store import Store
+from capax.tasks.task import Task
+from capax.training import environment
+
+LEAST_SCORE_POINTS = 65
+"""Numbers of units at which a task's least score is written down, from half the smallest network's to twice the largest one's."""
+
+MEASURED_ON = "the evaluation section"
+
+
+def open_run(plan: Plan, directory: Path, say: Callable[[str], None] = lambda _: None) -> Store:
+    """The store of a run that begins in a directory, or goes on there; its record is written down first.
+
+    `say` is told what a reader should know of a run that goes on. Raises `CapaxError` where it must not.
+    """
+    return Store.create(directory, lambda found: _record(plan, directory, found, say))
+
+
+def _record(plan: Plan, directory: Path, found: dict[str, Any] | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """What experiment.json shall hold: `found` is what it holds, None where the run begins now."""
+    old = None if found is None else begun(directory, found)
+    new = describe(plan, {} if old is None else old.tasks)
+    if old is not None:
+        return to_json(join(directory, old, new, say))
+    if found is not None:
+        check_extends(directory, found["experiment"], plan.experiment.model_dump(mode="json"))
+        say(
+            f"{directory} was begun by an older capax, which kept no record of texts and code: they are taken to be the same"
+        )
+        new = dataclasses.replace(new, created=found.get("created", new.created))
+    return to_json(new)
+
+
+def describe(plan: Plan, known: Mapping[str, TaskRecord] = types.MappingProxyType({})) -> RunRecord:
+    """The record of a run in this process. Tasks that are `known`, by label, are not measured again."""
+    by_label: dict[str, list[StudyPlan]] = {}
+    for study in plan.studies:
+        by_label.setdefault(study.label, []).append(study)
+    names = dict.fromkeys(study.shape.cell for study in plan.studies)
+    return RunRecord(
+        experiment=plan.experiment,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        environments=(environment.here(_device()),),
+        cells={name: _cell(name) for name in names},
+        tasks={label: _task(label, of, known.get(label)) for label, of in by_label.items()},
+        studies=tuple(_study(plan, study) for study in plan.studies),
+        left_out=tuple(plan.left_out),
+    )
+
+
+def _device() -> str:
+    kinds = [device.device_kind for device in jax.local_devices()]
+    return f"{len(kinds)} x {kinds[0]}" if len(kinds) > 1 else kinds[0]
+
+
+def _cell(name: str) -> CellRecord:
+    found = cells.get(name)
+    module = inspect.getmodule(found)
+    said = (found.__doc__ or (module.__doc__ if module else "") or "").strip()
+    return CellRecord(name, " ".join(said.split("\n\n")[0].split()), contents.of_code(name))
+
+
+def _task(label: str, studies: list[StudyPlan], known: TaskRecord | None) -> TaskRecord:
+    task = studies[0].task
+    made_from = task.contents()
+    if known is not None and [content.sha256 for content in known.contents] == [
+        content.sha256 for content in made_from
+    ]:
+        return known
+    return TaskRecord(
+        label=label,
+        name=task.name,
+        options=dataclasses.asdict(task),
+        inputs=task.inputs,
+        outputs=task.outputs,
+        length=task.length,
+        first=task.first,
+        direction=task.direction,
+        score_label=task.score_label,
+        memorisation=task.memorisation,
+        chance=task.chance,
+        perfect=task.perfect,
+        least_scores=_least_scores(task, [study.shape.units for study in studies]),
+        baselines=tuple(Baseline(name, float(value), MEASURED_ON) for name, value in task.baselines().items()),
+        contents=made_from,
+    )
+
+
+def _least_scores(task: Task, units: list[int]) -> tuple[tuple[float, float], ...]:
+    """The least score against units, where the task knows it."""
+    grid = np.geomspace(min(units) / 2, max(units) * 2, LEAST_SCORE_POINTS)
+    pairs = [(float(value), task.least_score(float(value))) for value in sorted({*grid, *map(float, units)})]
+    return tuple((value, float(score)) for value, score in pairs if score is not None)
+
+
+def _study(plan: Plan, study: StudyPlan) -> StudyRecord:
+    design = plan.of(study.label)
+    return StudyRecord(
+        name=study.name,
+        label=study.label,
+        cell=study.shape.cell,
+        depth=study.shape.depth,
+        budget=study.budget,
+        units=study.shape.units,
+        parameters=study.shape.parameters,
+        trials=study.trials,
+        trials_asked=design.trials,
+        reruns=study.reruns,
+        steps=design.steps,
+        sampler=design.sampler,
+        stopping=design.stopping,
+        direction=study.task.direction,
+        first_proposal=study.defaults,
+        space={name: _space(distribution) for name, distribution in study.space.items()},
+    )
+
+
+def _space(distribution: BaseDistribution) -> SpaceRecord:
+    found: Any = distribution
+    if isinstance(distribution, CategoricalDistribution):
+        return SpaceRecord(choices=tuple(distribution.choices))
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    whole = isinstance(distribution, IntDistribution)
+    return SpaceRecord(low=float(found.low), high=float(found.high), log=found.log, whole=whole)
