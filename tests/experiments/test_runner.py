@@ -83,7 +83,7 @@ def test_every_trial_is_run_once_and_the_best_is_rerun_on_fresh_seeds(finished):
 def test_the_directory_explains_itself(finished):
     directory, frame = finished
     frozen = json.loads((directory / "experiment.json").read_text())
-    assert frozen["experiment"]["trials"] == 6 and frozen["capax"] and frozen["created"]
+    assert frozen["experiment"]["trials"] == 6 and frozen["environments"][0]["capax"] and frozen["created"]
     curves = sorted(directory.glob("curves/*/*.parquet"))
     assert len(curves) == len(frame)
     assert list(pd.read_parquet(curves[0]).columns) == ["step", "loss"]
