@@ -16,7 +16,7 @@ CELL = """
     import jax
     import numpy as np
 
-    LIMIT = 3
+    LIMIT = {limit}
 
     class Careful(capax.Cell):
         hidden: capax.Affine = capax.affine("hidden")
@@ -111,11 +111,13 @@ def test_a_run_takes_classes_and_names_them(tmp_path):
     assert list(report.frame["cell"]) == [f"{__name__}:AtTheTop", "gru"]
 
 
-@pytest.mark.parametrize("function", ["refuse", "on_the_host"], ids=["when traced", "in a callback"])
+@pytest.mark.parametrize(
+    ("function", "limit"), [("refuse", 1000), ("on_the_host", 100)], ids=["when traced", "in a callback"]
+)
 def test_a_cell_that_fails_in_training_is_told_by_its_own_lines_and_the_run_goes_on_once_mended(
-    function, module, tmp_path, monkeypatch
+    function, limit, module, tmp_path, monkeypatch
 ):
-    name = module(f"fails_late_{function}", CELL.format(output=f"{function}(h)"))
+    name = module(f"fails_late_{function}", CELL.format(output=f"{function}(h)", limit=limit))
     settings = {"out": tmp_path / "run", "cells": [f"{name}:Careful"], **SMALL}
     with pytest.raises(UserCodeError) as caught:
         capax.run("capacity", **settings)
@@ -130,8 +132,8 @@ def test_a_cell_that_fails_in_training_is_told_by_its_own_lines_and_the_run_goes
 
 
 def test_the_command_line_ends_with_the_users_line_and_what_it_was_doing(module, tmp_path, monkeypatch, capsys):
-    name = module("fails_in_a_command", CELL.format(output="refuse(h)"))
-    command = ["capax", "probe", "jacobian", f"{name}:Careful", "--batch", "5", "--units", "4", "--length", "6"]
+    name = module("fails_in_a_command", CELL.format(output="refuse(h)", limit=1000))
+    command = ["capax", "probe", "jacobian", f"{name}:Careful", "--batch", "1001", "--units", "4", "--length", "6"]
     monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path / "probe")])
     with pytest.raises(SystemExit) as end:
         main.main()

@@ -61,7 +61,7 @@ def _named(key: str, value: Any) -> Any:
     """A setting's value with classes of cells replaced by their names."""
     if key.rpartition(".")[2] != "cells":
         return value
-    return [cells.registry.name_of(cell) for cell in (value if isinstance(value, list | tuple) else [value])]
+    return [cells.name_of(cell) for cell in (value if isinstance(value, list | tuple) else [value])]
 
 
 def probe(

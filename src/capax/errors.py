@@ -5,6 +5,10 @@ class CapaxError(Exception):
     """Bad input: one line saying what is wrong, where, and what to do. The command line prints it and exits with code 2."""
 
 
+class CapaxWarning(UserWarning):
+    """What may be meant, and may be a fault: one line. The command line prints it and goes on."""
+
+
 class TooSmall(CapaxError):
     """A budget in which no network of a cell and depth fits."""
 

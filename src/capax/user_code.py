@@ -78,6 +78,12 @@ def path_of(thing: type, kind: str) -> str:
     return f"{module}:{name}"
 
 
+def is_users(thing: type) -> bool:
+    """Whether a class comes from neither capax nor a library."""
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    return thing.__module__ == MAIN or (file is not None and not _is_library(file))
+
+
 def blame(what: str, error: BaseException) -> UserCodeError:
     """An error that says what capax was doing, and carries the user's own part of the traceback."""
     frames, reason = _user_frames(error), f"{type(error).__name__}: {_first_line(str(error))}"

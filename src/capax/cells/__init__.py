@@ -8,3 +8,4 @@ from capax.cells.cell import hyperparameter as hyperparameter
 from capax.cells.cell import sigmoid as sigmoid
 from capax.cells.registry import BUILT_IN as BUILT_IN
 from capax.cells.registry import get as get
+from capax.cells.registry import name_of as name_of

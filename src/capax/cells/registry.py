@@ -3,10 +3,9 @@
 import functools
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 
 from capax import user_code
+from capax.cells import contract
 from capax.cells.block import block
 from capax.cells.cell import Cell
 from capax.cells.chrono import ChronoGRU
@@ -22,7 +21,7 @@ from capax.cells.rnn import IRNN, RNN
 from capax.cells.s4d import S4D
 from capax.cells.transformer import Transformer, TransformerEncoder
 from capax.cells.ugrnn import UGRNN
-from capax.errors import CapaxError, UserCodeError, closest
+from capax.errors import CapaxError, closest
 
 BUILT_IN: dict[str, type[Cell]] = {
     "rnn": RNN,
@@ -115,39 +114,5 @@ def _users(cell: type, name: str) -> type[Cell]:
             raise CapaxError(f"cell '{name}' is neither a capax.Cell nor an equinox.Module; subclass capax.Cell.")
         cell = adapt(cell)
     if not cell.__module__.startswith("capax."):
-        _check(name, cell)
+        contract.require(name, cell)
     return cell
-
-
-def _check(name: str, cell: type[Cell]) -> None:
-    """Run the cell on shapes alone: states keep their shapes and dtypes, outputs are (units, batch)."""
-    units, batch = 4 * cell.multiple, 3
-    inputs = units if cell.square else 5
-
-    def run():
-        instance = cell(inputs, units)
-        if not cell.recurrent():
-            return (), (), instance.whole(jnp.zeros((7, inputs, batch)))[0]
-        state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, batch)), instance.initial)
-        after, output = instance.step(state, instance.project(jnp.zeros((inputs, batch))))
-        return state, after, output
-
-    try:
-        before, after, output = jax.eval_shape(run)
-    except Exception as error:
-        raise user_code.blame(f"cell '{name}': a step with {inputs} inputs and {units} units raised", error) from error
-    if jax.tree.structure(before) != jax.tree.structure(after):
-        raise UserCodeError(
-            f"cell '{name}': step returns a state of structure {jax.tree.structure(after)}, "
-            f"but the initial state has {jax.tree.structure(before)}."
-        )
-    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
-        if (old.shape, old.dtype) != (new.shape, new.dtype):
-            raise UserCodeError(
-                f"cell '{name}': step turns a state of shape {old.shape} and type {old.dtype} "
-                f"into {new.shape}, {new.dtype}; it must keep both."
-            )
-    if getattr(output, "shape", None) != (units, batch):
-        raise UserCodeError(
-            f"cell '{name}': step's output has shape {getattr(output, 'shape', None)} where (units, batch) = {(units, batch)} is due."
-        )

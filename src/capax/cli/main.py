@@ -2,13 +2,14 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from capax import user_code
-from capax.errors import CapaxError, UserCodeError
+from capax.errors import CapaxError, CapaxWarning, UserCodeError
 from capax.training import backend
 
 app = typer.Typer(
@@ -26,12 +27,15 @@ _ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
 
 
+_SHOW_WARNING = warnings.showwarning
+
 INTERRUPTED = 130
 
 
 def main() -> NoReturn:
     """The entry point: a `CapaxError` is one line on standard error and exit code 2; an interrupt is no error of ours."""
     backend.configure()
+    warnings.showwarning = _show_warning
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # Typer turns a KeyboardInterrupt into this exit code
@@ -51,6 +55,13 @@ def main() -> NoReturn:
         if not isinstance(told, CapaxError):
             raise
         _fail(told)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    if issubclass(category, CapaxWarning):
+        print(f"capax: warning: {message}", file=sys.stderr)
+    else:
+        _SHOW_WARNING(message, category, *where, **more)
 
 
 def _interrupted() -> NoReturn:
