@@ -23,7 +23,8 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
 from capax import tasks  # noqa: E402
-from capax.networks.network import Network, count_parameters  # noqa: E402
+from capax.networks.network import Network  # noqa: E402
+from capax.networks.parts import count_parameters  # noqa: E402
 from capax.training.population import Population  # noqa: E402
 from capax.training.program import Program  # noqa: E402
 from capax.training.trial import NetworkShape, Trial  # noqa: E402

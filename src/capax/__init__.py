@@ -28,9 +28,15 @@ if TYPE_CHECKING:
     from capax.api import run as run
     from capax.cells import Affine as Affine
     from capax.cells import Cell as Cell
+    from capax.cells import Demands as Demands
+    from capax.cells import Layer as Layer
+    from capax.cells import LinearCell as LinearCell
+    from capax.cells import SequenceLayer as SequenceLayer
     from capax.cells import affine as affine
+    from capax.cells import column as column
     from capax.cells import forget_bias as forget_bias
     from capax.cells import hyperparameter as hyperparameter
+    from capax.cells import layer_norm as layer_norm
     from capax.cells import sigmoid as sigmoid
     from capax.errors import CapaxError as CapaxError
     from capax.networks import Network as Network
@@ -48,8 +54,14 @@ _WHERE = {
     "probe": "capax.api:probe",
     "run": "capax.api:run",
     "Cell": "capax.cells:Cell",
+    "Layer": "capax.cells:Layer",
+    "LinearCell": "capax.cells:LinearCell",
+    "SequenceLayer": "capax.cells:SequenceLayer",
+    "Demands": "capax.cells:Demands",
     "Affine": "capax.cells:Affine",
     "affine": "capax.cells:affine",
+    "column": "capax.cells:column",
+    "layer_norm": "capax.cells:layer_norm",
     "forget_bias": "capax.cells:forget_bias",
     "hyperparameter": "capax.cells:hyperparameter",
     "sigmoid": "capax.cells:sigmoid",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from capax import cells
-from capax.cells.cell import Cell
+from capax.cells.cell import Cell, Layer
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError, UserCodeError
 from capax.networks.network import Network
@@ -72,7 +72,7 @@ def test_built_in_cells_have_their_names():
         "transformer-encoder",
     ]
     for name, cell in cells.BUILT_IN.items():
-        assert cells.get(name) is cell and issubclass(cell, Cell)
+        assert cells.get(name) is cell and issubclass(cell, Layer)
 
 
 def test_an_unknown_name_lists_the_known_ones_and_suggests_the_closest():
@@ -232,3 +232,79 @@ def test_a_nonlinearity_that_the_cell_does_not_declare_is_refused():
         cells.get("irnn")(2, 3, "tanh")
     with pytest.raises(AttributeError, match="declares no nonlinearities"):
         _ = cells.get("intersection")(3, 3).s
+
+
+@pytest.mark.parametrize(
+    ("methods", "missing"),
+    [
+        ("def step(self, h, projected): return h, h", "write project in"),
+        ("def project(self, x): return x", "write step in"),
+        ("", "write project and step in"),
+    ],
+)
+def test_a_cell_without_project_or_step_is_told_which(module, methods, missing):
+    name = module(f"""
+        import capax
+
+        class Half(capax.Cell):
+            'Not all of it.'
+            {methods}
+    """)
+    assert f"{missing} Half" in str(refused(f"{name}:Half"))
+
+
+@pytest.mark.parametrize(
+    ("declaration", "said"),
+    [
+        ("maps = capax.affine('candidate')", "write 'maps: Affine = ...'"),
+        ("leak = capax.hyperparameter(0.0, 1.0, default=0.5)", "write 'leak: Array = ...'"),
+        ("forget_bias = capax.forget_bias()", "write 'forget_bias: Array = ...'"),
+    ],
+)
+def test_a_declaration_without_an_annotation_is_told_to_have_one(module, declaration, said):
+    name = module(f"""
+        import capax
+
+        class Forgetful(capax.Cell):
+            {declaration}
+    """)
+    line = str(refused(f"{name}:Forgetful"))
+    assert "Forgetful" in line and said in line
+
+
+def test_a_cell_with_a_parameter_of_its_own_as_the_contract_explains_it(module):
+    name = module("""
+        from typing import ClassVar
+
+        import equinox as eqx
+        import jax
+        import jax.numpy as jnp
+        from capax import Affine, Cell, affine, column
+
+        class IndRNN(Cell):
+            nonlinearities: ClassVar[tuple[str, ...]] = ("relu",)
+            inward: Affine = affine("inward", recurrent=("identity",))
+            scale: jax.Array
+
+            def __init__(self, inputs, units, nonlinearity=None, key=None):
+                super().__init__(inputs, units, nonlinearity, key)
+                self.scale = jnp.zeros((units,))
+
+            def drawn(self, key):
+                return eqx.tree_at(lambda cell: cell.scale, self, jax.random.uniform(key, (self.units,)))
+
+            def project(self, x):
+                return self.inward.project(x)
+
+            def step(self, h, projected):
+                h = self.s(column(self.scale, h.ndim) * h + projected)
+                return h, h
+    """)
+    network = Network.create(f"{name}:IndRNN", inputs=2, outputs=1, units=3, key=jax.random.key(0))
+    cell, x = network.layers[0], np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    u = np.asarray(cell.scale)
+    assert np.all((u > 0) & (u < 1)) and len(set(u)) == 3
+    h = np.zeros(3)
+    for x_t, output in zip(x, network(jnp.asarray(x)), strict=True):
+        h = np.maximum(u * h + np.asarray(cell.inward.input) @ x_t + np.asarray(cell.inward.bias), 0)
+        np.testing.assert_allclose(output, np.asarray(network.readout.weight) @ h + network.readout.bias, atol=1e-5)

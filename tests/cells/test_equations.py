@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from capax import cells
 from capax.cells.sequence import Dense
-from capax.networks.network import Network, trainable
+from capax.networks.network import Network
+from capax.networks.parts import trainable
 from tests.networks.random_networks import blocks, randomise
 
 INPUTS, OUTPUTS, UNITS, STEPS, BATCH = 3, 2, 5, 7, 4
@@ -29,7 +30,7 @@ WITH_FORGET_BIAS = {"update", "forget", "gate"}
 def make(cell, depth, nonlinearity=None):
     """A random network whose forget biases (if any) are told apart by their values."""
     kind = cells.get(cell)
-    units = max(UNITS, kind.multiple)
+    units = max(UNITS, kind.demands.multiple)
     network = Network(kind, inputs=INPUTS, outputs=OUTPUTS, depth=depth, units=units, nonlinearity=nonlinearity)
     for number, name in enumerate(name for name in vars(network.layers[0]) if name.startswith("forget_bias")):
         network = eqx.tree_at(

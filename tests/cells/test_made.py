@@ -9,10 +9,13 @@ from jax.flatten_util import ravel_pytree
 
 import capax
 from capax import cells
+from capax.cells.cell import LinearCell
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError, TooSmall
 from capax.fused import Unsupported
-from capax.networks.network import Network, count_parameters, trainable
+from capax.networks import ways
+from capax.networks.network import Network
+from capax.networks.parts import count_parameters, trainable
 
 UNITS, INPUTS, OUTPUTS, STEPS, BATCH = 8, 3, 2, 20, 32
 NAMES = [
@@ -134,18 +137,18 @@ def test_made_cells_looped_fused_and_all_at_once_agree_in_outputs_and_gradients(
     trained, rest = eqx.partition(network, trainable(network))
     flat, unravel = ravel_pytree(trained)
 
-    def gradient(fused, parallel=None):
+    def gradient(way):
         def loss(flat):
-            return jnp.sum(jnp.sin(eqx.combine(unravel(flat), rest).run(Dense(x), 3, fused=fused, parallel=parallel)))
+            return jnp.sum(jnp.sin(eqx.combine(unravel(flat), rest).run(Dense(x), 3, way)))
 
         return jax.jit(jax.value_and_grad(loss))(flat)
 
-    looped = gradient(False)
+    looped = gradient(ways.usual(type(network.layers[0]), STEPS, backend="cpu"))
     found = []
-    if all(type(cell).parallel() for cell in network.layers):
-        found.append(gradient(False, parallel=True))
+    if isinstance(network.layers[0], LinearCell):
+        found.append(gradient(ways.AT_ONCE))
     try:
-        found.append(gradient(True))
+        found.append(gradient(ways.KERNELS))
     except Unsupported:
         assert name in ("heads-2",)  # batched matrix products are left to the compiled program
     scale = np.abs(np.asarray(looped[1])).max()

@@ -9,7 +9,8 @@ import pytest
 from capax import cells
 from capax.cells.cell import Affine, Cell, affine
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot
-from capax.networks.network import Network, trainable
+from capax.networks.network import Network
+from capax.networks.parts import trainable
 from tests.networks.random_networks import randomise
 
 STEPS, SIZE, BATCH = 3, 4, 3
@@ -81,7 +82,7 @@ class Squashed(Cell):
 # Cells without and with an entry map, with one projection and with two; and one that is not a sum of columns.
 @pytest.mark.parametrize(("cell", "unroll_up_to"), [("gru", 16), ("intersection", 0), (f"{__name__}:Squashed", 0)])
 def test_a_multi_hot_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, monkeypatch):
-    monkeypatch.setattr("capax.networks.network.UNROLL_UP_TO", unroll_up_to)
+    monkeypatch.setattr("capax.networks.ways.UNROLL_UP_TO", unroll_up_to)
     assert_same(make(cell, 2 * SIZE), multi_hot())
 
 
@@ -101,14 +102,14 @@ def test_a_held_sequence_shows_its_vector_first_or_always():
 # Cells without and with an entry map, unrolled and scanned.
 @pytest.mark.parametrize(("cell", "unroll_up_to"), [("gru", 16), ("intersection", 0)])
 def test_a_one_hot_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, monkeypatch):
-    monkeypatch.setattr("capax.networks.network.UNROLL_UP_TO", unroll_up_to)
+    monkeypatch.setattr("capax.networks.ways.UNROLL_UP_TO", unroll_up_to)
     sequence = OneHot(jnp.asarray(np.random.default_rng(0).integers(SIZE, size=(STEPS, BATCH))), SIZE)
     assert_same(make(cell), sequence)
 
 
 @pytest.mark.parametrize(("cell", "unroll_up_to"), [("lstm", 0), ("intersection", 16)])
 def test_a_held_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, monkeypatch):
-    monkeypatch.setattr("capax.networks.network.UNROLL_UP_TO", unroll_up_to)
+    monkeypatch.setattr("capax.networks.ways.UNROLL_UP_TO", unroll_up_to)
     network, shown = make(cell), jnp.asarray(np.random.default_rng(0).normal(size=(SIZE, BATCH)), jnp.float32)
     assert_same(network, *(Held(shown, jnp.asarray(flag), STEPS) for flag in (True, False)))
 

@@ -9,7 +9,9 @@ from capax.cells.sequence import Dense, OneHot
 from capax.cells.transformer import Transformer, TransformerEncoder, rotated
 from capax.errors import CapaxError
 from capax.fused import Unsupported
-from capax.networks.network import Network, count_parameters
+from capax.networks import ways
+from capax.networks.network import Network
+from capax.networks.parts import count_parameters
 
 
 def network(cell, **sizes):
@@ -34,7 +36,7 @@ def by_hand(cell, x):
     q, k, v = np.split(norm(0, x) @ A("W_qkv").T, 3, axis=1)
     mixed = np.zeros_like(x)
     for t in range(time):
-        seen = range(t + 1) if cell.causal else range(time)
+        seen = range(t + 1) if cell.demands.causal else range(time)
         for h in range(cell.heads):
             part = slice(h * d, (h + 1) * d)
             scores = np.array([turn(q[t, part], t) @ turn(k[s, part], s) / np.sqrt(d) for s in seen])
@@ -88,6 +90,6 @@ def test_symbols_are_their_one_hot_vectors():
 
 def test_it_has_no_loop_to_fuse_and_goes_into_no_block():
     with pytest.raises(Unsupported, match="no loop over time"):
-        network("transformer").run(Dense(jnp.zeros((4, 5, 16))), fused=True)
+        network("transformer").run(Dense(jnp.zeros((4, 5, 16))), way=ways.KERNELS)
     with pytest.raises(CapaxError, match="does not go into a block"):
         network("block-transformer")

@@ -10,7 +10,7 @@ import pytest
 
 from capax import networks, tasks
 from capax.fused import Unsupported, fuse, library
-from capax.networks.network import is_array_shape, trainable
+from capax.networks.parts import is_array_shape, trainable
 from capax.training.population import Population
 from capax.training.program import SWITCH, Program
 from capax.training.trial import NetworkShape, Trial

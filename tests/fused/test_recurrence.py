@@ -15,7 +15,8 @@ from capax.fused.arrays import COLUMNS_TRACED
 from capax.fused.code import has_samples
 from capax.fused.keeping import split
 from capax.fused.program import trace
-from capax.networks.network import is_array_shape, trainable
+from capax.networks import ways
+from capax.networks.parts import is_array_shape, trainable
 from capax.training.population import Population
 from capax.training.program import SWITCH, Program
 from capax.training.trial import NetworkShape, Trial
@@ -128,7 +129,7 @@ def test_networks_give_the_same_outputs_and_gradients(kind, cell, depth):
 
     def run(fused):
         def loss(trained):
-            outputs = eqx.combine(trained, constants, static).run(sequence, 5, fused=fused)
+            outputs = eqx.combine(trained, constants, static).run(sequence, 5, ways.KERNELS if fused else None)
             return jnp.sum(weights * outputs), outputs
 
         return jax.jit(jax.grad(loss, has_aux=True))(trained)  # the sum itself cancels
@@ -144,7 +145,7 @@ def test_where_there_is_no_room_steps_are_computed_again(monkeypatch):
     def gradient(room):
         monkeypatch.setattr(sys.modules["capax.fused.recurrence"], "KEPT_BYTES", room)
         trained, rest = eqx.partition(net, trainable(net))
-        loss = lambda trained: jnp.sum(jnp.sin(eqx.combine(trained, rest).run(sequence, 5, fused=True)))  # noqa: E731
+        loss = lambda trained: jnp.sum(jnp.sin(eqx.combine(trained, rest).run(sequence, 5, ways.KERNELS)))  # noqa: E731
         return jax.jit(jax.grad(loss))(trained)
 
     close(gradient(0), gradient(2**30))

@@ -6,7 +6,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from capax.cells.cell import affine_declarations
-from capax.networks.network import trainable
+from capax.networks.parts import trainable
 
 
 def randomise(network, seed=0, scale=0.5):

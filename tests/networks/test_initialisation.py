@@ -130,7 +130,7 @@ def test_every_name_of_the_search_space_changes_the_network(cell):
         pairs = zip(*(jax.tree.leaves(eqx.filter(network, eqx.is_array)) for network in (one, other)), strict=True)
         return any(np.any(np.asarray(a) != np.asarray(b)) for a, b in pairs)
 
-    small = {"units": max(3, cells.get(cell).multiple), "inputs": 2, "outputs": 2}
+    small = {"units": max(3, cells.get(cell).demands.multiple), "inputs": 2, "outputs": 2}
     space = network_space(cells.get(cell))
     base = {"bias_scale": 0.5}
     start = drawn(cell, base, **small)
@@ -156,7 +156,7 @@ def test_initialisation_reads_the_names_of_the_search_space_and_no_others(cell):
     for name in space:
         assert space[name]._contains(space[name].to_internal_repr(known[name].default)), name
     drawn(
-        cell, {}, units=max(3, cells.get(cell).multiple), inputs=2, outputs=2
+        cell, {}, units=max(3, cells.get(cell).demands.multiple), inputs=2, outputs=2
     )  # a name without a default would be a KeyError
 
 

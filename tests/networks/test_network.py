@@ -8,22 +8,23 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from capax import cells
-from capax.cells.cell import scalar_declarations
+from capax.cells.cell import Cell, scalar_declarations
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError
-from capax.networks import network as network_module
-from capax.networks.network import Network, count_parameters, trainable
+from capax.networks import ways
+from capax.networks.network import Network
+from capax.networks.parts import count_parameters, trainable
 from tests.networks.random_networks import randomise
 
 INPUTS, OUTPUTS, UNITS, STEPS, BATCH = 3, 2, 4, 6, 3
 SUMS_IN_ANOTHER_ORDER = {"rtol": 1e-5, "atol": 1e-6}  # float32
 
 
-RECURRENT = [name for name, cell in cells.BUILT_IN.items() if cell.recurrent()]
+RECURRENT = [name for name, cell in cells.BUILT_IN.items() if issubclass(cell, Cell)]
 
 
 def make(cell, depth=2):
-    units = max(UNITS, cells.get(cell).multiple)
+    units = max(UNITS, cells.get(cell).demands.multiple)
     return randomise(Network(cells.get(cell), inputs=INPUTS, outputs=OUTPUTS, depth=depth, units=units))
 
 
@@ -39,10 +40,10 @@ def run(network, x, first=0):
 @pytest.mark.parametrize("cell", RECURRENT)
 def test_unrolled_and_scanned_outputs_agree(cell, monkeypatch):
     network, x = make(cell), values()
-    monkeypatch.setattr(network_module, "UNROLL_UP_TO", STEPS)
+    monkeypatch.setattr(ways, "UNROLL_UP_TO", STEPS)
     unrolled = run(network, x)
     assert unrolled.shape == (OUTPUTS, STEPS, BATCH)
-    monkeypatch.setattr(network_module, "UNROLL_UP_TO", STEPS - 1)
+    monkeypatch.setattr(ways, "UNROLL_UP_TO", STEPS - 1)
     np.testing.assert_allclose(unrolled, run(network, x), **SUMS_IN_ANOTHER_ORDER)
 
 
@@ -59,15 +60,15 @@ def test_outputs_and_gradients_in_blocks_with_a_rest_are_those_of_the_unrolled_n
         return jax.jit(lambda *arguments: jax.value_and_grad(loss, (0, 1), has_aux=True)(*arguments))(trained, x)
 
     expected = run()
-    monkeypatch.setattr(network_module, "UNROLL_UP_TO", 0)
-    monkeypatch.setattr(network_module, "BLOCKS", (2, 2))
+    monkeypatch.setattr(ways, "UNROLL_UP_TO", 0)
+    monkeypatch.setattr(ways, "BLOCKS", (2, 2))
     for one, other in zip(jax.tree.leaves(run()), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)  # float32, many sums in another order
 
 
 @pytest.mark.parametrize(("length", "size"), [(50, 25), (64, 16), (175, 25), (4096, 16), (251, 16), (17, 17)])
 def test_blocks_are_near_16_steps_and_make_up_the_whole_where_they_can(length, size):
-    assert network_module.block_size(length) == size
+    assert ways.block_size(length) == size
 
 
 def test_derivatives_of_a_long_run_exist_in_both_modes_and_to_second_order():
@@ -96,7 +97,7 @@ def test_derivatives_of_a_long_run_exist_in_both_modes_and_to_second_order():
 def test_the_first_state_is_a_batch_of_one_and_gives_the_same_as_the_full_one(cell):
     layer = make(cell).layers[1]
     projected = layer.project(jnp.asarray(np.random.default_rng(3).normal(size=(UNITS, BATCH)), jnp.float32))
-    single, whole = network_module._first_state(layer, projected), network_module.batched(layer.initial, BATCH)
+    single, whole = ways._first_state(layer, projected), layer.first_state(BATCH)
     assert {leaf.shape for leaf in jax.tree.leaves(single)} == {(UNITS, 1)}
     assert {leaf.shape for leaf in jax.tree.leaves(whole)} == {(UNITS, BATCH)}
     for one, other in zip(*(jax.tree.leaves(layer.step(state, projected)) for state in (single, whole)), strict=True):
@@ -108,7 +109,7 @@ def test_the_first_state_of_a_cell_that_cannot_broadcast_is_a_full_batch():
     layer = Network.create("equinox.nn:LSTMCell", inputs=INPUTS, outputs=1, units=UNITS, key=jax.random.key(0)).layers[
         0
     ]
-    state = network_module._first_state(layer, layer.project(values()[0]))
+    state = ways._first_state(layer, layer.project(values()[0]))
     assert {leaf.shape for leaf in jax.tree.leaves(state)} == {(UNITS, BATCH)}
 
 
@@ -161,9 +162,9 @@ def test_all_but_the_scalars_of_the_cell_is_trained(cell):
             if name in scalar_declarations(type(layer)):
                 assert leaves == [False] and getattr(layer, name).ndim == 0
             elif name not in ("inputs", "units", "nonlinearity"):
-                assert all(leaves) and (leaves or (name == "initial" and cell not in RECURRENT))
+                assert all(leaves) and leaves
     assert mask.readout.weight and mask.readout.bias
-    assert (mask.entry is None) == (not cells.get(cell).square)
+    assert (mask.entry is None) == (not cells.get(cell).demands.square)
     assert all(jax.tree.leaves(mask.entry))
 
 
@@ -235,7 +236,8 @@ def test_checkpoints_over_time_give_the_same_gradients(cell):
         flat, unravel = ravel_pytree(trained)
 
         def loss(flat):
-            outputs = eqx.combine(unravel(flat), rest).run(Dense(x), 3, checkpoint_every=checkpoint_every)
+            way = network.usual_way(50, checkpoint_every=checkpoint_every)
+            outputs = eqx.combine(unravel(flat), rest).run(Dense(x), 3, way)
             return jnp.sum(outputs**2)
 
         return np.asarray(jax.jit(jax.grad(loss))(flat), np.float64)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from capax import cells, networks
 from capax.errors import CapaxError
-from capax.networks.network import Network, count_parameters, trainable
+from capax.networks.network import Network
+from capax.networks.parts import count_parameters, trainable
 from capax.networks.sizing import parameters
 
 DEPTHS = (1, 2, 4, 8)

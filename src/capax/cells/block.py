@@ -1,13 +1,14 @@
 """The deep block of state space models around any recurrence: norm, recurrence, GELU, GLU, skip (Orvieto et al. 2023)."""
 
-from typing import Any, ClassVar
+import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, State, column, scaled_norm, sigmoid
+from capax.cells.cell import Cell, LinearCell, State, column, scaled_norm, sigmoid
 
 
 class Block(Cell):
@@ -17,7 +18,6 @@ class Block(Cell):
     recurrence's.
     """
 
-    square: ClassVar[bool] = True
     norm_scale: Float[Array, " n"]
     norm_bias: Float[Array, " n"]
     W_glu: Float[Array, "2n n"]
@@ -47,7 +47,7 @@ class _Stepping(Block):
         return state, self._around(y, projected[1])
 
 
-class _Emitting(Block):
+class _Emitting(Block, LinearCell):
     def advance(self, state: State, projected: tuple[Any, Array]) -> State:
         return super().advance(state, projected[0])
 
@@ -61,5 +61,7 @@ class _Emitting(Block):
 def block(cell: type[Cell]) -> type[Cell]:
     """The class of deep blocks around a cell."""
     doc = f"The deep block (norm, recurrence, GELU, GLU, skip) around {cell.__name__}."
-    attributes = {"__doc__": doc, "__module__": cell.__module__}
-    return type(f"Block{cell.__name__}", (_Emitting if cell.emits() else _Stepping, cell), attributes)
+    demands = dataclasses.replace(cell.demands, square=True)
+    attributes = {"demands": demands, "__doc__": doc, "__module__": cell.__module__}
+    around: type = _Emitting if issubclass(cell, LinearCell) else _Stepping
+    return type(f"Block{cell.__name__}", (around, cell), attributes)

@@ -1,4 +1,4 @@
-"""The contract of a recurrent cell: declared affine maps, `project(x)`, `step(state, projected)`, a learned initial state.
+"""The contract of a layer, and of its two kinds: a recurrent cell, and a layer that sees whole sequences.
 
 A cell reads like its equations. It declares its affine maps and its scalar hyperparameters as fields; from the
 declaration alone follow initialisation, the search space, sizing, and the parameter count. Arrays have their features
@@ -7,14 +7,16 @@ on the FIRST axis and any trailing batch axes, so the same equations serve one s
 Symbols: n = units, i = inputs, k = blocks of an affine map, `...` = any batch axes.
 """
 
+import abc
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact, PyTree
+from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
 from capax.errors import CapaxError
 from capax.hyperparameters import FINITE, Interval, Number
@@ -134,8 +136,108 @@ class Affine(eqx.Module):
         return total if blocks == 1 else tuple(jnp.split(total, blocks, axis=0))
 
 
-class Cell(eqx.Module):
-    """One recurrence. Subclass it, declare affine maps and hyperparameters, write `project` and `step`.
+_ANNOTATIONS = {AffineDeclaration: "Affine", Number: "Array"}
+"""What each kind of declaration is annotated with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Demands:
+    """What the mathematics of a layer asks of its sizes and of the task.
+
+    `square`: inputs and outputs have the same size, as in the Intersection RNN (a network then maps its
+    input to that size first). `multiple`: the number of units must be a multiple of this. `causal`:
+    no output depends on a later input.
+    """
+
+    square: bool = False
+    multiple: int = 1
+    causal: bool = True
+
+
+class Layer(eqx.Module):
+    """What maps a whole sequence, and the states before it, to a sequence and the states after it. Abstract.
+
+    Two kinds: a `Cell` is a recurrence, a `SequenceLayer` sees the whole sequence at once. What can be
+    done with a layer follows from its class.
+
+    Class variables: `nonlinearities`, the choices for `s` (empty: the equations fix them); `demands`.
+    """
+
+    nonlinearities: ClassVar[tuple[str, ...]] = ("tanh", "relu")
+    demands: ClassVar[Demands] = Demands()
+
+    inputs: int = eqx.field(static=True)
+    units: int = eqx.field(static=True)
+    nonlinearity: str | None = eqx.field(static=True)
+
+    def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
+        """All parameters zero: initialisation is apart (networks/initialisation.py).
+
+        **Arguments:**
+
+        - `inputs`, `units`: sizes of input and output.
+        - `nonlinearity`: one of the class's `nonlinearities` (default: its first).
+        - `key`: unused here, for layers that draw their own parameters when they are made.
+
+        Raises `CapaxError` for a nonlinearity that the class does not have.
+        """
+        choices = type(self).nonlinearities
+        if nonlinearity is None:
+            nonlinearity = choices[0] if choices else None
+        elif nonlinearity not in choices:
+            allowed = f"choose of {', '.join(choices)}" if choices else "its equations fix them"
+            raise CapaxError(f"{type(self).__name__} has no nonlinearity {nonlinearity!r}; {allowed}.")
+        del key
+        self.inputs, self.units, self.nonlinearity = inputs, units, nonlinearity
+        for name, declaration in affine_declarations(type(self)).items():
+            setattr(self, name, Affine(declaration, inputs, units))
+        for name, declaration in scalar_declarations(type(self)).items():
+            setattr(self, name, jnp.asarray(declaration.default, jnp.float32))
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        annotated = inspect.get_annotations(cls)
+        for kind, annotation in _ANNOTATIONS.items():
+            for name, value in vars(cls).items():
+                if isinstance(value, kind) and name not in annotated:
+                    raise CapaxError(
+                        f"{cls.__name__}.{name} has no annotation, so it is no field: write '{name}: {annotation} = ...'."
+                    )
+
+    @property
+    def s(self) -> Callable[[Array], Array]:
+        """The nonlinearity."""
+        if self.nonlinearity is None:
+            raise AttributeError(f"{type(self).__name__} declares no nonlinearities.")
+        return NONLINEARITIES[self.nonlinearity]
+
+    @abc.abstractmethod
+    def __call__(
+        self, x: Inexact[Array, "time i batch"], state: State, lengths: Int[Array, " batch"] | None = None
+    ) -> tuple[Inexact[Array, "time n batch"], State]:
+        """The outputs at all times, and the state after the last real step of each sequence.
+
+        With `lengths`, what `x` holds behind them must be finite, and what the outputs are there has no meaning.
+        """
+
+    @abc.abstractmethod
+    def first_state(self, batch: int) -> State:
+        """The state before the first step, once for each sequence of a batch."""
+
+    @abc.abstractmethod
+    def numbers_kept(self, length: int) -> int:
+        """How many numbers must be kept of a sequence of this length to go on from its end."""
+
+    def drawn(self, key: Array) -> "Layer":
+        """The layer with those of its parameters drawn that no affine map declares; its scalars are set by then.
+
+        The one method with a default that a layer may replace."""
+        del key
+        return self
+
+
+class Cell(Layer):
+    """A recurrence. Subclass it, declare affine maps and hyperparameters, write `project` and `step`.
 
         class UGRNN(Cell):
             affine: Affine = affine("candidate", "gate")
@@ -149,108 +251,135 @@ class Cell(eqx.Module):
                 ...
                 return h, h                      # the new state, and the output to the layer above
 
-    Class variables: `nonlinearities`, the choices for `s` (empty: the equations fix them); `states`, the names of
-    the state's vectors (one: the state is an array (n, ...); several: a tuple of them); `square`, True if inputs and
-    outputs must have the same size, as in the Intersection RNN; `least_depth` of a stack; `multiple`, of which the number of units
-    must be one; `direct`, True if the readout sees the network's input beside the cells' output (the D x of a linear system);
-    `normed`, True if the readout sees the outputs through a layer norm.
+    What else a cell may need:
 
-    A layer that is no recurrence (a transformer's) has `whole` in place of `project` and `step`, and no states; `causal` is False
-    where its outputs depend on later inputs.
+    - **Several vectors of state**: `states: ClassVar[tuple[str, ...]] = ("h", "c")`; the state is then a
+      tuple of them, each of shape (units, ...). With one name it is an array.
+    - **No choice of nonlinearity**: `nonlinearities: ClassVar[tuple[str, ...]] = ()`; else `self.s` is
+      the one that was chosen, of `nonlinearities` (tanh and ReLU).
+    - **Parameters of another form than an affine map**: a field such as `scale: Array`, which `__init__`
+      makes and `drawn` draws. A field that `__init__` leaves out is refused by JAX's module class.
+    - **A vector times a state**: states and inputs have any batch axes behind their features, so write
+      `column(self.scale, h.ndim) * h`.
+    - **Sizes**: `demands: ClassVar[Demands] = Demands(square=True)`, or `multiple=8`.
+
+        class IndRNN(Cell):
+            inward: Affine = affine("inward", recurrent=("identity",))
+            scale: Array
+
+            def __init__(self, inputs, units, nonlinearity=None, key=None):
+                super().__init__(inputs, units, nonlinearity, key)
+                self.scale = jnp.zeros((units,))
+
+            def drawn(self, key):
+                scale = jax.random.uniform(key, (self.units,))
+                return eqx.tree_at(lambda cell: cell.scale, self, scale)
+
+            def project(self, x):
+                return self.inward.project(x)
+
+            def step(self, h, projected):
+                h = self.s(column(self.scale, h.ndim) * h + projected)
+                return h, h
     """
 
-    nonlinearities: ClassVar[tuple[str, ...]] = ("tanh", "relu")
     states: ClassVar[tuple[str, ...]] = ("h",)
-    square: ClassVar[bool] = False
-    least_depth: ClassVar[int] = 1
-    multiple: ClassVar[int] = 1
-    direct: ClassVar[bool] = False
-    normed: ClassVar[bool] = False
-    causal: ClassVar[bool] = True
-
-    inputs: int = eqx.field(static=True)
-    units: int = eqx.field(static=True)
-    nonlinearity: str | None = eqx.field(static=True)
     initial: PyTree[Float[Array, " n"]]
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
-        """All parameters zero: initialisation is apart (networks/initialisation.py).
-
-        **Arguments:** sizes of input and state; `nonlinearity`, one of the class's `nonlinearities` (default: its
-        first); `key`, unused here: for cells that draw their own parameters.
-        """
-        choices = type(self).nonlinearities
-        if nonlinearity is None:
-            nonlinearity = choices[0] if choices else None
-        elif nonlinearity not in choices:
-            allowed = f"choose of {', '.join(choices)}" if choices else "its equations fix them"
-            raise CapaxError(f"{type(self).__name__} has no nonlinearity {nonlinearity!r}; {allowed}.")
-        del key
-        self.inputs, self.units, self.nonlinearity = inputs, units, nonlinearity
+        super().__init__(inputs, units, nonlinearity, key)
         zeros = tuple(jnp.zeros((units,)) for _ in type(self).states)
         self.initial = zeros[0] if len(zeros) == 1 else zeros
-        for name, declaration in affine_declarations(type(self)).items():
-            setattr(self, name, Affine(declaration, inputs, units))
-        for name, declaration in scalar_declarations(type(self)).items():
-            setattr(self, name, jnp.asarray(declaration.default, jnp.float32))
 
-    @property
-    def s(self) -> Callable[[Array], Array]:
-        """The nonlinearity."""
-        if self.nonlinearity is None:
-            raise AttributeError(f"{type(self).__name__} declares no nonlinearities.")
-        return NONLINEARITIES[self.nonlinearity]
-
+    @abc.abstractmethod
     def project(self, x: Inexact[Array, "i ..."]) -> Projected:
         """All that depends on the input alone; hoisted out of the loop over time."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def step(self, state: State, projected: Projected) -> tuple[State, Inexact[Array, "n ..."]]:
-        """One step: the new state, and the output to the layer above. Write this, or `advance` and `emit`."""
-        state = self.advance(state, projected)
-        return state, self.emit(state, projected)
+        """One step: the new state, and the output to the layer above."""
 
-    def advance(self, state: State, projected: Projected) -> State:
-        """The new state of a cell whose output is not needed for it; `emit` is then hoisted out of the loop over time."""
-        raise NotImplementedError
+    def __call__(
+        self, x: Inexact[Array, "time i batch"], state: State, lengths: Int[Array, " batch"] | None = None
+    ) -> tuple[Inexact[Array, "time n batch"], State]:
+        """A plain loop over time, which can be differentiated in every mode and order."""
+        projected = jax.vmap(self.project)(x)
+        if lengths is None:
+            step = lambda state, p: self.step(state, p)  # noqa: E731
+            state, outputs = jax.lax.scan(step, state, projected)
+        else:
+            state, outputs = jax.lax.scan(pausing(self.step), state, (projected, real_steps(lengths, x.shape[0])))
+        return outputs, state
 
-    def emit(self, state: State, projected: Projected) -> Inexact[Array, "n ..."]:
-        """The output to the layer above, from the new state."""
-        raise NotImplementedError
-
-    def all_states(self, initial: State, projected: Projected) -> State:
-        """The states at all times (time first), of a cell that is written as `advance` and `emit` and whose recurrence can be
-        computed for all times at once; used where that is faster than a loop, which is on accelerators."""
-        raise NotImplementedError
-
-    def whole(self, x: Inexact[Array, "time i batch"]) -> Inexact[Array, "time n batch"]:
-        """The outputs at all times, of a layer that sees whole sequences and has no steps."""
-        raise NotImplementedError
+    def first_state(self, batch: int) -> State:
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (leaf.shape[0], batch)), self.initial)
 
     def numbers_kept(self, length: int) -> int:
-        """How many numbers must be kept of a sequence of this length to go on from its end: those of the state."""
+        """Those of the state."""
         del length
         return sum(leaf.size for leaf in jax.tree.leaves(self.initial))
 
-    @classmethod
-    def recurrent(cls) -> bool:
-        """Whether the cell has steps; else `whole`."""
-        return cls.whole is Cell.whole
 
-    @classmethod
-    def parallel(cls) -> bool:
-        """Whether the cell has `all_states`."""
-        return cls.all_states is not Cell.all_states
+class LinearCell(Cell):
+    """A recurrence that is linear in its state, so that all states can be computed at once. Abstract.
 
-    @classmethod
-    def emits(cls) -> bool:
-        """Whether the cell is written as `advance` and `emit`."""
-        return cls.step is Cell.step
+    Write `advance` and `emit` in place of `step`: the output is not needed for the next state, so `emit`
+    is hoisted out of the loop over time.
+    """
 
-    def drawn(self, key: Array) -> "Cell":
-        """The cell with those of its parameters drawn that no affine map declares; its scalars are set by then."""
-        del key
-        return self
+    @abc.abstractmethod
+    def advance(self, state: State, projected: Projected) -> State:
+        """The new state."""
+
+    @abc.abstractmethod
+    def emit(self, state: State, projected: Projected) -> Inexact[Array, "n ..."]:
+        """The output to the layer above, from the new state."""
+
+    @abc.abstractmethod
+    def all_states(self, initial: State, projected: Projected) -> State:
+        """The states at all times (time first); used where that is faster than a loop: on accelerators."""
+
+    def step(self, state: State, projected: Projected) -> tuple[State, Inexact[Array, "n ..."]]:
+        state = self.advance(state, projected)
+        return state, self.emit(state, projected)
+
+
+class SequenceLayer(Layer):
+    """A layer that sees the whole sequence and has neither steps nor states, such as attention. Abstract."""
+
+    nonlinearities: ClassVar[tuple[str, ...]] = ()
+
+    @abc.abstractmethod
+    def whole(
+        self, x: Inexact[Array, "time i batch"], lengths: Int[Array, " batch"] | None = None
+    ) -> Inexact[Array, "time n batch"]:
+        """The outputs at all times. No output at a real step depends on what is behind `lengths`."""
+
+    def __call__(
+        self, x: Inexact[Array, "time i batch"], state: State, lengths: Int[Array, " batch"] | None = None
+    ) -> tuple[Inexact[Array, "time n batch"], State]:
+        return self.whole(x, lengths), state
+
+    def first_state(self, batch: int) -> State:
+        """None: an empty tuple."""
+        return ()
+
+
+def real_steps(lengths: Int[Array, " batch"], time: int) -> Bool[Array, "time batch"]:
+    """Which of `time` steps of each sequence are real: those before its length."""
+    return jnp.arange(time)[:, None] < lengths[None, :]
+
+
+def pausing(step: Callable[[State, Any], Any]) -> Callable[[State, Any], Any]:
+    """The same step for sequences of several lengths: it is given `(projected, real)`, and where a sequence is over
+    (`real`, of shape (batch,), is False) its state stays as it is."""
+
+    def step_or_stay(state: State, given: tuple[Projected, Bool[Array, " batch"]]) -> Any:
+        projected, real = given
+        after, output = step(state, projected)
+        return jax.tree.map(lambda new, old: jnp.where(real[None], new, old), after, state), output
+
+    return step_or_stay
 
 
 def _declarations(cell: type, kind: type) -> dict[str, Any]:

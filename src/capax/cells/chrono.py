@@ -6,14 +6,15 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from capax.cells.cell import forget_bias, hyperparameter
-from capax.cells.gru import GRU
+from capax.cells.gru import ResetUpdate
 from capax.hyperparameters import Interval
 
 
-class ChronoGRU(GRU):
+class ChronoGRU(ResetUpdate):
     """A GRU whose update gates start with biases log(tau - 1), tau uniform in [2, 1 + `longest`] steps: unit by unit, a time for which
     it remembers. The constant forget bias is 0 by default."""
 
+    forget_bias: Array = forget_bias(default=0.0)
     longest: Array = hyperparameter(
         1.0,
         1000.0,
@@ -22,7 +23,6 @@ class ChronoGRU(GRU):
         allowed=Interval(low=1.0),
         meaning="The longest time, in steps, for which a unit remembers at the start.",
     )
-    forget_bias: Array = forget_bias(default=0.0)
 
     def drawn(self, key: Array) -> "ChronoGRU":
         tau = 1 + (self.longest - 1) * jax.random.uniform(key, (self.units,))

@@ -23,7 +23,7 @@ from jax.extend.core import subjaxprs
 from jaxtyping import Array, Float, PyTree
 
 from capax import user_code
-from capax.cells.cell import Cell, scalar_declarations
+from capax.cells.cell import Cell, Layer, scalar_declarations
 from capax.errors import CapaxWarning, UserCodeError
 from capax.finding import Finding, ask, failed, passed, raised
 
@@ -43,17 +43,17 @@ class Specimen:
     `name` is how the user names the cell; `inputs` and `units` are sizes that the class allows.
     """
 
-    def __init__(self, name: str, kind: type[Cell]):
+    def __init__(self, name: str, kind: type[Layer]):
         self.name, self.kind = name, kind
-        self.units = 4 * kind.multiple
-        self.inputs = self.units if kind.square else 5
+        self.units = 4 * kind.demands.multiple
+        self.inputs = self.units if kind.demands.square else 5
 
-    def make(self) -> Cell:
+    def make(self) -> Layer:
         """An instance, as a network makes one."""
         return self.kind(self.inputs, self.units, key=jax.random.key(0))
 
     @functools.cached_property
-    def cell(self) -> Cell:
+    def cell(self) -> Layer:
         """An instance with noise on its parameters."""
         random = np.random.default_rng(0)
 
@@ -91,7 +91,7 @@ class Specimen:
         return measure(parameters(self.cell), self.x)
 
 
-def parameters(cell: Cell) -> PyTree:
+def parameters(cell: Layer) -> PyTree:
     """What training changes: the inexact arrays but the scalar hyperparameters; None elsewhere."""
     scalars = list(scalar_declarations(type(cell)))
     found = eqx.filter(cell, eqx.is_inexact_array)
@@ -100,29 +100,23 @@ def parameters(cell: Cell) -> PyTree:
     return eqx.tree_at(lambda c: [getattr(c, name) for name in scalars], found, replace_fn=lambda _: None)
 
 
-def with_parameters(cell: Cell, trained: PyTree) -> Cell:
+def with_parameters(cell: Layer, trained: PyTree) -> Layer:
     """The cell with its parameters replaced."""
     return eqx.combine(trained, cell)
 
 
-def over_time(cell: Cell, x: Float[Array, "time i batch"]) -> Float[Array, "time n batch"]:
-    """The outputs of a cell at all times, from its initial state."""
-    if not cell.recurrent():
-        return cell.whole(x)
-    return jax.lax.scan(lambda state, x: cell.step(state, cell.project(x)), first_state(cell, x.shape[2]), x)[1]
+def over_time(layer: Layer, x: Float[Array, "time i batch"]) -> Float[Array, "time n batch"]:
+    """The outputs of a layer at all times, from its initial state."""
+    return layer(x, layer.first_state(x.shape[2]))[0]
 
 
-def first_state(cell: Cell, batch: int) -> PyTree:
-    """The initial state, once for each sequence."""
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, batch)), cell.initial)
-
-
-def _one_step(cell: Cell, x: Array) -> tuple[PyTree, PyTree, Any]:
+def _one_step(layer: Layer, x: Array) -> tuple[PyTree, PyTree, Any]:
     """The state before, the state after, and the output."""
-    if not cell.recurrent():
-        return (), (), cell.whole(x)[0]
-    state = first_state(cell, x.shape[2])
-    return state, *cell.step(state, cell.project(x[0]))
+    state = layer.first_state(x.shape[2])
+    if isinstance(layer, Cell):
+        return state, *layer.step(state, layer.project(x[0]))
+    outputs, after = layer(x, state)
+    return state, after, outputs[0]
 
 
 def shapes(specimen: Specimen) -> Finding:
@@ -234,9 +228,9 @@ def trace(specimen: Specimen) -> Tracing:
     )
 
 
-def _projection(cell: Cell, x: Array) -> list[Any]:
+def _projection(cell: Layer, x: Array) -> list[Any]:
     """The constants of `project`, traced alone, after a whole step was traced."""
-    return jax.make_jaxpr(cell.project)(x[0]).consts if cell.recurrent() else []
+    return jax.make_jaxpr(cell.project)(x[0]).consts if isinstance(cell, Cell) else []
 
 
 def _left_behind(constants: Sequence[Any]) -> bool:
@@ -252,7 +246,7 @@ def primitives(program: Any) -> Iterator[str]:
         yield from primitives(inner)
 
 
-def _attributes(cell: Cell) -> dict[str, str]:
+def _attributes(cell: Layer) -> dict[str, str]:
     return {name: f"{id(value)} {_print(value)}" for name, value in vars(cell).items()}
 
 
@@ -304,12 +298,13 @@ def project(specimen: Specimen) -> Finding:
             "project sees the state or other inputs: it reads what another call left on the object or in a global; "
             "it must depend on its input alone.",
         )
-    if not specimen.cell.recurrent():
+    cell = specimen.cell
+    if not isinstance(cell, Cell):
         return passed("project")
 
     def both(x: Array) -> Any:
-        alone = [specimen.cell.project(x[:, b : b + 1]) for b in range(BATCH)]
-        return specimen.cell.project(x), jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *alone)
+        alone = [cell.project(x[:, b : b + 1]) for b in range(BATCH)]
+        return cell.project(x), jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *alone)
 
     batch, alone = (jax.tree.leaves(part) for part in jax.jit(both)(specimen.x[0]))
     faults = [difference(np.asarray(one), np.asarray(other)) for one, other in zip(batch, alone, strict=True)]
@@ -420,11 +415,14 @@ DOUBTED: tuple[Check, ...] = (side_effects, some_gradient)
 """What may be meant."""
 
 
-def require(name: str, kind: type[Cell]) -> None:
+def require(name: str, kind: type[Layer]) -> None:
     """Check a user's cell before anything else is done with it.
 
     Raises `UserCodeError` for what is surely wrong; warns (`CapaxWarning`) of what may be meant.
     """
+    missing = sorted(getattr(kind, "__abstractmethods__", ()))
+    if missing:
+        raise UserCodeError(f"cell '{name}' is not complete: write {' and '.join(missing)} in {kind.__name__}.")
     specimen = Specimen(name, kind)
     for check in REFUSED:
         found = ask(check, specimen)

@@ -3,6 +3,7 @@
 Symbols: m = complex numbers in the state: units where outputs are mixed, else units / 2.
 """
 
+import abc
 import math
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, column, hyperparameter
+from capax.cells.cell import Demands, LinearCell, column, hyperparameter
 from capax.hyperparameters import Interval
 
 LARGEST_MODULUS = 0.999
@@ -36,7 +37,7 @@ def _times(one: Pair, other: Pair) -> Pair:
     return one[0] * other[0] - one[1] * other[1], one[0] * other[1] + one[1] * other[0]
 
 
-class Diagonal(Cell):
+class Diagonal(LinearCell):
     """h' = lambda h + gain B x; y = Re(C h') + D x, with h complex. A subclass says what lambda and the gain are, and draws
     what they are made of. Real and imaginary parts are arrays of their own.
 
@@ -64,17 +65,17 @@ class Diagonal(Cell):
         """Complex numbers in the state."""
         return self.units if self.mixed else self.units // 2
 
+    @abc.abstractmethod
     def eigenvalues(self) -> Pair:
         """lambda, shapes (m,)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def gain(self) -> Pair:
         """What inputs are multiplied by, shapes (m,)."""
-        return jnp.ones((self.modes,)), jnp.zeros((self.modes,))
 
+    @abc.abstractmethod
     def drawn_recurrence(self, key: Array) -> dict[str, Array]:
         """Initial values of the fields that eigenvalues and gains are made of."""
-        raise NotImplementedError
 
     def drawn(self, key: Array) -> "Diagonal":
         own, *keys = jax.random.split(key, 6)
@@ -121,11 +122,15 @@ class Diagonal(Cell):
         return jnp.tensordot(self.C_real, real, 1) - jnp.tensordot(self.C_imaginary, imaginary, 1) + projected[2]
 
 
+class System(Diagonal):
+    """A diagonal recurrence whose states are its outputs. To be mixed into its class: `system` does that."""
+
+
 def system(cell: type[Diagonal]) -> type[Diagonal]:
     """The class of cells with the same recurrence whose states are their outputs, which makes a network one linear system."""
     doc = f"The linear system y = Re(C h') + D x with the recurrence of `{cell.__name__}`: each unit is half a complex number."
-    attributes = {"mixed": False, "multiple": 2, "direct": True, "__doc__": doc, "__module__": cell.__module__}
-    return type(f"{cell.__name__}System", (cell,), attributes)
+    attributes = {"mixed": False, "demands": Demands(multiple=2), "__doc__": doc, "__module__": cell.__module__}
+    return type(f"{cell.__name__}System", (System, cell), attributes)
 
 
 def ring(key: Array, units: int, least_modulus: Array, largest_phase: Array) -> Pair:
@@ -136,8 +141,8 @@ def ring(key: Array, units: int, least_modulus: Array, largest_phase: Array) -> 
     return jnp.sqrt(squared), largest_phase * jax.random.uniform(phase_key, (units,), minval=1e-3)
 
 
-class ComplexDiagonal(Diagonal):
-    """lambda = a + i b, trained as it is; inputs are not normalised: the plain complex diagonal RNN (Zucchet & Orvieto 2024)."""
+class Cartesian(Diagonal):
+    """lambda = a + i b, trained as it is. Abstract: a subclass says what the gain is."""
 
     a: Float[Array, " m"]
     b: Float[Array, " m"]
@@ -151,12 +156,24 @@ class ComplexDiagonal(Diagonal):
     def eigenvalues(self) -> Pair:
         return self.a, self.b
 
-    def drawn_recurrence(self, key: Array) -> dict[str, Array]:
+    def start(self, key: Array) -> Pair:
+        """Eigenvalues on the ring from `least_modulus` to .999, up to `largest_phase`."""
         modulus, phase = ring(key, self.modes, self.least_modulus, self.largest_phase)
-        return {"a": modulus * jnp.cos(phase), "b": modulus * jnp.sin(phase)}
+        return modulus * jnp.cos(phase), modulus * jnp.sin(phase)
 
 
-class NormalisedDiagonal(ComplexDiagonal):
+class ComplexDiagonal(Cartesian):
+    """lambda = a + i b, trained as it is; inputs are not normalised: the plain complex diagonal RNN (Zucchet & Orvieto 2024)."""
+
+    def gain(self) -> Pair:
+        return jnp.ones((self.modes,)), jnp.zeros((self.modes,))
+
+    def drawn_recurrence(self, key: Array) -> dict[str, Array]:
+        a, b = self.start(key)
+        return {"a": a, "b": b}
+
+
+class NormalisedDiagonal(Cartesian):
     """The complex diagonal RNN with inputs multiplied by gamma = exp(w_gamma), at the start sqrt(1 - |lambda|^2): half of the way
     to the LRU, for ablations."""
 
@@ -170,5 +187,5 @@ class NormalisedDiagonal(ComplexDiagonal):
         return jnp.exp(self.w_gamma), jnp.zeros((self.modes,))
 
     def drawn_recurrence(self, key: Array) -> dict[str, Array]:
-        found = super().drawn_recurrence(key)
-        return {**found, "w_gamma": 0.5 * jnp.log(1 - found["a"] ** 2 - found["b"] ** 2)}
+        a, b = self.start(key)
+        return {"a": a, "b": b, "w_gamma": 0.5 * jnp.log(1 - a**2 - b**2)}

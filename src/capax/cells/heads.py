@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Cell, column
+from capax.cells.cell import Cell, Demands, column
 from capax.cells.diagonal import largest_phase, least_modulus, ring
 
 
@@ -21,8 +21,7 @@ class Heads(Cell):
     """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
-    direct: ClassVar[bool] = True
-    heads: ClassVar[int] = 1
+    heads: eqx.AbstractClassVar[int]
     W: Float[Array, "heads k k"]
     B: Float[Array, "n i"]
     least_modulus: Array = least_modulus()
@@ -79,5 +78,5 @@ def _with_eigenvalues(
 def with_heads(number: int) -> type[Heads]:
     """The class of cells with so many heads."""
     doc = f"{(Heads.__doc__ or '').partition(chr(10))[0]} Here {number} of them."
-    attributes = {"heads": number, "multiple": number, "__doc__": doc, "__module__": Heads.__module__}
+    attributes = {"heads": number, "demands": Demands(multiple=number), "__doc__": doc, "__module__": Heads.__module__}
     return type(f"Heads{number}", (Heads,), attributes)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from capax.cells.cell import Affine, Cell, affine, forget_bias, sigmoid
+from capax.cells.cell import Affine, Cell, Demands, affine, forget_bias, sigmoid
 
 
 class Intersection(Cell):
@@ -15,8 +15,7 @@ class Intersection(Cell):
     y = g_y x + (1 - g_y) y_in; h' = g_h h + (1 - g_h) h_in. Needs dim(x) = dim(y), so it stands only above another layer."""
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
-    square: ClassVar[bool] = True
-    least_depth: ClassVar[int] = 2
+    demands: ClassVar[Demands] = Demands(square=True)
     affine: Affine = affine("depth", "hidden", "depth_gate", "hidden_gate")
     forget_bias_depth: Array = forget_bias()
     forget_bias_hidden: Array = forget_bias()

@@ -39,7 +39,7 @@ class Plain(Cell):
     vmapped, which costs speed. An output other than the first vector of the state is not supported."""
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
-    plain: ClassVar[type]
+    plain: eqx.AbstractClassVar[type]
     cell: Any
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):

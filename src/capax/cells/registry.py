@@ -1,17 +1,18 @@
 """Cells by name: the built-in ones, those made of others, and a user's own as `module.path:Class`, checked when it is loaded."""
 
 import functools
+from typing import TypeGuard
 
 import equinox as eqx
 
 from capax import user_code
 from capax.cells import contract
 from capax.cells.block import block
-from capax.cells.cell import Cell
+from capax.cells.cell import Cell, Layer
 from capax.cells.chrono import ChronoGRU
-from capax.cells.diagonal import ComplexDiagonal, Diagonal, NormalisedDiagonal, system
+from capax.cells.diagonal import ComplexDiagonal, Diagonal, NormalisedDiagonal, System, system
 from capax.cells.gru import GRU
-from capax.cells.heads import with_heads
+from capax.cells.heads import Heads, with_heads
 from capax.cells.intersection import Intersection
 from capax.cells.linear import LinearRNN
 from capax.cells.lru import LRU
@@ -19,11 +20,12 @@ from capax.cells.lstm import LSTM
 from capax.cells.plain import adapt
 from capax.cells.rnn import IRNN, RNN
 from capax.cells.s4d import S4D
-from capax.cells.transformer import Transformer, TransformerEncoder
+from capax.cells.transformer import Attending, Transformer, TransformerEncoder
 from capax.cells.ugrnn import UGRNN
+from capax.cells.wiring import Wiring
 from capax.errors import CapaxError, closest
 
-BUILT_IN: dict[str, type[Cell]] = {
+BUILT_IN: dict[str, type[Layer]] = {
     "rnn": RNN,
     "irnn": IRNN,
     "ugrnn": UGRNN,
@@ -40,6 +42,14 @@ BUILT_IN: dict[str, type[Cell]] = {
     "transformer-encoder": TransformerEncoder,
 }
 
+WIRING: dict[type[Layer], Wiring] = {
+    Attending: Wiring(norm=True),
+    Heads: Wiring(direct=True),
+    Intersection: Wiring(least_depth=2),
+    System: Wiring(direct=True),
+}
+"""How networks of layers of these classes, and of their subclasses, are wired; all others plainly."""
+
 MADE = {
     "heads-N": "a dense linear system in N independent blocks: heads-1 is dense, heads-32 with 64 units has blocks of 2 x 2",
     "system-CELL": "of a diagonal cell: its states are its outputs, so that a network is one linear system y = Re(C h) + D x",
@@ -48,7 +58,7 @@ MADE = {
 """Names that are made of others, and what they mean."""
 
 
-def get(cell: str | type) -> type[Cell]:
+def get(cell: str | type) -> type[Layer]:
     """The class of a cell by its name: a built-in one, one made of another (`MADE`), or `module.path:Class` (a `capax.Cell`, or
     a plain `equinox.Module`); a class itself is checked likewise.
 
@@ -76,13 +86,23 @@ def name_of(cell: str | type) -> str:
     return next((name for name, known in BUILT_IN.items() if known is cell), None) or user_code.path_of(cell, "cell")
 
 
-def _heads(name: str, number: str) -> type[Cell]:
+def wiring(layer: type[Layer]) -> Wiring:
+    """How a network of layers of this class is wired where nothing else is said."""
+    return next((WIRING[base] for base in layer.__mro__ if base in WIRING), Wiring())
+
+
+def goes_into_block(layer: type[Layer]) -> TypeGuard[type[Cell]]:
+    """Whether a deep block can be made around a layer: a recurrence whose input may have any size, with no direct part."""
+    return issubclass(layer, Cell) and not layer.demands.square and not wiring(layer).direct
+
+
+def _heads(name: str, number: str) -> type[Layer]:
     if not number.isdecimal() or int(number) < 1:
         raise CapaxError(f"cell '{name}' needs a number of heads of at least 1, as in heads-4.")
     return with_heads(int(number))
 
 
-def _system(name: str, inner: str) -> type[Cell]:
+def _system(name: str, inner: str) -> type[Layer]:
     cell = get(inner)
     if not issubclass(cell, Diagonal):
         diagonal = [known for known, candidate in BUILT_IN.items() if issubclass(candidate, Diagonal)]
@@ -90,9 +110,9 @@ def _system(name: str, inner: str) -> type[Cell]:
     return system(cell)
 
 
-def _block(name: str, inner: str) -> type[Cell]:
+def _block(name: str, inner: str) -> type[Layer]:
     cell = get(inner)
-    if cell.direct or cell.square or not cell.recurrent():
+    if not goes_into_block(cell):
         raise CapaxError(f"cell '{name}': {inner} does not go into a block, which needs a layer of its own kind.")
     return block(cell)
 
@@ -101,15 +121,15 @@ _MAKERS = {"heads": _heads, "system": _system, "block": _block}
 
 
 @functools.cache
-def _made(name: str) -> type[Cell]:
+def _made(name: str) -> type[Layer]:
     maker, _, argument = name.partition("-")
     return _MAKERS[maker](name, argument)
 
 
 @functools.cache
-def _users(cell: type, name: str) -> type[Cell]:
+def _users(cell: type, name: str) -> type[Layer]:
     """A user's class, adapted where it is a plain module, and checked; one of capax's own as it is."""
-    if not issubclass(cell, Cell):
+    if not issubclass(cell, Layer):
         if not issubclass(cell, eqx.Module):
             raise CapaxError(f"cell '{name}' is neither a capax.Cell nor an equinox.Module; subclass capax.Cell.")
         cell = adapt(cell)

@@ -2,15 +2,16 @@
 
 from typing import ClassVar
 
+import equinox as eqx
 from jaxtyping import Array
 
 from capax.cells.cell import Affine, Cell, affine
 
 
-class RNN(Cell):
-    """h_t = s(W_h h_{t-1} + W_x x_t + b_h) (Collins et al. 2017, eq. 1)."""
+class Elman(Cell):
+    """h_t = s(W_h h_{t-1} + W_x x_t + b_h) (Collins et al. 2017, eq. 1). Abstract: W_h starts differently in its kinds."""
 
-    hidden: Affine = affine("hidden", recurrent=("orthogonal", "normal"))
+    hidden: eqx.AbstractVar[Affine]
 
     def project(self, x: Array) -> Array:
         return self.hidden.project(x)
@@ -20,7 +21,13 @@ class RNN(Cell):
         return h, h
 
 
-class IRNN(RNN):
+class RNN(Elman):
+    """h_t = s(W_h h_{t-1} + W_x x_t + b_h) (Collins et al. 2017, eq. 1)."""
+
+    hidden: Affine = affine("hidden", recurrent=("orthogonal", "normal"))
+
+
+class IRNN(Elman):
     """The RNN with W_h initialised to the identity, zero biases, ReLU only (Le et al. 2015)."""
 
     nonlinearities: ClassVar[tuple[str, ...]] = ("relu",)

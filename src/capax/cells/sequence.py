@@ -36,6 +36,10 @@ class Dense(eqx.Module):
     def length(self) -> int:
         return self.values.shape[0]
 
+    def cleared(self, real: Bool[Array, "t b"]) -> "Dense":
+        """The same sequence with zeros where a step is not real, whatever stood there."""
+        return Dense(jnp.where(real[:, None], self.values, 0.0))
+
     def project(self, f: Project) -> Steps:
         return Steps(jax.vmap(f)(self.values), lambda projected: projected)
 
@@ -53,6 +57,10 @@ class OneHot(eqx.Module):
     @property
     def length(self) -> int:
         return self.symbols.shape[0]
+
+    def cleared(self, real: Bool[Array, "t b"]) -> "OneHot":
+        """The same sequence with the symbol 0 where a step is not real."""
+        return OneHot(jnp.where(real, self.symbols, 0), self.size)
 
     def table(self, f: Project) -> Projected:
         """The projections of all symbols, side by side."""
@@ -98,6 +106,10 @@ class MultiHot(eqx.Module):
     @property
     def length(self) -> int:
         return self.symbols.shape[0]
+
+    def cleared(self, real: Bool[Array, "t b"]) -> "MultiHot":
+        """The same sequence with the symbol 0 in all streams where a step is not real."""
+        return MultiHot(jnp.where(real[:, None], self.symbols, 0), self.size)
 
     def table(self, f: Project) -> Projected | None:
         """The projections of all symbols of all streams, side by side, so that their sums are the projections of what is
@@ -159,6 +171,10 @@ class Held(eqx.Module):
     shown: Float[Array, "i b"]
     always: Bool[Array, ""]
     length: int = eqx.field(static=True)
+
+    def cleared(self, real: Bool[Array, "t b"]) -> "Held":
+        """The same sequence, with zeros for sequences of no steps."""
+        return Held(jnp.where(real[:1], self.shown, 0.0), self.always, self.length)
 
     def _flags(self) -> Bool[Array, " t"]:
         return jnp.where(jnp.arange(self.length) == 0, True, self.always)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from capax import cells
-from capax.cells.cell import Cell
+from capax.cells.cell import Layer
 from capax.errors import CapaxError, TooSmall
 from capax.experiments.design import Experiment
 from capax.hyperparameters import Choice, Number
@@ -63,7 +63,7 @@ def plan(experiment: Experiment) -> Plan:
             task = tasks.get(task_name, **experiment.options(task_name), **variant)
             for cell_name in design.cells:
                 cell = cells.get(cell_name)
-                if task.foreseeable and not cell.causal:
+                if task.foreseeable and not cell.demands.causal:
                     raise CapaxError(
                         f"{cell_name} sees the future, and the targets of task {task_name} are among its later inputs; "
                         "choose a causal cell, such as transformer."
@@ -71,9 +71,9 @@ def plan(experiment: Experiment) -> Plan:
                 too_small = []
                 found: list[StudyPlan] = []
                 for depth in design.depths:
-                    if depth < cell.least_depth <= max(design.depths):
+                    if depth < cells.wiring(cell).least_depth <= max(design.depths):
                         left_out.append(
-                            f"{cell_name} at depth {depth} (it gates between layers, so it needs {cell.least_depth})"
+                            f"{cell_name} at depth {depth} (it gates between layers, so it needs {cells.wiring(cell).least_depth})"
                         )
                         continue
                     shapes, without = _shapes(design, task, cell_name, depth)
@@ -105,7 +105,7 @@ def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> tuple[dict
 
 
 def _study(
-    design: Experiment, task: Task, variant: dict[str, Any], cell: type[Cell], shape: NetworkShape, size: str
+    design: Experiment, task: Task, variant: dict[str, Any], cell: type[Layer], shape: NetworkShape, size: str
 ) -> StudyPlan:
     task.check(shape.parameters)
     grid = design.sampler == "grid"

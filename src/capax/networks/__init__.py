@@ -1,8 +1,8 @@
-"""Networks: stacks of cells with an input map and a readout, sized to a budget."""
+"""Networks: stacks of layers with an input map and a readout, sized to a budget."""
 
 from capax.cells.sequence import Dense as Dense
 from capax.cells.sequence import Held as Held
 from capax.cells.sequence import OneHot as OneHot
 from capax.networks.network import Network as Network
-from capax.networks.network import count_parameters as count_parameters
+from capax.networks.parts import count_parameters as count_parameters
 from capax.networks.sizing import size as size

@@ -5,11 +5,11 @@ For each part of an affine map: `<part>_init` and `<part>_scale` of the recurren
 `bias_distribution`, `bias_scale`; and the cell's own by name.
 """
 
-from capax.cells.cell import AffineDeclaration, Cell, affine_declarations, scalar_declarations
+from capax.cells.cell import AffineDeclaration, Layer, affine_declarations, scalar_declarations
 from capax.hyperparameters import FINITE, NOT_NEGATIVE, Choice, Hyperparameter, Number, joined
 
 
-def hyperparameters_of(cell: type[Cell]) -> dict[str, Hyperparameter]:
+def hyperparameters_of(cell: type[Layer]) -> dict[str, Hyperparameter]:
     """All hyperparameters of networks of a cell, by name, in the order of the tuner's space.
 
     The ranges are those of Collins et al. 2017, appendix A. By default recurrent matrices are
@@ -29,7 +29,7 @@ def hyperparameters_of(cell: type[Cell]) -> dict[str, Hyperparameter]:
     )
 
 
-def _nonlinearity(cell: type[Cell]) -> list[Hyperparameter]:
+def _nonlinearity(cell: type[Layer]) -> list[Hyperparameter]:
     choices = cell.nonlinearities
     if not choices:
         return []
@@ -52,9 +52,9 @@ def _of_part(part: str, declaration: AffineDeclaration) -> list[Hyperparameter]:
     ]
 
 
-def _of_network(cell: type[Cell]) -> list[Hyperparameter]:
+def _of_network(cell: type[Layer]) -> list[Hyperparameter]:
     """What belongs to the network: the maps before and behind the cells, and the biases."""
-    entry = [_scale("entry_scale", "Scale of the input map's matrix at the start.")] if cell.square else []
+    entry = [_scale("entry_scale", "Scale of the input map's matrix at the start.")] if cell.demands.square else []
     biased = is_biased(cell)
     spread = "Whether biases start at one constant or are drawn from a normal distribution."
     size = "That constant, or the standard deviation of that distribution."
@@ -70,6 +70,6 @@ def _scale(name: str, meaning: str, low: float = 1e-3, tuned: bool = True) -> Nu
     return Number(name, 1.0, low, 2.0, meaning, log=True, allowed=NOT_NEGATIVE, tuned=tuned)
 
 
-def is_biased(cell: type[Cell]) -> bool:
+def is_biased(cell: type[Layer]) -> bool:
     """Whether biases start anywhere but at zero."""
     return any(declaration.biased for declaration in affine_declarations(cell).values())

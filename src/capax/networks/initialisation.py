@@ -6,19 +6,21 @@ layer. Learned initial states start at zero, or at what the cell gives.
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from capax.cells.cell import Affine, Cell, affine_declarations, scalar_declarations
+from capax.cells.cell import Affine, Layer, affine_declarations, scalar_declarations
 from capax.networks.hyperparameters import hyperparameters_of, is_biased
-from capax.networks.network import Linear, Network
+from capax.networks.parts import Assembled, Linear
+
+Net = TypeVar("Net", bound=Assembled)
 
 
-def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array) -> Network:
+def initialise(network: Net, hyperparameters: Mapping[str, Any], key: Array) -> Net:
     """A copy of the network with its parameters drawn; what is not given has its default.
 
     Raises `CapaxError` for a value that a hyperparameter cannot have.
@@ -54,7 +56,7 @@ def initialise(network: Network, hyperparameters: Mapping[str, Any], key: Array)
     )
 
 
-def _initialise_cell(cell: Cell, hyperparameters: Mapping[str, Any], key: Array) -> Cell:
+def _initialise_cell(cell: Layer, hyperparameters: Mapping[str, Any], key: Array) -> Layer:
     names = list(affine_declarations(type(cell)))
     scalars = {name: jnp.asarray(hyperparameters[name], jnp.float32) for name in scalar_declarations(type(cell))}
     maps = {

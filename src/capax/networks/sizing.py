@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 
-import equinox as eqx
-
 from capax.cells import registry
-from capax.cells.cell import Cell
-from capax.errors import CapaxError, TooSmall
-from capax.networks.network import Network, count_parameters
+from capax.cells.cell import Layer
+from capax.errors import CapaxError
+from capax.networks.budget import largest
+from capax.networks.network import Network
+from capax.networks.parts import count_on_shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +23,8 @@ class Size:
 
 
 @functools.lru_cache(maxsize=4096)
-def _parameters(cell: type[Cell], inputs: int, outputs: int, depth: int, units: int) -> int:
-    # Shapes alone: nothing is computed. The filter is for what a user's cell holds beside arrays.
-    shapes = eqx.filter_eval_shape(Network, cell, inputs=inputs, outputs=outputs, depth=depth, units=units)
-    return count_parameters(shapes)
+def _parameters(cell: type[Layer], inputs: int, outputs: int, depth: int, units: int) -> int:
+    return count_on_shapes(Network, cell, inputs=inputs, outputs=outputs, depth=depth, units=units)
 
 
 def parameters(cell: str | type, *, inputs: int, outputs: int, depth: int, units: int) -> int:
@@ -37,34 +35,19 @@ def parameters(cell: str | type, *, inputs: int, outputs: int, depth: int, units
 def size(cell: str | type, *, budget: int, inputs: int, outputs: int, depth: int = 1) -> Size:
     """The largest network of a cell within a parameter budget (Collins et al. 2017, section 1.2).
 
-    Raises `CapaxError` for sizes below 1, an unknown cell, or a cell that cannot have this depth; `TooSmall` for a budget too small
-    for one unit (or for the fewest that the cell can have).
+    Raises `CapaxError` for sizes below 1, an unknown cell, or a cell that cannot have this depth; `TooSmall` for a
+    budget too small for one unit (or for the fewest that the cell can have).
     """
     for name, value in {"budget": budget, "inputs": inputs, "outputs": outputs, "depth": depth}.items():
         if value < 1:
             raise CapaxError(f"{name} must be at least 1, not {value}.")
     cell_class = registry.get(cell)
     name = cell if isinstance(cell, str) else cell.__name__
-
-    fewest = cell_class.multiple
-
-    def count(multiple: int) -> int:
-        return _parameters(cell_class, inputs, outputs, depth, multiple * fewest)
-
-    if count(1) > budget:
-        least = "one unit" if fewest == 1 else f"{fewest} units"
-        raise TooSmall(
-            f"a budget of {budget} parameters is too small for {name} at depth {depth}: {least} per layer "
-            f"with {inputs} inputs and {outputs} outputs takes {count(1)}."
-        )
-    low, high = 1, 2  # count(low) <= budget always; doubled until count(high) > budget, then halved between
-    while count(high) <= budget:
-        if count(high) == count(low):
-            raise CapaxError(
-                f"{name} has as many parameters ({count(low)}) with {low * fewest} as with {high * fewest} units: it cannot be sized."
-            )
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) <= budget else (low, middle)
-    return Size(name, depth, low * fewest, count(low), budget)
+    units, found = largest(
+        lambda units: _parameters(cell_class, inputs, outputs, depth, units),
+        budget,
+        multiple=cell_class.demands.multiple,
+        name=f"{name} at depth {depth}",
+        sizes=f" with {inputs} inputs and {outputs} outputs",
+    )
+    return Size(name, depth, units, found, budget)

@@ -13,7 +13,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from capax.errors import CapaxError
-from capax.networks.network import Network, count_parameters, trainable
+from capax.networks import ways
+from capax.networks.network import Network
+from capax.networks.parts import count_parameters, trainable
 from capax.probes.measurement import Measurement, finite_or_infinite
 from capax.probes.subject import Subject
 from capax.training.optimiser import Optimiser
@@ -122,18 +124,19 @@ def recurrent_groups(network: Network) -> set[str]:
     state depends on them where the old one is random, and not where it is zero. So biases are none of them."""
     trained, rest = eqx.partition(network, trainable(network))
     random = np.random.default_rng(0)
-    states = [
-        jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=(leaf.shape[0], STATES)), leaf.dtype), cell.initial)
-        for cell in network.layers
-    ]
+    states = jax.tree.map(
+        lambda leaf: jnp.asarray(random.normal(size=leaf.shape), leaf.dtype), ways.first_states(network.layers, STATES)
+    )
 
     def total(trained: Network, scale: Any) -> jax.Array:
         """Sum of the new states from `scale` times the random ones."""
-        new = []
-        for cell, state in zip(eqx.combine(trained, rest).layers, states, strict=True):
-            nothing = jax.tree.map(jnp.zeros_like, cell.project(jnp.zeros((cell.inputs, STATES))))
-            new += jax.tree.leaves(cell.step(jax.tree.map(lambda leaf: scale * leaf, state), nothing)[0])
-        return sum((jnp.sum(leaf) for leaf in new), jnp.zeros(()))
+
+        def run(cell: Any, state: Any, nothing: None) -> Any:
+            projected = jax.tree.map(jnp.zeros_like, cell.project(jnp.zeros((cell.inputs, STATES))))
+            return nothing, cell.step(jax.tree.map(lambda leaf: scale * leaf, state), projected)[0]
+
+        _, new = ways.through(eqx.combine(trained, rest).layers, states, None, run)
+        return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(new)), jnp.zeros(()))
 
     gradient = jax.jit(jax.grad(total))
     random_states, zero_states = (jax.tree_util.tree_leaves_with_path(gradient(trained, s)) for s in (1.0, 0.0))

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from capax.errors import CapaxError, closest
-from capax.networks.network import count_parameters
+from capax.networks.parts import count_parameters
 from capax.probes.measurement import Measurement, finite_or_infinite
 from capax.probes.subject import Groups, Subject
 from capax.training.population import default_batching

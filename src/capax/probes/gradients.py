@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from capax.networks.network import Network, batched
+from capax.networks import ways
+from capax.networks.network import Network
 from capax.probes.measurement import Measurement
 from capax.probes.subject import Subject
 from capax.theory.gradients import LARGEST, SMALLEST_NORMAL
@@ -84,17 +85,13 @@ def _lags(time: int) -> np.ndarray:
 def _step(network: Network, state: Array, x: Array, sizes: list[int], structure: Any) -> tuple[Array, Array]:
     """One step of all layers, from their states as one vector: the new one, and the top layer's output."""
     leaves = jnp.split(state, np.cumsum(sizes)[:-1].tolist())
-    states, after = jax.tree.unflatten(structure, leaves), []
-    output = x if network.entry is None else network.entry(x)
-    for cell, part in zip(network.layers, states, strict=True):
-        part, output = cell.step(part, cell.project(output))
-        after += jax.tree.leaves(part)
-    return jnp.concatenate(after), output
+    output, states = ways.one_step(network.layers, jax.tree.unflatten(structure, leaves), network.enter(x))
+    return jnp.concatenate(jax.tree.leaves(states)), output
 
 
-def _vector(network: Network) -> tuple[Array, list[int], Any]:
-    """The initial state of all layers as one vector, the sizes of its parts, and their structure."""
-    leaves, structure = jax.tree.flatten(tuple(cell.initial for cell in network.layers))
+def _vector(network: Network, batch: int) -> tuple[Array, list[int], Any]:
+    """The initial state of all layers as one vector, for a batch, the sizes of its parts, and their structure."""
+    leaves, structure = jax.tree.flatten(ways.first_states(network.layers, batch))
     return jnp.concatenate(leaves), [leaf.shape[0] for leaf in leaves], structure
 
 
@@ -105,18 +102,17 @@ def _loss_gradients(
 
     def outputs(moved: Array) -> Array:
         if not network.recurrent:
-            entered = (x if network.entry is None else jax.vmap(network.entry)(x)) + moved
-            for cell in network.layers:
-                entered = cell.whole(entered)
-            return network.read(entered)
-        initial, sizes, structure = _vector(network)
+            states = ways.first_states(network.layers, x.shape[2])
+            entered = jax.vmap(network.enter)(x) + moved
+            top, _ = ways.through(network.layers, states, entered, lambda layer, state, x: layer(x, state))
+            return network.read_all(top, x)
+        initial, sizes, structure = _vector(network, x.shape[2])
 
         def step(state: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
             state, output = _step(network, state, given[0], sizes, structure)
             return state + given[1], output
 
-        found = network.read(jax.lax.scan(step, batched(initial, x.shape[2]), (x, moved))[1])
-        return found if network.direct is None else found + jnp.einsum("oi,tib->otb", network.direct, x)
+        return network.read_all(jax.lax.scan(step, initial, (x, moved))[1], x)
 
     def loss(moved: Array) -> Array:
         if subject.task is None:
@@ -124,7 +120,7 @@ def _loss_gradients(
         sums = subject.task.measure(outputs(moved)[:, subject.task.first :], subject.draw)
         return sums["loss"] / sums["weight"]
 
-    size = sum(_vector(network)[1]) if network.recurrent else network.layers[0].units
+    size = sum(_vector(network, 1)[1]) if network.recurrent else network.layers[0].units
     gradient = jax.jit(jax.grad(loss))(jnp.zeros((x.shape[0], size, x.shape[2])))
     logs = _log(np.asarray(jax.jit(_norms)(gradient)))[::-1]
     first = 1 if network.recurrent and len(logs) > 1 else 0
@@ -146,10 +142,10 @@ def _log(values: np.ndarray) -> np.ndarray:
 
 def _products(network: Network, x: Float[Array, "time inputs batch"], lags: np.ndarray) -> dict[str, np.ndarray]:
     """The logarithms of norms of products of Jacobians at the lags, of all of the state and along its vectors."""
-    initial, sizes, structure = _vector(network)
+    initial, sizes, structure = _vector(network, 1)
     parts = {"jacobian": slice(0, sum(sizes))}
-    if len(type(network.layers[0]).states) > 1:
-        names = [f"layers.{l}.{name}" for l, cell in enumerate(network.layers) for name in type(cell).states]
+    if len(network.cells[0].states) > 1:
+        names = [f"layers.{l}.{name}" for l, cell in enumerate(network.cells) for name in cell.states]
         ends = np.cumsum(sizes).tolist()
         parts |= {name: slice(end - size, end) for name, end, size in zip(names, ends, sizes, strict=True)}
     wanted = np.isin(np.arange(1, x.shape[0] + 1), lags)
@@ -161,7 +157,7 @@ def _products(network: Network, x: Float[Array, "time inputs batch"], lags: np.n
         def forward(state: Array, x: Array) -> tuple[Array, Array]:
             return update(state, x), state
 
-        before = jax.lax.scan(forward, initial, x)[1]
+        before = jax.lax.scan(forward, initial[:, 0], x)[1]
 
         def back(carry: dict[str, tuple[Array, Array]], given: Any) -> Any:
             state, x, norm_wanted = given

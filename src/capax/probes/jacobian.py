@@ -91,8 +91,8 @@ def _recurrence(subject: Subject, layer: int) -> tuple[Cell, Float[Array, "time 
         raise CapaxError(f"probe jacobian: layer must be from 0 to {len(network.layers) - 1}, not {layer}.")
     if layer:
         below = eqx.tree_at(lambda n: n.layers, network, network.layers[:layer])
-        return network.layers[layer], eqx.filter_jit(layer_outputs)(below, subject.inputs)[-1]
-    return network.layers[0], subject.inputs if network.entry is None else jax.vmap(network.entry)(subject.inputs)
+        return network.cells[layer], eqx.filter_jit(layer_outputs)(below, subject.inputs)[-1]
+    return network.cells[0], jax.vmap(network.enter)(subject.inputs)
 
 
 def _flat(cell: Cell) -> tuple[Update, Float[Array, " n"]]:

@@ -13,11 +13,13 @@ from jaxtyping import Array, Float
 
 from capax.cells.block import Block, block
 from capax.cells.cell import Cell, State, affine_declarations, layer_norm, scalar_declarations
-from capax.cells.diagonal import ComplexDiagonal, Diagonal
+from capax.cells.diagonal import Cartesian, Diagonal
 from capax.cells.lru import LRU
+from capax.cells.registry import goes_into_block
 from capax.cells.s4d import S4D
 from capax.errors import CapaxError, closest
-from capax.networks.network import Network, batched
+from capax.networks import ways
+from capax.networks.network import Network
 from capax.probes.measurement import Measurement, finite_or_infinite
 from capax.probes.subject import Subject
 from capax.tasks.task import Draw
@@ -81,7 +83,7 @@ def measure(subject: Subject, *, norm: str = AS_IT_IS) -> Measurement:
         network = network_of(vector)
         x = draw.inputs.values_at_every_step()
         states, outputs = forward(network, x, norm)
-        signals = [_mean_squares(cell, *both) for cell, *both in zip(network.layers, states, outputs, strict=True)]
+        signals = [_mean_squares(cell, *both) for cell, *both in zip(network.cells, states, outputs, strict=True)]
         return _loss(subject, network, x, outputs[-1], draw, seeds[1]), signals
 
     (value, signals), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(vector, subject.draw)
@@ -89,7 +91,7 @@ def measure(subject: Subject, *, norm: str = AS_IT_IS) -> Measurement:
     frame = pd.concat(
         [
             _rows(number, cell, signals[number], _of_layer(gradient, places, number))
-            for number, cell in enumerate(subject.network.layers)
+            for number, cell in enumerate(subject.network.cells)
         ],
         ignore_index=True,
     )
@@ -107,16 +109,18 @@ def forward(
     """States, (time, .., batch), and outputs of each layer, from the first to the top one. A `norm` other than "as it is" takes the
     place of the blocks' own."""
     states, outputs = [], []
-    y = x if network.entry is None else jax.vmap(network.entry)(x)
-    for cell in network.layers:
 
-        def step(state: State, projected: Any, cell: Cell = cell) -> tuple[State, tuple[State, Array]]:
+    def run(cell: Cell, state: State, x: Array) -> tuple[Array, State]:
+        def step(state: State, projected: Any) -> tuple[State, tuple[State, Array]]:
             state, output = cell.step(state, projected)
             return state, (state, output)
 
-        _, (h, y) = jax.lax.scan(step, batched(cell.initial, x.shape[2]), _projected(cell, y, norm))
+        state, (h, y) = jax.lax.scan(step, state, _projected(cell, x, norm))
         states.append(h)
         outputs.append(y)
+        return y, state
+
+    ways.through(network.layers, ways.first_states(network.layers, x.shape[2]), jax.vmap(network.enter)(x), run)
     return states, outputs
 
 
@@ -131,9 +135,9 @@ def _projected(cell: Cell, x: Array, norm: str) -> Any:
 
 def _of_blocks(network: Network, inputs: int, key: Array) -> Network:
     """A new network, of blocks around the cell of another."""
-    first = network.layers[0]
+    first = network.cells[0]
     cell = type(first)
-    if cell.square or cell.direct:
+    if not goes_into_block(cell):
         raise CapaxError(
             f"probe propagation: {cell.__name__} does not go into a block, which needs a layer of its own kind; leave norm '{AS_IT_IS}'."
         )
@@ -154,10 +158,7 @@ def _loss(subject: Subject, network: Network, x: Array, top: Array, draw: Draw, 
     if subject.task is None:
         targets = jax.random.normal(key, top.shape)
         return 0.5 * jnp.mean(jnp.sum((top - targets) ** 2, axis=1))
-    outputs = network.readout(jnp.moveaxis(top, 0, 1))
-    if network.direct is not None:
-        outputs = outputs + jnp.einsum("oi,tib->otb", network.direct, x)
-    sums = subject.task.measure(outputs[:, subject.task.first :], draw)
+    sums = subject.task.measure(network.read_all(top, x)[:, subject.task.first :], draw)
     return sums["loss"] / sums["weight"]
 
 
@@ -181,7 +182,7 @@ def _of_layer(gradient: np.ndarray, places: dict[str, slice], layer: int) -> dic
 def _grouped(cell: Cell, gradient: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The gradient's entries, group by group."""
     polar = next((names for kind, names in POLAR.items() if isinstance(cell, kind)), None)
-    if isinstance(cell, ComplexDiagonal):
+    if isinstance(cell, Cartesian):
         modulus, angle = _modulus_and_angle(cell, gradient["a"], gradient["b"])
         polar = ("a", "b")
     elif polar:
@@ -195,7 +196,7 @@ def _grouped(cell: Cell, gradient: dict[str, np.ndarray]) -> dict[str, np.ndarra
     return {"modulus": modulus, "angle": angle, "rest": rest}
 
 
-def _modulus_and_angle(cell: ComplexDiagonal, by_a: np.ndarray, by_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _modulus_and_angle(cell: Cartesian, by_a: np.ndarray, by_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dL/dnu and dL/dtheta of lambda = a + i b = nu exp(i theta)."""
     a, b = np.asarray(cell.a, np.float64), np.asarray(cell.b, np.float64)
     nu = np.hypot(a, b)

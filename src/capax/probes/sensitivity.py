@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from capax.cells.diagonal import Diagonal
-from capax.networks.network import Network, batched
+from capax.networks.network import Network
 from capax.probes.measurement import Measurement, finite_or_infinite
 from capax.probes.subject import Subject, layer_outputs
 from capax.theory import autocorrelation, moments
@@ -125,6 +125,6 @@ def _predicted(network: Network, x: Float[Array, "time inputs batch"]) -> tuple[
         inputs(0), 1e-300
     )
     expected = np.asarray([float(moments.state_variance(l, inputs)) for l in lam]) * gains
-    last = jax.lax.scan(lambda s, p: (cell.advance(s, p), None), batched(cell.initial, x.shape[2]), projected)[0]
+    last = jax.lax.scan(lambda s, p: (cell.advance(s, p), None), cell.first_state(x.shape[2]), projected)[0]
     found = finite_or_infinite(last[0] ** 2 + last[1] ** 2)
     return float(np.mean(finite_or_infinite(expected))), float(np.mean(found))

@@ -12,9 +12,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from capax.cells.cell import Layer, State
 from capax.cells.sequence import Dense, Sequence
 from capax.errors import CapaxError
-from capax.networks.network import Network, batched, count_parameters, trainable
+from capax.networks import ways
+from capax.networks.network import Network
+from capax.networks.parts import count_parameters, trainable
 from capax.tasks.task import Draw, Task
 from capax.training.model import load
 
@@ -137,15 +140,14 @@ class Subject:
 
 def layer_outputs(network: Network, x: Float[Array, "time inputs batch"]) -> list[Float[Array, "time units batch"]]:
     """What each layer says at each step, from the first to the top one: plain loops, which can be differentiated in every mode."""
-    outputs, found = x if network.entry is None else jax.vmap(network.entry)(x), []
-    for cell in network.layers:
-        if not cell.recurrent():
-            outputs = cell.whole(outputs)
-            found.append(outputs)
-            continue
-        step = lambda state, projected, cell=cell: cell.step(state, projected)  # noqa: E731
-        outputs = jax.lax.scan(step, batched(cell.initial, x.shape[2]), jax.vmap(cell.project)(outputs))[1]
+    found = []
+
+    def run(layer: Layer, state: State, x: Array) -> tuple[Array, State]:
+        outputs, state = layer(x, state)
         found.append(outputs)
+        return outputs, state
+
+    ways.through(network.layers, ways.first_states(network.layers, x.shape[2]), jax.vmap(network.enter)(x), run)
     return found
 
 

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from capax.cells import registry
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError
-from capax.networks.network import Network, count_parameters, trainable
+from capax.networks.network import Network
+from capax.networks.parts import count_parameters, trainable
 from capax.networks.sizing import size
 from capax.report.probe_figures.lines import decades
 from capax.report.style import GREY, look, styles
@@ -51,8 +52,13 @@ class Subject:
         return self.network, jax.ShapeDtypeStruct((length, self.inputs, batch or self.batch), jnp.float32)
 
     def forward(self, checkpoint_every: int | None = None) -> Callable[[Network, Any], Any]:
-        """From a network and inputs to outputs."""
-        return lambda network, x: network.run(Dense(x), parallel=False, checkpoint_every=checkpoint_every)
+        """From a network and inputs to outputs, as a CPU runs it."""
+
+        def run(network: Network, x: Any) -> Any:
+            way = network.usual_way(x.shape[0], checkpoint_every=checkpoint_every, backend="cpu")
+            return network.run(Dense(x), way=way)
+
+        return run
 
     def training(self, checkpoint_every: int | None = None) -> Callable[[Network, Any], Any]:
         """The gradient of the mean square of all outputs."""

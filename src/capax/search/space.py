@@ -7,7 +7,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from capax import cells, tasks
-from capax.cells.cell import Cell
+from capax.cells.cell import Layer
 from capax.errors import CapaxError, closest
 from capax.hyperparameters import Choice, Hyperparameter, Number, joined
 from capax.networks.hyperparameters import hyperparameters_of
@@ -18,7 +18,7 @@ Space = dict[str, BaseDistribution]
 STEPS = "training_steps"
 
 
-def declared(cell: type[Cell], task: Task | None = None) -> dict[str, Hyperparameter]:
+def declared(cell: type[Layer], task: Task | None = None) -> dict[str, Hyperparameter]:
     """All hyperparameters of a cell, of the optimiser, and of the task if one is given, tuned or not.
 
     Their defaults are what the tuner proposes first: those of the declarations, or the ones that
@@ -53,7 +53,7 @@ def described(cell: str | None, task: str | None) -> list[dict[str, Any]]:
     return [each.describe() for each in (*optimiser.HYPERPARAMETERS, *of_tasks)]
 
 
-def space(cell: type[Cell], task: Task, steps: tuple[int, int]) -> Space:
+def space(cell: type[Layer], task: Task, steps: tuple[int, int]) -> Space:
     """The distributions of all hyperparameters that are tuned, by name, and of the number of
     training steps, log-uniform in `steps`."""
     own = [hyperparameter.name for hyperparameter in task.hyperparameters()]
@@ -75,7 +75,7 @@ def distribution(hyperparameter: Hyperparameter) -> BaseDistribution:
             raise TypeError(f"{hyperparameter.name}: unknown hyperparameter {hyperparameter}")
 
 
-def defaults(cell: type[Cell], task: Task, space: Space) -> dict[str, Any]:
+def defaults(cell: type[Layer], task: Task, space: Space) -> dict[str, Any]:
     """The first proposal of every study: what a practitioner starts with, and the most training
     steps, so that a tuner with few trials begins from something sensible. Every cell gets the same."""
     known = declared(cell, task)
@@ -88,7 +88,7 @@ def defaults(cell: type[Cell], task: Task, space: Space) -> dict[str, Any]:
     return {**found, STEPS: steps.high}
 
 
-def narrowed(space: Space, cell: type[Cell], task: Task, given: Mapping[str, Any], *, grid: bool) -> Space:
+def narrowed(space: Space, cell: type[Layer], task: Task, given: Mapping[str, Any], *, grid: bool) -> Space:
     """The space with the hyperparameters in `given` fixed at a value or chosen from a list; those
     that this cell on this task does not have are left out. In a `grid` all others are fixed at
     their defaults.
@@ -115,7 +115,7 @@ def _checked(hyperparameter: Hyperparameter, given: Any) -> tuple[Any, ...]:
     return checked
 
 
-def check_names(given: Mapping[str, Any], pairs: list[tuple[type[Cell], Task]]) -> None:
+def check_names(given: Mapping[str, Any], pairs: list[tuple[type[Layer], Task]]) -> None:
     """Raise `CapaxError` where a name in `given` is a hyperparameter of no cell and task of an
     experiment, nor of a built-in cell: an experiment may be run with fewer of its cells."""
     known = {name for cell, task in pairs for name in declared(cell, task)}

@@ -20,8 +20,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
 from capax.cells import registry
 from capax.fused import Unsupported, fuse
+from capax.networks import ways
 from capax.networks.initialisation import initialise
-from capax.networks.network import Network, is_array_shape, trainable
+from capax.networks.network import Network
+from capax.networks.parts import is_array_shape, trainable
 from capax.tasks.task import Draw, Scalars, Split, Task
 from capax.training.optimiser import Optimiser
 from capax.training.trial import NetworkShape, Trial
@@ -164,7 +166,7 @@ class Program:
 
         def run(flat: Array, constants: PyTree, data: PyTree) -> Array:
             draw = self.task.draw(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
-            return jnp.sum(self.network(flat, constants).run(draw.inputs, self.task.first, fused=True))
+            return jnp.sum(self.network(flat, constants).run(draw.inputs, self.task.first, ways.KERNELS))
 
         if whole is not None:
             with contextlib.suppress(Unsupported):
@@ -206,8 +208,9 @@ class Program:
         """Outputs at the scored steps: by kernels where they serve this draw (a held-out set may have another batch)."""
         if self._recurrence:
             with contextlib.suppress(Unsupported):
-                return network.run(draw.inputs, self.task.first, fused=True)
-        return network.run(draw.inputs, self.task.first, checkpoint_every=self.shape.checkpoint_every)
+                return network.run(draw.inputs, self.task.first, ways.KERNELS)
+        way = network.usual_way(draw.inputs.length, checkpoint_every=self.shape.checkpoint_every)
+        return network.run(draw.inputs, self.task.first, way)
 
     def _sums(
         self, data: PyTree, settings: Settings, key: Array, parameters: Float[Array, " p"]
