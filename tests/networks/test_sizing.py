@@ -149,7 +149,7 @@ def test_a_cell_whose_size_does_not_grow_is_refused_at_once(tmp_path, monkeypatc
     )
     monkeypatch.syspath_prepend(tmp_path)
     cell = cells.get("constant_cell:Constant")
-    monkeypatch.setattr("capax.networks.sizing.count_parameters", lambda network: 7)
+    monkeypatch.setattr("capax.networks.sizing.count_on_shapes", lambda *_, **__: 7)
     with pytest.raises(CapaxError, match="cannot be sized"):
         networks.size(cell, budget=1000, inputs=2, outputs=1)
 
