@@ -8,7 +8,6 @@ import pytest
 from capax.cells.sequence import Dense, OneHot
 from capax.cells.transformer import Transformer, TransformerEncoder, rotated
 from capax.errors import CapaxError
-from capax.fused import Unsupported
 from capax.networks import ways
 from capax.networks.network import Network
 from capax.networks.parts import count_parameters
@@ -89,7 +88,7 @@ def test_symbols_are_their_one_hot_vectors():
 
 
 def test_it_has_no_loop_to_fuse_and_goes_into_no_block():
-    with pytest.raises(Unsupported, match="no loop over time"):
+    with pytest.raises(CapaxError, match="no loop over time"):
         network("transformer").run(Dense(jnp.zeros((4, 5, 16))), way=ways.KERNELS)
     with pytest.raises(CapaxError, match="does not go into a block"):
         network("block-transformer")

@@ -2,18 +2,19 @@
 
 from typing import Any
 
-from capax.fused.code import has_samples
-from capax.fused.lowering import JOINING, is_view
-from capax.fused.operations import CHEAP, ELEMENTWISE
+from capax.fused.labels import Labels
+from capax.fused.operations import CHEAP, ELEMENTWISE, JOINING, is_view
 from capax.fused.program import Constant, Equation, Operand, Traced, Value, given
 
 
-def split(forward: Traced, backward: Traced) -> tuple[Traced, list[Value]]:
-    """The backward program without what it need not compute again, and which of the forward program's values it
-    reads instead.
+def split(forward: Traced, backward: Traced, labels: Labels) -> tuple[Traced, list[Value], list[Value]]:
+    """Shorten the backward program by what the forward program can leave to it.
 
-    `backward` must compute `forward` again from the same first inputs. The values are further inputs of the program
-    that is returned, after its own.
+    **Arguments:** `backward` must compute `forward` again from the same first inputs; `labels` are
+    those of `backward`.
+
+    Returns the shorter program, which is given further inputs after its own; which of the forward
+    program's values these are; and which of the backward program's they replace.
     """
     numbering = _Numbering(len(forward.inputs))
     ours = numbering.of(forward)
@@ -22,13 +23,10 @@ def split(forward: Traced, backward: Traced) -> tuple[Traced, list[Value]]:
     again = {
         value: by_number[number]
         for value, number in numbers.items()
-        if number in by_number and has_samples(value) and value.kind == "float"
+        if number in by_number and labels.has_samples(value) and value.kind == "float"
     }
-    producer = {output: equation for equation in backward.equations for output in equation.outputs}
-    uses: dict[Operand, int] = {}
-    for equation in backward.equations:
-        for operand in equation.inputs:
-            uses[operand] = uses.get(operand, 0) + 1
+    producer = backward.producers()
+    consumers = backward.consumers()
     kept: dict[Value, None] = {}
     stack: list[Operand] = list(backward.outputs)
     seen: set[Operand] = set()
@@ -39,19 +37,19 @@ def split(forward: Traced, backward: Traced) -> tuple[Traced, list[Value]]:
         seen.add(operand)
         assert isinstance(operand, Value)
         equation = producer[operand]
-        if operand in again and _costly(equation, producer, uses):
+        if operand in again and _costly(equation, producer, consumers):
             kept[operand] = None
         else:
             stack.extend(equation.inputs)
-    return given(backward, list(kept)), [again[value] for value in kept]
+    return given(backward, list(kept)), [again[value] for value in kept], list(kept)
 
 
-def _costly(equation: Equation, producer: dict[Value, Equation], uses: dict[Operand, int]) -> bool:
+def _costly(equation: Equation, producer: dict[Operand, Equation], consumers: dict[Operand, list[Equation]]) -> bool:
     """Whether a result is dearer to compute than to read; a sum with a product counts as a part of it."""
     if is_view(equation) or equation.name in JOINING:
         return False
     if equation.name in ("add", "add_any"):
-        makers = [producer.get(o) for o in equation.inputs if isinstance(o, Value) and uses[o] == 1]
+        makers = [producer.get(o) for o in equation.inputs if len(consumers.get(o, ())) == 1]
         return any(maker is not None and maker.name == "dot_general" for maker in makers)
     return not (equation.name in ELEMENTWISE and equation.name in CHEAP)
 

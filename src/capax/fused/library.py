@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import jax
 
 from capax.files import cache_directory
-from capax.fused.arrays import Unsupported
+from capax.fused.refusal import Refusal
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-w")
 _LOCK = threading.Lock()
@@ -43,19 +44,19 @@ def _machine() -> str:
     return "\n".join([version, features, platform.machine(), jax.__version__, *FLAGS, runtime])
 
 
-def register(source: str) -> str:
+def register(source: str) -> str | Refusal:
     """Compile `source`, whose entry point is `capax_kernel`, and register it with XLA for CPUs.
 
-    Returns the target's name for `jax.ffi.ffi_call`. Raises `Unsupported` where there is no compiler, or it or the disk
-    fails.
+    Returns the target's name for `jax.ffi.ffi_call`, or a refusal where there is no compiler, or
+    where it or the disk fails.
     """
     if compiler() is None:
-        raise Unsupported("no C++ compiler")
+        return Refusal("there is no C++ compiler")
     try:
         return _register(source)
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip()
-        raise Unsupported(f"the compiler failed: {said}") from error
+        return Refusal(f"the C++ compiler failed: {said}")
 
 
 def _register(source: str) -> str:
@@ -81,9 +82,14 @@ def _compiled(name: str, source: str) -> Path:
 
 
 def _ours(path: Path) -> bool:
-    """Whether a kept file can be trusted: it is this user's, and nobody else may write it."""
+    """Whether a kept file can be trusted: it is this user's, and nobody else may write it.
+
+    Where files have no owner (Windows) the user's own cache folder is trusted.
+    """
     if not path.exists():
         return False
+    if sys.platform == "win32":
+        return True
     status = path.stat()
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 

@@ -1,8 +1,8 @@
-"""The elementwise operations that a fused kernel knows, as C++ expressions over runtime.h."""
+"""The operations that kernels know, and the C++ of those done element by element (runtime.h)."""
 
 from typing import Any
 
-from capax.fused.arrays import Unsupported
+from capax.fused.program import Equation, kind_of
 
 _BINARY = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^"}
 _COMPARE = {
@@ -33,31 +33,73 @@ _CALLS = {
     **_COMPARE,
 }
 _FLOAT_ONLY = {"tanh", "logistic", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos", "erf", "floor", "abs"}
+_FLOAT_ONLY |= {"sign", "div", "reduce_sum", "dot_general"}
+
 CHEAP = {"add", "add_any", "sub", "mul", "neg", "select_n", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"}
 """Operations that cost no more than reading their result back from memory."""
 ELEMENTWISE = {*_BINARY, *_CALLS, "neg", "not", "select_n", "integer_pow", "square", "convert_element_type", "clamp"}
+"""Operations done element by element."""
+VIEWS = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "split", "unstack"}
+"""Operations whose result is their operand, seen otherwise: they change nothing in memory."""
+JOINING = {"concatenate", "stack"}
+"""Operations that put arrays side by side."""
+KNOWN = {*ELEMENTWISE, *VIEWS, *JOINING, "pad", "reduce_sum", "dot_general", "iota"}
+"""All operations that kernels know."""
+
+
+def is_elementwise(equation: Equation) -> bool:
+    """Whether an operation computes its result element by element."""
+    return equation.name in ELEMENTWISE and not _renames(equation)
+
+
+def is_view(equation: Equation) -> bool:
+    """Whether an operation's result is its operand, seen otherwise."""
+    return equation.name in VIEWS or _renames(equation)
+
+
+def _renames(equation: Equation) -> bool:
+    return equation.name == "convert_element_type" and equation.inputs[0].kind == equation.output.kind
+
+
+def refused(equation: Equation) -> str | None:
+    """Why kernels cannot do an operation, whatever its axes mean; None where they can."""
+    name, kinds = equation.name, [operand.kind for operand in equation.inputs]
+    if name not in KNOWN:
+        return f"the operation '{name}' is not one that kernels know"
+    for kind in [*kinds, *(output.kind for output in equation.outputs)]:
+        if kind not in ("float", "int32_t", "bool"):
+            return f"numbers of type {kind}"
+    if name in _FLOAT_ONLY and kinds[0] != "float":
+        return f"'{name}' of {'integers' if kinds[0] == 'int32_t' else 'logical values'}"
+    if name == "not" and kinds[0] != "bool":
+        return "a bitwise 'not'"
+    if name == "select_n" and (len(kinds) != 3 or kinds[0] != "bool"):
+        return "a choice among more than two"
+    if name == "convert_element_type" and (kinds[0], equation.output.kind) not in _CONVERTED:
+        return f"a conversion of {kinds[0]} to {equation.output.kind}"
+    if name == "dot_general" and any(equation.params["dimension_numbers"][1]):
+        return "a product of two arrays for each sample or group (a batched product)"
+    if name == "pad" and any(low < 0 or high < 0 or inner for low, high, inner in equation.params["padding_config"]):
+        return "a pad that cuts or spreads"
+    return None
+
+
+_CONVERTED = {("float", "float"), ("int32_t", "int32_t"), ("bool", "bool"), ("bool", "float")}
 
 
 def expression(name: str, params: dict[str, Any], operands: list[str], kinds: list[str]) -> str:
-    """The value of one element (or vector of elements).
+    """The value of one element (or vector of elements) of an operation that is not `refused`.
 
-    **Arguments:** name and parameters of the JAX primitive; `operands` and their `kinds`: "float", "int32_t", "bool".
+    **Arguments:** name and parameters of the JAX primitive; `operands`, C++ expressions, and their
+    `kinds`: "float", "int32_t", "bool".
     """
-    if name == "sign" and kinds[0] != "float":
-        raise Unsupported("sign of an integer")
-    if name in _FLOAT_ONLY and kinds[0] != "float":
-        raise Unsupported(f"{name} of an integer")
     if name in _BINARY:
-        if name == "div" and kinds[0] != "float":
-            raise Unsupported("division of integers")
         return f"({operands[0]} {_BINARY[name]} {operands[1]})"
     if name in _CALLS:
         return f"{_CALLS[name]}({', '.join(operands)})"
     if name == "neg":
         return f"(-{operands[0]})"
     if name == "not":
-        if kinds[0] != "bool":
-            raise Unsupported("bitwise not")
         return f"(~{operands[0]})"
     if name == "square":
         return f"({operands[0]} * {operands[0]})"
@@ -66,21 +108,6 @@ def expression(name: str, params: dict[str, Any], operands: list[str], kinds: li
     if name == "clamp":
         return f"smaller(larger({operands[1]}, {operands[0]}), {operands[2]})"
     if name == "select_n":
-        if len(operands) != 3 or kinds[0] != "bool":
-            raise Unsupported("a choice among more than two")
         return f"choose({operands[0]}, {operands[2]}, {operands[1]})"
-    if name == "convert_element_type":
-        new = kind_of(params["new_dtype"])
-        if new == kinds[0]:
-            return operands[0]
-        if kinds[0] == "bool" and new == "float":
-            return f"number({operands[0]})"
-    raise Unsupported(f"{name} of {', '.join(kinds)}")
-
-
-def kind_of(dtype: Any) -> str:
-    """ "float", "int32_t", or "bool"; Unsupported for anything else."""
-    kinds = {"float32": "float", "int32": "int32_t", "bool": "bool"}
-    if str(dtype) not in kinds:
-        raise Unsupported(f"numbers of type {dtype}")
-    return kinds[str(dtype)]
+    assert name == "convert_element_type"
+    return operands[0] if kind_of(params["new_dtype"]) == kinds[0] else f"number({operands[0]})"

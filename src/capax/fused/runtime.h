@@ -1,5 +1,5 @@
 // What every fused kernel shares: vectors, elementary functions, and small matrix products that stay in cache.
-// COLUMNS (samples in a block) is defined by the kernel.
+// TILE (samples in a tile) is defined by the kernel.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,7 @@ constexpr int LANES = 8, REGISTERS = 12;
 #else
 constexpr int LANES = 4, REGISTERS = 24;
 #endif
-constexpr int VECTORS = COLUMNS / LANES;
+constexpr int VECTORS = TILE / LANES;
 constexpr int ROWS = REGISTERS / VECTORS > 0 ? REGISTERS / VECTORS : 1;  // rows of a matrix product done together
 
 typedef float V __attribute__((vector_size(LANES * 4), aligned(LANES * 4)));
@@ -159,7 +159,7 @@ template <class T> static inline T power(T x, int n) {
   return y;
 }
 
-// out[m, :] = sum_k w[m, k] x[k, :] for a block of samples; `begin` (or null) is added.
+// out[m, :] = sum_k w[m, k] x[k, :] for a tile of samples; `begin` (or null) is added.
 template <int R>
 static inline void product_rows(int inner, const float* w, long wm, long wk, const float* x, long xk, const float* begin,
                                 long bm, float* out, long om) {
@@ -209,7 +209,7 @@ struct Pair {
 
 // total[m, n] += sum over pairs and samples of a[m, :] b[n, :]; every total keeps its lanes apart until `fold`.
 template <int M, int N>
-static inline void outer_tile(int pairs, const Pair* p, long m, long am, long n, long bn, float* total, int columns) {
+static inline void outer_patch(int pairs, const Pair* p, long m, long am, long n, long bn, float* total, int columns) {
   V t[M][N];
 #pragma GCC unroll 32
   for (int i = 0; i < M; i++)
@@ -239,9 +239,9 @@ template <int M>
 static inline void outer_rows(int pairs, const Pair* p, long m, long am, long bn, float* total, int columns) {
   constexpr int N = LANES == 8 ? 3 : 4;
   int n = 0;
-  for (; n + N <= columns; n += N) outer_tile<M, N>(pairs, p, m, am, n, bn, total, columns);
-  if (n + 2 <= columns) outer_tile<M, 2>(pairs, p, m, am, n, bn, total, columns), n += 2;
-  for (; n < columns; n++) outer_tile<M, 1>(pairs, p, m, am, n, bn, total, columns);
+  for (; n + N <= columns; n += N) outer_patch<M, N>(pairs, p, m, am, n, bn, total, columns);
+  if (n + 2 <= columns) outer_patch<M, 2>(pairs, p, m, am, n, bn, total, columns), n += 2;
+  for (; n < columns; n++) outer_patch<M, 1>(pairs, p, m, am, n, bn, total, columns);
 }
 static void outer_lanes(int rows, int columns, int pairs, const Pair* p, long am, long bn, float* total) {
   constexpr int M = LANES == 8 ? 3 : 6;
@@ -255,9 +255,9 @@ static void fold(int size, const float* total, float* out) {
   for (int i = 0; i < size; i++) out[i] = sum(load(total + (long)i * LANES));
 }
 
-// The same for wide b: b is transposed into `turned` (COLUMNS x padded), totals have `padded` columns and no lanes.
+// The same for wide b: b is transposed into `turned` (TILE x padded), totals have `padded` columns and no lanes.
 template <int R>
-static inline void outer_wide_tile(const float* a, long am, const float* turned, float* total, long padded, long n, int vectors) {
+static inline void outer_wide_patch(const float* a, long am, const float* turned, float* total, long padded, long n, int vectors) {
   constexpr int W = 3;
   V t[R][W];
   if (vectors >= W) {
@@ -265,7 +265,7 @@ static inline void outer_wide_tile(const float* a, long am, const float* turned,
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 32
       for (int v = 0; v < W; v++) t[r][v] = load(total + r * padded + n + v * LANES);
-    for (int c = 0; c < COLUMNS; c++) {
+    for (int c = 0; c < TILE; c++) {
       V y[W];
 #pragma GCC unroll 32
       for (int v = 0; v < W; v++) y[v] = load(turned + c * padded + n + v * LANES);
@@ -285,7 +285,7 @@ static inline void outer_wide_tile(const float* a, long am, const float* turned,
       V s[R];
 #pragma GCC unroll 32
       for (int r = 0; r < R; r++) s[r] = load(total + r * padded + n + v * LANES);
-      for (int c = 0; c < COLUMNS; c++) {
+      for (int c = 0; c < TILE; c++) {
         V y = load(turned + c * padded + n + v * LANES);
 #pragma GCC unroll 32
         for (int r = 0; r < R; r++) s[r] += splat(a[r * am + c]) * y;
@@ -328,18 +328,18 @@ static void outer_wide(int rows, int columns, int pairs, const Pair* p, long am,
   for (int q = 0; q < pairs; q++) {
     int done = 0;
     for (; done + LANES <= columns; done += LANES)
-      for (int c = 0; c < COLUMNS; c += LANES) turn(p[q].b + done * bn + c, bn, turned + c * padded + done, padded);
+      for (int c = 0; c < TILE; c += LANES) turn(p[q].b + done * bn + c, bn, turned + c * padded + done, padded);
     if (done < columns)
-      for (int c = 0; c < COLUMNS; c++)
+      for (int c = 0; c < TILE; c++)
         for (int j = 0; j < LANES; j++)
           turned[c * padded + done + j] = done + j < columns ? p[q].b[(done + j) * bn + c] : 0.0f;
-    const int tile = 3 * LANES;
-    for (long n = 0; n < padded; n += tile) {
+    const int step = 3 * LANES;
+    for (long n = 0; n < padded; n += step) {
       int vectors = (int)((padded - n) / LANES);
       int m = 0;
-      for (; m + R <= rows; m += R) outer_wide_tile<R>(p[q].a + m * am, am, turned, total + m * padded, padded, n, vectors);
-      for (; m + 2 <= rows; m += 2) outer_wide_tile<2>(p[q].a + m * am, am, turned, total + m * padded, padded, n, vectors);
-      for (; m < rows; m++) outer_wide_tile<1>(p[q].a + m * am, am, turned, total + m * padded, padded, n, vectors);
+      for (; m + R <= rows; m += R) outer_wide_patch<R>(p[q].a + m * am, am, turned, total + m * padded, padded, n, vectors);
+      for (; m + 2 <= rows; m += 2) outer_wide_patch<2>(p[q].a + m * am, am, turned, total + m * padded, padded, n, vectors);
+      for (; m < rows; m++) outer_wide_patch<1>(p[q].a + m * am, am, turned, total + m * padded, padded, n, vectors);
     }
   }
 }
@@ -365,7 +365,7 @@ static void transpose(long rows, long columns, const float* from, long stride, f
 // lines[c, :] = sum over streams of the line of sample c's symbol.
 template <int STREAMS>
 static void look_up(const int32_t* symbols, long batch, long part, const float* turned, long width, float* lines) {
-  for (int c = 0; c < COLUMNS; c++) {
+  for (int c = 0; c < TILE; c++) {
     const float* chosen[STREAMS];
 #pragma GCC unroll 16
     for (int j = 0; j < STREAMS; j++) chosen[j] = turned + (j * part + symbols[j * batch + c]) * width;
@@ -380,7 +380,7 @@ static void look_up(const int32_t* symbols, long batch, long part, const float* 
 // The same backward: each line is added to those of its symbols.
 template <int STREAMS>
 static void look_back(const int32_t* symbols, long batch, long part, float* turned, long width, const float* lines) {
-  for (int c = 0; c < COLUMNS; c++)
+  for (int c = 0; c < TILE; c++)
     for (int j = 0; j < STREAMS; j++) {
       float* const add = turned + (j * part + symbols[j * batch + c]) * width;
       for (long r = 0; r < width; r += LANES) store(add + r, load(add + r) + load(lines + c * width + r));

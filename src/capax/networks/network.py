@@ -11,6 +11,7 @@ from capax.cells.cell import Cell, Layer
 from capax.cells.sequence import Dense, Sequence
 from capax.cells.wiring import Wiring
 from capax.errors import CapaxError, closest
+from capax.fused import Refusal
 from capax.networks import ways
 from capax.networks.budget import largest
 from capax.networks.hyperparameters import hyperparameters_of
@@ -125,7 +126,18 @@ class Network(Assembled):
 
         `way`: how to run (networks/ways.py); by default what is fastest for sequences of this length."""
         way = self.usual_way(sequence.length) if way is None else way
-        outputs, _ = ways.run(way, ways.Stack(self.layers, self.enter, self.read), sequence, first=first)
+        outputs, _ = ways.run(way, self._stack(), sequence, first=first)
+        return self._with_direct(outputs, sequence, first)
+
+    def run_fused(self, sequence: Sequence, first: int = 0) -> Float[Array, "outputs time batch"] | Refusal:
+        """As `run` with `ways.KERNELS`, or why there are no kernels for this network and this batch."""
+        found = ways.in_kernels(self._stack(), sequence, first)
+        return found if isinstance(found, Refusal) else self._with_direct(found[0], sequence, first)
+
+    def _stack(self) -> ways.Stack:
+        return ways.Stack(self.layers, self.enter, self.read)
+
+    def _with_direct(self, outputs: Array, sequence: Sequence, first: int) -> Float[Array, "outputs time batch"]:
         if self.direct is None:
             return outputs
         return outputs + self._straight(sequence.values_at_every_step()[first:])

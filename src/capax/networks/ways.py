@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from capax.cells.cell import Cell, Layer, LinearCell, State, pausing, real_steps
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot, Sequence, Steps
 from capax.errors import CapaxError
-from capax.fused import Unsupported, recurrence
+from capax.fused import Refusal, recurrence
 from capax.networks.parts import is_array_shape
 from capax.networks.product import looped
 
@@ -40,7 +40,7 @@ class Way:
     - "blocks": a loop over blocks of `steps` steps, all layers in each, so that what a block computes
       stays in cache.
     - "kernels": loops in C++, for CPUs. To be traced, not mapped; differentiable once, in reverse mode.
-      Raises `fused.Unsupported` where that cannot be.
+      Raises `CapaxError` where that cannot be; `in_kernels` says it as a value.
     - "at once": the states of all times together, for linear cells.
     - "layers": each layer maps the whole sequence, by its own `__call__`.
 
@@ -237,8 +237,19 @@ def _at_the_end(states: State, before: State, lengths: Int[Array, " batch"]) -> 
 
 def _in_kernels(way: Way, stack: Stack, sequence: Sequence, first: int, given: Given, real: Real) -> Any:
     del way
+    found = in_kernels(stack, sequence, first, given, real)
+    if isinstance(found, Refusal):
+        raise CapaxError(f"No kernels for this network: {found.reason}.")
+    return found
+
+
+def in_kernels(
+    stack: Stack, sequence: Sequence, first: int = 0, given: Given = None, real: Real = None
+) -> tuple[Float[Array, "outputs time batch"], tuple[State, ...]] | Refusal:
+    """As `run` with `KERNELS`, or why that cannot be. `given`: the states before the first step; `real`: the steps before
+    each sequence's end."""
     if not all(isinstance(layer, Cell) for layer in stack.layers):
-        raise Unsupported("a layer that sees whole sequences has no loop over time")
+        return Refusal("a layer that sees whole sequences has no loop over time")
     symbols, projected = None, None
     if isinstance(sequence, OneHot | MultiHot) and real is None:  # read from a table on the way
         projected = sequence.table(stack.project)
@@ -251,7 +262,9 @@ def _in_kernels(way: Way, stack: Stack, sequence: Sequence, first: int, given: G
     batch = (jax.tree.leaves(projected)[0] if symbols is None else symbols).shape[2]
     top = stack.layers[-1]
 
-    def run(cell: Cell, state: State, projected: Any) -> tuple[Array, State]:
+    def run(cell: Cell, state: State, projected: Any) -> tuple[Array | Refusal, State]:
+        if isinstance(projected, Refusal):
+            return projected, state
         arrays, static = eqx.partition(cell, is_array_shape)
 
         def step(arrays: PyTree, state: State, p: Any) -> tuple[State, Array]:
@@ -259,7 +272,7 @@ def _in_kernels(way: Way, stack: Stack, sequence: Sequence, first: int, given: G
                 return eqx.combine(arrays, static).step(state, p)
             return pausing(eqx.combine(arrays, static).step)(state, (p[0], p[1][0] > 0))
 
-        state, outputs = recurrence(
+        found = recurrence(
             step,
             arrays,
             state,
@@ -267,11 +280,13 @@ def _in_kernels(way: Way, stack: Stack, sequence: Sequence, first: int, given: G
             symbols=symbols if cell is stack.layers[0] else None,
             first=first if cell is top else 0,
         )
-        return outputs, state
+        return (found, state) if isinstance(found, Refusal) else (found[1], found[0])
 
-    project = lambda cell, outputs: jax.vmap(cell.project)(outputs)  # noqa: E731
+    def project(cell: Cell, outputs: Any) -> Any:
+        return outputs if isinstance(outputs, Refusal) else jax.vmap(cell.project)(outputs)
+
     outputs, states = through(stack.layers, given or first_states(stack.layers, batch), projected, run, project)
-    return stack.read(outputs), states
+    return outputs if isinstance(outputs, Refusal) else (stack.read(outputs), states)
 
 
 def _in_blocks(way: Way, stack: Stack, sequence: Sequence, first: int, given: Given, real: Real) -> Any:

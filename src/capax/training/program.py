@@ -4,7 +4,6 @@ A trial's state is a few arrays; its parameters are one flat vector, so that the
 population axis is leading everywhere: mapped, one trial after the other, on a CPU; vectorised on an accelerator.
 """
 
-import contextlib
 import functools
 import os
 import threading
@@ -19,8 +18,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
 from capax.cells import registry
-from capax.fused import Unsupported, fuse
-from capax.networks import ways
+from capax.fused import Refusal, fuse
 from capax.networks.initialisation import initialise
 from capax.networks.network import Network
 from capax.networks.parts import is_array_shape, trainable
@@ -91,7 +89,7 @@ class Program:
         self._shapes = [leaf.shape for leaf in jax.tree.leaves(trained)]
         self._structure = jax.tree.structure(trained)
         self.data = task.data(shape.parameters)
-        self._kernel, self._recurrence = self._fused()
+        self._kernel, self.refusal = self._fused()
         self.advance = _compiled_once(jax.jit(self._advance))
         self.evaluate = _compiled_once(jax.jit(self._evaluate))
 
@@ -152,31 +150,46 @@ class Program:
 
     @property
     def fused(self) -> bool:
-        """Whether gradients come from fused kernels (fused/); else from the compiled program alone."""
-        return self._kernel is not None or self._recurrence
+        """Whether gradients come from fused kernels (fused/); else from the compiled program alone,
+        for the reason `refusal`."""
+        return self.refusal is None
 
-    def _fused(self) -> tuple[Any, bool]:
-        """The kernel for a whole training step's loss and gradient, or else whether the loop over time can be fused."""
-        off = os.environ.get(SWITCH) == "0" or self.shape.checkpoint_every is not None
-        if self.batching != "mapped" or jax.default_backend() != "cpu" or off:
-            return None, False
+    def _fused(self) -> tuple[Any, str | None]:
+        """The kernel of a whole training step, if there is one, and why nothing is fused, if so.
+
+        Without either the loop over time is fused, where the network runs.
+        """
+        reason = self._unfused()
+        if reason is not None:
+            return None, reason
         scalars = self.task.scalars({}, self.shape.parameters)
         flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
         whole = jax.eval_shape(self.task.training_set, self.data, scalars)
+        if whole is not None:
+            plain = (flat, self._constants, _rest(whole[0]))
+            kernel = fuse(self._kernel_function, plain, _samples(whole[0]))
+            if not isinstance(kernel, Refusal):
+                return kernel, None
+        refusals: list[Refusal] = []
 
         def run(flat: Array, constants: PyTree, data: PyTree) -> Array:
             draw = self.task.draw(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
-            return jnp.sum(self.network(flat, constants).run(draw.inputs, self.task.first, ways.KERNELS))
+            outputs = self.network(flat, constants).run_fused(draw.inputs, self.task.first)
+            if isinstance(outputs, Refusal):
+                refusals.append(outputs)
+                return jnp.zeros(())
+            return jnp.sum(outputs)
 
-        if whole is not None:
-            with contextlib.suppress(Unsupported):
-                plain = (flat, self._constants, _rest(whole[0]))
-                return fuse(self._kernel_function, plain, _samples(whole[0])), False
-        try:
-            jax.eval_shape(jax.grad(run), flat, self._constants, self.data)
-        except Unsupported:
-            return None, False
-        return None, True
+        jax.eval_shape(run, flat, self._constants, self.data)
+        return None, refusals[0].reason if refusals else None
+
+    def _unfused(self) -> str | None:
+        """Why kernels are not even tried; None where they are."""
+        if os.environ.get(SWITCH) == "0":
+            return f"{SWITCH} is 0"
+        if jax.default_backend() != "cpu" or self.batching != "mapped":
+            return "kernels are for CPUs, one trial after the other"
+        return None if self.shape.checkpoint_every is None else "checkpoint_every is set"
 
     def _kernel_function(self, plain: PyTree, samples: PyTree) -> Any:
         flat, constants, rest = plain
@@ -206,9 +219,10 @@ class Program:
 
     def _outputs(self, network: Network, draw: Draw) -> Array:
         """Outputs at the scored steps: by kernels where they serve this draw (a held-out set may have another batch)."""
-        if self._recurrence:
-            with contextlib.suppress(Unsupported):
-                return network.run(draw.inputs, self.task.first, ways.KERNELS)
+        if self.fused and self._kernel is None:
+            outputs = network.run_fused(draw.inputs, self.task.first)
+            if not isinstance(outputs, Refusal):
+                return outputs
         way = network.usual_way(draw.inputs.length, checkpoint_every=self.shape.checkpoint_every)
         return network.run(draw.inputs, self.task.first, way)
 
