@@ -70,6 +70,7 @@ CASES = {
     "gru": ("gru", 1, 9, True),
     "lstm, two layers": ("lstm", 2, 5, False),
     "intersection": ("intersection", 2, 3, True),
+    "as many units as a tile has samples": ("gru", 1, 48, True),
 }
 
 

@@ -150,6 +150,38 @@ def test_networks_give_the_same_outputs_and_gradients(kind, cell, depth):
 
 
 @needs_compiler
+@pytest.mark.parametrize("kind", ["dense", "one-hot"])
+def test_inputs_units_outputs_steps_and_batch_may_all_be_as_many_as_a_tile_has_samples(kind):
+    """What an axis means is told by marks, not by its length."""
+    key, n = jax.random.key(1), 16
+    symbols = jax.random.randint(key, (n, n), 0, n)
+    sequence = Dense(jax.random.normal(key, (n, n, n))) if kind == "dense" else OneHot(symbols, n)
+    net = networks.Network.create("gru", inputs=n, outputs=n, units=n, depth=2, key=jax.random.key(0))
+    trained, rest = eqx.partition(net, trainable(net))
+    weights = jax.random.normal(jax.random.key(2), (n, n, n))
+
+    def gradient(fused):
+        def loss(trained):
+            network = eqx.combine(trained, rest)
+            outputs = network.run_fused(sequence) if fused else network.run(sequence)
+            return jnp.sum(weights * outputs)
+
+        return jax.jit(jax.grad(loss))(trained)
+
+    close(gradient(True), gradient(False))
+
+
+@needs_compiler
+def test_a_task_of_7919_numbers_trains_with_kernels(monkeypatch):
+    """A length that once stood for the samples; its inputs and outputs are 7919 numbers each."""
+    options = {"steps": 3, "budget": 72_000, "numbers": 7919, "batch_size": 48, "held_out": 48}  # 4 units
+    fused, found = train(monkeypatch, "1", "memory", "rnn", **options)
+    plain, expected = train(monkeypatch, "0", "memory", "rnn", **options)
+    assert fused and not plain and found.feasible
+    np.testing.assert_allclose(found.curve[:3], expected.curve[:3], rtol=1e-4)
+
+
+@needs_compiler
 def test_where_there_is_no_room_steps_are_computed_again(monkeypatch):
     sequence = SEQUENCES["one-hot"](jax.random.key(1))
     net = networks.Network.create("lstm", inputs=6, outputs=3, units=7, depth=2, key=jax.random.key(0))
@@ -185,10 +217,10 @@ def test_only_what_is_costly_is_kept(cell, number):
     assert len(samples) == {"rnn": 1, "gru": 2, "lstm": 1}[cell]  # back through the recurrent matrices, no more
 
 
-def train(monkeypatch, switch, name, cell, steps=15, **options):
+def train(monkeypatch, switch, name, cell, steps=15, budget=2500, **options):
     monkeypatch.setenv(SWITCH, switch)
     task = tasks.get(name, **options)
-    size = networks.size(cell, budget=2500, inputs=task.inputs, outputs=task.outputs)
+    size = networks.size(cell, budget=budget, inputs=task.inputs, outputs=task.outputs)
     program = Program(task, NetworkShape(cell, 1, size.units, size.parameters), "tanh", "mapped")
     population = Population(program)
     population.add(Trial("t", task, program.shape, {"nonlinearity": "tanh"}, steps, 0))
