@@ -1,0 +1,158 @@
+"""A table from a file, its columns by role: time, series, numbers, words; and what the file was taken for, in plain words."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capax.data import delimited, roles
+from capax.data.content import content
+from capax.data.decoding import decode
+from capax.data.numerals import Column, decimal_mark, is_number
+from capax.data.sequences import Sequences
+from capax.data.stamps import is_stamp
+from capax.errors import CapaxError
+
+PARQUET = (".parquet", ".pq")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """`frame`: the rows by series and then by time. Columns by role: `time` and `series`, names or None; `numbers`, float64
+    with NaN for what is missing; `words`, text. `notes`: what the file was taken for, one line each."""
+
+    frame: pd.DataFrame
+    time: str | None
+    series: str | None
+    numbers: tuple[str, ...]
+    words: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def sequences(self) -> Sequences:
+        """The columns of numbers, a sequence for each series."""
+        parts = [("", self.frame)] if self.series is None else list(self.frame.groupby(self.series, sort=False))
+        values = [part[list(self.numbers)].to_numpy(np.float64) for _, part in parts]
+        return Sequences.of(values, self.numbers, [str(name) for name, _ in parts], notes=self.notes)
+
+
+def read(
+    path: Path,
+    *,
+    time: str | None = None,
+    series: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+) -> Table:
+    """A table from a Parquet file, or from text with a separator (commas, semicolons, tabs, bars), packed or not.
+
+    Separator, decimal mark, names of columns, and the roles of columns are recognised, and `notes` say how.
+
+    **Arguments:** `time`, `series`: the column of time stamps, and the one that tells series apart, by name; "none" says
+    that there is none. `encoding`, by Python's name; `decimal`: "." or ",".
+
+    Raises `CapaxError` for a file that cannot be read, or can be read in more than one way; the line says what to name.
+    """
+    if decimal not in (None, ".", ","):
+        raise CapaxError(f"a decimal mark is . (a point) or , (a comma), not '{decimal}'.")
+    name, notes = str(path), []
+    if path.suffix.lower() in PARQUET:
+        cells, separator = _parquet(path), ""
+        notes.append(f"{name}: a Parquet table, {len(cells):,} rows of {cells.shape[1]} columns")
+    else:
+        text, used = decode(content(path), name, encoding)
+        cells, separator, notes = delimited.parse(text, name, lambda cell: is_number(cell) or is_stamp(cell))
+        if used != "utf-8":
+            notes.append(f"encoding: {used.upper()}")
+    typed, more = _typed(cells, separator, decimal, name, keep=_named(cells, time, series, name))
+    return _table(*roles.assign(typed, name, time=time, series=series), [*notes, *more], name)
+
+
+def _named(cells: pd.DataFrame, time: str | None, series: str | None, name: str) -> list[str]:
+    """The columns that the user names. Raises `CapaxError` for one that there is not."""
+    given = {"--time": time, "--series": series}
+    return [roles.existing(column, list(cells), option, name) for option, column in given.items() if roles.says(column)]
+
+
+def _typed(
+    cells: pd.DataFrame, separator: str, decimal: str | None, name: str, keep: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Columns of texts that are numbers as numbers; columns without any value left out."""
+    texts = [
+        Column.of(str(column), cells[column]) for column in cells if isinstance(cells[column].dtype, pd.StringDtype)
+    ]
+    numeric = [column for column in texts if column.numeric]
+    notes: list[str] = []
+    if decimal is None:
+        decimal, said = decimal_mark(numeric, separator, name)
+        notes += [] if said is None else [f"{said}; otherwise: --decimal"]
+    typed: dict[str, Any] = {str(column): cells[column] for column in cells}
+    for column in numeric:
+        typed[column.name] = column.numbers(decimal, name)
+    for column in texts:
+        if column.missing.all() and column.name not in keep:
+            del typed[column.name]
+            notes.append(f"column '{column.name}' has no value and is left out")
+        elif column in numeric and (said := column.missing_note()) is not None:
+            notes.append(said)
+    return pd.DataFrame(typed, index=cells.index), notes
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """The columns of a Parquet file: numbers as float64, truth values as 0 and 1, time stamps in UTC, all else as text."""
+    import pyarrow.parquet
+
+    try:
+        found = pyarrow.parquet.read_table(path).to_pandas()
+    except OSError as error:  # missing, or damaged: pyarrow's errors are these, too
+        raise CapaxError(f"{path} cannot be read as Parquet: {_line(error)}.") from None
+    except (ValueError, NotImplementedError) as error:
+        raise CapaxError(f"{path} is no Parquet file: {_line(error)}.") from None
+    if any(found.index.names):
+        found = found.reset_index()
+    if not len(found) or not found.shape[1]:
+        raise CapaxError(f"{path} holds no row." if found.shape[1] else f"{path} holds no column.")
+    return pd.DataFrame({str(column): _plain(found[column], str(column), path) for column in found})
+
+
+def _plain(column: pd.Series, name: str, path: Path) -> Any:
+    kind = pd.api.types
+    if kind.is_datetime64_any_dtype(column):
+        return column if column.dt.tz is None else column.dt.tz_convert("UTC").dt.tz_localize(None)
+    if kind.is_complex_dtype(column):
+        raise CapaxError(f"{path}: column '{name}' has complex numbers; write real and imaginary part as two columns.")
+    if kind.is_numeric_dtype(column):
+        values = column.astype("float64").to_numpy(np.float64, na_value=np.nan)
+        if np.isinf(values).any():
+            row = int(np.isinf(values).argmax()) + 1
+            raise CapaxError(
+                f"{path}: column '{name}', row {row} is not finite; make it a finite number or a missing value."
+            )
+        return values
+    known = column.dropna()
+    if known.map(lambda value: isinstance(value, Iterable) and not isinstance(value, str)).any():
+        raise CapaxError(
+            f"{path}: column '{name}' has lists or bytes; a cell must be a number, a text, or a time stamp."
+        )
+    return column.astype("str").where(column.notna(), "").astype("str")
+
+
+def _line(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error)
+    return reason.splitlines()[0].rstrip(".")
+
+
+def _table(
+    frame: pd.DataFrame, time: str | None, series: str | None, said: list[str], notes: list[str], name: str
+) -> Table:
+    rest = [str(column) for column in frame if column not in (time, series)]
+    numbers = [column for column in rest if pd.api.types.is_numeric_dtype(frame[column])]
+    words = [column for column in rest if column not in numbers]
+    if numbers:
+        said.append(f"numbers: {', '.join(numbers)}")
+    examples = [f"'{column}' (such as '{frame[column].iloc[0]}')" for column in words]
+    if words:
+        said.append(f"no numbers: {', '.join(examples)}")
+    return Table(frame, time, series, tuple(numbers), tuple(words), (*notes, *said))
