@@ -56,7 +56,7 @@ PRESETS = {
 
 def text_inputs(preset: Preset, kind: str = "letters") -> np.ndarray:
     """(sequences, time, features), every feature with mean 0 and, all together, a variance of 1 a feature."""
-    return sequences(kind, None, preset.length)
+    return sequences(kind, None, preset.length).values
 
 
 # The Hessian at the optimum

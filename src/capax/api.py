@@ -1,5 +1,6 @@
 """What scripts call and the command line calls, too: from an experiment to its report, from a probe to its measurement."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from capax.probes import Subject
 from capax.probes import data as probe_data
 from capax.probes import probe as measure
 from capax.probes import text as probe_text
+from capax.probes.data import Driving
 from capax.report import Report, build, probe_report
 from capax.training import backend
 
@@ -73,6 +75,7 @@ def probe(
     task_options: Mapping[str, Any] | None = None,
     data: "np.ndarray | str | Path | None" = None,
     text: str | None = None,
+    reading: Mapping[str, str] | None = None,
     length: int = 300,
     batch: int = 64,
     seed: int = 0,
@@ -92,8 +95,11 @@ def probe(
       network (models/*.safetensors in a run directory).
     - `out`: the directory, by default `probes/SUBJECT`.
     - `task`, `task_options`: what drives the network, and whose loss is measured; or `data`, an array (sequences, time,
-      features) or a file (.npy, .csv); or `text`, "letters", "words", or "tokens", of which the text in `data`, by default Python's own
-      help texts, is a sequence (probes.text.sequences); by default white noise of `inputs` features and `length` steps.
+      features) or a file (CSV, TSV, Parquet, .npy, .npz); or `text`, "letters", "characters", "words", or "tokens", of
+      which the text in `data`, by default Python's own help texts, is a sequence (probes.text.sequences); by default white
+      noise of `inputs` features and `length` steps.
+    - `reading`: how the file is to be read where it does not say so itself: "encoding"; of a table "time" and "series",
+      the columns of these roles ("none": there is none), and "decimal", its decimal mark.
     - `batch`: how many sequences; `seed`: of all that is random; `units`, `depth`, `inputs`, `outputs`: sizes of a fresh network.
     - `options`: the probe's own.
 
@@ -102,14 +108,8 @@ def probe(
     Raises `CapaxError` for bad input, before anything is written.
     """
     backend.configure()
-    if text is not None:
-        if isinstance(data, np.ndarray):
-            raise CapaxError("text is read from a file: data must be a path, or left out.")
-        values = probe_text.sequences(text, None if data is None else Path(data), length)
-    elif isinstance(data, str | Path):
-        values = probe_data.read(Path(data), length)
-    else:
-        values = data
+    driving = _driving(data, text, length, dict(reading or {}))
+    values = None if driving is None else driving.values
     if str(subject).endswith(".safetensors"):
         if task is not None or hyperparameters:
             raise CapaxError(f"{subject} has a task and hyperparameters of its own; leave them out.")
@@ -129,5 +129,27 @@ def probe(
             hyperparameters=hyperparameters,
         )
     measured = measure(name, probed, **options)
+    if driving is not None:
+        measured = dataclasses.replace(measured, notes=driving.notes)
     directory = Path(out) if out is not None else Path("probes") / probed.name.replace(":", "_")
     return probe_report.build(measured, directory)
+
+
+def _driving(
+    data: "np.ndarray | str | Path | None", text: str | None, length: int, reading: dict[str, str]
+) -> Driving | None:
+    """The sequences of a file, a text, or an array, with what they were taken for; None where there are none."""
+    known = ["encoding"] if text is not None else ["encoding", "time", "series", "decimal"]
+    wrong = next((key for key in reading if key not in known), None)
+    if wrong is not None or (reading and not isinstance(data, str | Path)):
+        what = "a text" if text is not None else "a file"
+        raise CapaxError(
+            f"{wrong or next(iter(reading))} is no way to read {what}; it is {', '.join(known)} of a file in data."
+        )
+    if text is not None:
+        if isinstance(data, np.ndarray):
+            raise CapaxError("text is read from a file: data must be a path, or left out.")
+        return probe_text.sequences(text, None if data is None else Path(data), length, **reading)
+    if isinstance(data, str | Path):
+        return probe_data.read(Path(data), length, **reading)
+    return None if data is None else Driving(data)

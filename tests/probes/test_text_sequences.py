@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 
 from capax.errors import CapaxError
-from capax.probes.text import WORDS, sequences
+from capax.probes.text import COMMONEST, sequences
 
 
 def raw(path, kind, length):
     """One-hot again: the feature that stands out at each step."""
-    return sequences(kind, path, length).argmax(axis=2)
+    return sequences(kind, path, length).values.argmax(axis=2)
 
 
 def test_letters_are_those_of_the_cleaned_text(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("Abc, cab! 1")  # "abc cab one"
     assert raw(path, "letters", 11).tolist() == [[1, 2, 3, 0, 3, 1, 2, 0, 15, 14, 5]]
-    assert sequences("letters", path, 5).shape == (2, 5, 27)
+    assert sequences("letters", path, 5).values.shape == (2, 5, 27)
 
 
 def test_every_feature_has_mean_0_and_all_together_variance_1():
-    found = sequences("words", None, 100)
-    assert found.shape[1:] == (100, WORDS + 1)
+    found = sequences("words", None, 100).values
+    assert found.shape[1:] == (100, COMMONEST + 1)
     np.testing.assert_allclose(found.mean(axis=(0, 1)), 0, atol=0.05)  # of whole windows: what is cut off is missing
     assert found.std() == pytest.approx(1, rel=0.01)
 
@@ -56,7 +56,7 @@ def test_tokens_are_embedded(tmp_path):
     pytest.importorskip("wordllama", reason="the extra `embeddings` is not installed")
     path = tmp_path / "text.txt"
     path.write_text("one two one two")
-    (found,) = sequences("tokens", path, 4)
+    (found,) = sequences("tokens", path, 4).values
     assert found.shape == (4, 256)
     np.testing.assert_array_equal(found[0], found[2])
     assert np.abs(found[0] - found[1]).max() > 0.1

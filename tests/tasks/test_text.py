@@ -1,6 +1,7 @@
 """The text task: cleaning as text8, sections that never mix, windows that cover, an honest baseline, clear errors."""
 
 import collections
+import hashlib
 import math
 import os
 import struct
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from capax import tasks
+from capax.data.text8 import ALPHABET, clean
 from capax.errors import CapaxError
-from capax.tasks.text import ALPHABET, clean
 
 WINDOW, WARM_UP, BATCH = 9, 2, 4
 LEAST = 400  # letters for a window of 9: two windows and a letter in each section of 5%
@@ -282,7 +283,7 @@ def test_a_missing_file_is_told_where_text8_is(tmp_path):
         (b"\x89PNG\r\n\x1a\n\xff\xfe" * 100, "not a text file"),
         (b"some text\0" * 100, "not a text file"),
         ("Grüße ".encode("latin-1") * 100, "UTF-8"),
-        (b"PK\x03\x04 cut off \xff", "not a text file"),
+        (b"PK\x03\x04 cut off \xff", "damaged zip file, not a text file"),
     ],
     ids=["empty", "digits", "other letters", "short", "one too short", "image", "NUL", "latin-1", "cut-off zip"],
 )
@@ -342,3 +343,89 @@ def test_an_unreadable_file_or_folder_is_refused(tmp_path):
         assert "cannot be read" in refused(path)
     finally:
         folder.chmod(0o700)
+
+
+RUSSIAN = "\u0432\u0441\u0435 \u0441\u0447\u0430\u0441\u0442\u043b\u0438\u0432\u044b\u0435 \u0441\u0435\u043c\u044c\u0438 \U0001f469\U0001f3fd\u200d\U0001f680\r\n"
+
+
+def test_a_unicode_alphabet_takes_every_character_as_it_is(make):
+    text = RUSSIAN * 100 + "zq" * 60  # z and q stand in the held-out sections alone
+    task = make(text, alphabet="unicode")
+    known = len(set(RUSSIAN))
+    assert task.inputs == task.outputs == known + 1 and task.chance == math.log2(known + 1)
+    begin, end = task.section("train")
+    symbols = {character: symbol for character, symbol in zip(text, task.letters("train"), strict=False)}
+    assert len(set(symbols.values())) == known
+    assert [symbols[character] for character in text[:end]] == task.letters("train").tolist() and begin == 0
+    assert set(task.letters("evaluation")[-50:]) == {known}  # one symbol for all that training did not have
+    (first, *_) = task.facts()
+    assert f"{len(text):,} characters, {known} different ones in the training section; 120 others" in first
+    assert task.batch(jax.random.key(0), 3).inputs.shape == (3, WINDOW, known + 1)
+
+
+def test_a_large_alphabet_has_the_markov_baseline_of_a_small_one():
+    from capax.tasks import markov
+
+    letters = np.random.default_rng(0).zipf(1.5, 6000).clip(max=30) - 1
+    parts = letters[:5000], letters[5000:5500], letters[5500:]
+    counted = [markov.bits_per_symbol(*parts, 30, order) for order in range(4)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(markov, "MOST_COUNTERS", 0)
+        assert [markov.bits_per_symbol(*parts, 30, order) for order in range(4)] == counted
+
+
+def test_the_share_of_letters_that_cleaning_drops_is_a_fact_of_the_task(make):
+    (size, dropped, caution) = make("gr\u00f6\u00dfer als " * 200).facts()
+    assert "cleaned as text8 is: " in size and "evaluation section has" in caution
+    assert "dropped 0.22 of the text's letters" in dropped and "text.alphabet=unicode" in dropped  # 2 of 9
+    plain = make(random_letters(200_000)).facts()
+    assert len(plain) == 1 and "200,000 letters and spaces" in plain[0]
+
+
+def test_a_small_text_is_said_to_give_rough_scores(make):
+    assert (
+        "evaluation section has 99 characters, so that scores on it are rough" in make(random_letters(1999)).facts()[-1]
+    )
+
+
+def test_the_task_knows_its_text_by_content(make, monkeypatch):
+    text = random_letters(LEAST)
+    task = make(text, "one.txt")
+    assert task.source.name == "one.txt" and task.source.size == LEAST
+    assert task.sha256 == task.source.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    same = make(text, "other.txt")
+    assert same.markov(1) == task.markov(1) and same.source.sha256 == task.sha256
+    assert (same.source.name, same.source.option) == ("other.txt", "path") and same.contents() == (same.source,)
+    monkeypatch.setattr("capax.tasks.text._PREPARED", {})  # as in a new process
+    with pytest.raises(CapaxError, match=r"one.txt is not the text that it was \(SHA-256"):
+        make(random_letters(LEAST, seed=1), "one.txt", sha256=task.sha256)
+
+
+def test_a_file_that_changes_is_another_task_with_other_baselines(make):
+    before = make(random_letters(2000), "text.txt")
+    markov, letters = before.markov(1), before.letters("train").copy()
+    after = make("abc" * 1000, "text.txt")
+    assert after != before and after.markov(1) < 0.1 < markov
+    assert before.markov(1) == markov
+    np.testing.assert_array_equal(before.letters("train"), letters)
+
+
+def test_the_name_of_the_built_in_text_is_in_the_message():
+    with pytest.raises(CapaxError, match=r"help texts of Python .* has \d+ letters; a window of 20000 needs 800040"):
+        tasks.get("text", window=20_000)
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"alphabet": "ascii"}, "alphabet must be text8 or unicode, not 'ascii'"),
+    ({"encoding": "klingon"}, "unknown encoding 'klingon'"),
+])  # fmt: skip
+def test_options_that_there_are_not_are_refused(make, options, said):
+    with pytest.raises(CapaxError, match=said):
+        make(random_letters(LEAST), **options)
+
+
+def test_another_encoding_can_be_named(make):
+    text = random_letters(LEAST)
+    np.testing.assert_array_equal(make(text.encode("utf-16-le"), encoding="utf-16-le").data(0), make(text).data(0))
+    with pytest.raises(CapaxError, match=r"such as text\.encoding cp1252"):
+        make(b"caf\xe9 " * 200)

@@ -140,11 +140,17 @@ def probe(
     depth: Annotated[int, typer.Option(help="Layers of a fresh network.")] = 1,
     inputs: Annotated[int, typer.Option(help="Features of white noise, where neither task nor data drive it.")] = 1,
     task: Annotated[str | None, typer.Option(help="The task that drives it and whose loss is measured.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Sequences that drive it: .npy, or .csv with a header.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Sequences that drive it: CSV, TSV, Parquet, .npy, .npz; or a text with --text.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="The column of time stamps in --data, or none.")] = None,
+    series: Annotated[str | None, typer.Option(help="The column that tells series in --data apart, or none.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of --data, such as cp1252, where it is not UTF-8.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal mark in --data: . or ,")] = None,
     text: Annotated[
         str | None,
         typer.Option(
-            help="letters, words, or tokens (embedded): of the text file in --data, or of Python's help texts."
+            help="letters, characters, words, or tokens (embedded): of the text in --data, or of Python's help texts."
         ),
     ] = None,
     length: Annotated[int, typer.Option(help="Steps of white noise, or of windows of a long series.")] = 300,
@@ -162,6 +168,7 @@ def probe(
     from capax.cli import output
 
     options, of_task, hyperparameters = output.probe_settings(set_ or [], task)
+    reading = {"time": time, "series": series, "encoding": encoding, "decimal": decimal}
     found = run_probe(
         name,
         subject,
@@ -173,6 +180,7 @@ def probe(
         task_options=of_task,
         data=data,
         text=text,
+        reading={key: value for key, value in reading.items() if value is not None},
         length=length,
         batch=batch,
         seed=seed,

@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,9 @@ def probe_settings(texts: list[str], task: str | None) -> tuple[dict[str, Any], 
 
 
 def measurement(report: ProbeReport, as_json: bool) -> None:
-    """A probe's numbers, its table, and where its figure is."""
+    """A probe's numbers, its table, and where its figure is; on standard error, what the data were taken for."""
+    for note in report.measurement.notes:
+        print(f"data: {note}", file=sys.stderr)
     if as_json:
         print(json.dumps({**probe_report.as_json(report.measurement), "directory": str(report.directory)}))
         return

@@ -1,4 +1,4 @@
-"""Data from files: sequences of unequal length, tables by role, texts, scalers, vocabularies. Nothing here trains."""
+"""Data from files: sequences of unequal length, tables by role, texts, scalers, vocabularies."""
 
 from pathlib import Path
 
@@ -18,7 +18,8 @@ def read(
     encoding: str | None = None,
     decimal: str | None = None,
 ) -> Sequences:
-    """The numbers of a file as sequences: .npy and .npz (`data.arrays.read`), or a table (`data.table.read`).
+    """The numbers of a file as sequences: .npy and .npz (`data.arrays.read`), or a table
+    (`data.table.read`).
 
     Raises `CapaxError` for what holds no numbers, or cannot be read.
     """

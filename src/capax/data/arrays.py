@@ -16,20 +16,30 @@ SUFFIXES = (".npy", ".npz")
 def read(path: Path) -> Sequences:
     """Sequences from an array file.
 
-    A .npy holds (sequences, time, features), or one series (time, features) or (time,). A .npz holds one such array; or
-    `values` (steps, features) of all sequences after each other with `offsets`, where each begins and the last ends; or
-    `values` (sequences, time, features) with `lengths`; or else an array for each series. NaN is a missing value.
+    A .npy holds (sequences, time, features), or one series (time, features) or (time,). A .npz
+    holds one such array; or `values` (steps, features) of all sequences after each other with
+    `offsets`, where each begins and the last ends; or `values` (sequences, time, features) with
+    `lengths`; or else an array for each series. NaN is a missing value.
 
-    Raises `CapaxError` for anything else: objects, complex numbers, text, shapes that do not fit, infinities.
+    Raises `CapaxError` for anything else: objects, complex numbers, text, shapes that do not fit,
+    infinities.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        arrays = _loaded(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
         raise CapaxError(f"{path} cannot be read as a NumPy array: {reason.rstrip('.')}.") from None
     given = {name: _numbers(array, name, path) for name, array in arrays.items()}
     return _sequences(given, path)
+
+
+def _loaded(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file by name; the only one of a .npy has none."""
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return {"": loaded}
+    with loaded:
+        return {name: loaded[name] for name in loaded.files}
 
 
 def _numbers(array: np.ndarray, name: str, path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The bytes of a file, unpacked where it is packed; what a file is that cannot be read as what it should be."""
+"""The bytes of a file, unpacked where it is packed; what kind of file it is otherwise."""
 
 import gzip
 import io
@@ -36,7 +36,8 @@ OFFICE = "[Content_Types].xml"
 def content(path: Path) -> bytes:
     """The bytes of a file; of a gzip, or of a zip with one file in it, what is packed.
 
-    Raises `CapaxError` for a file that is missing, cannot be read, or is damaged, and for a zip of several files.
+    Raises `CapaxError` for a file that is missing, cannot be read, or is damaged, and for a zip of
+    several files.
     """
     try:
         raw = path.read_bytes()

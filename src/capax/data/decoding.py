@@ -40,14 +40,16 @@ def decode(raw: bytes, name: str, encoding: str | None = None, *, option: str = 
 
 
 def _known(encoding: str) -> str:
+    """The encoding's own name. Raises `CapaxError` for what is none, or does not make text."""
     try:
-        found = codecs.lookup(encoding)
-        b"".decode(encoding)  # refuses codecs that do not make text of bytes
+        b"a".decode(encoding)
+    except UnicodeDecodeError:  # more than a byte a character
+        pass
     except LookupError:
         raise CapaxError(
             f"unknown encoding '{encoding}'; Python names them: utf-8, utf-16, cp1252 (Windows), latin-1, cp1251, .."
         ) from None
-    return found.name
+    return codecs.lookup(encoding).name
 
 
 def _where(raw: bytes, place: int, name: str, encoding: str, option: str) -> str:

@@ -1,4 +1,5 @@
-"""Delimited text as a table of cells: which separator, and whether the first line names the columns."""
+"""Delimited text as a table of cells: which separator, and whether the first line names the
+columns."""
 
 import csv
 import io
@@ -25,10 +26,11 @@ LOOKED_AT_FOR_NAMES = 100
 def parse(text: str, name: str, is_value: Callable[[str], bool]) -> tuple[pd.DataFrame, str, list[str]]:
     """Cells as texts, the separator, and what was decided, one line each.
 
-    **Arguments:** `name` of the file, for messages; `is_value`: whether a cell is a number or a time stamp, by which a
-    line of values is told from a line of names.
+    **Arguments:** `name` of the file, for messages; `is_value`: whether a cell is a number or a
+    time stamp, by which a line of values is told from a line of names.
 
-    Raises `CapaxError` for an empty file, lines of unequal numbers of cells, and a table without rows.
+    Raises `CapaxError` for an empty file, lines of unequal numbers of cells, and a table without
+    rows.
     """
     if not text.strip():
         raise CapaxError(f"{name} is empty.")
@@ -64,7 +66,8 @@ def _rows(head: str) -> dict[str, list[list[str]]]:
 
 
 def _separator(head: dict[str, list[list[str]]], name: str) -> str:
-    """The first one by which all lines have the same number of cells, more than one; else one of most lines."""
+    """The first one by which all lines have the same number of cells, more than one; else one of
+    most lines."""
     almost = None
     for separator, rows in head.items():
         widths = [len(row) for row in rows]
@@ -86,7 +89,8 @@ def _cells(text: str, separator: str, name: str) -> pd.DataFrame:
 
 
 def _check_widths(text: str, separator: str, name: str) -> None:
-    """Raise `CapaxError` for a line with more or fewer cells than the first: pandas would fill it up."""
+    """Raise `CapaxError` for a line with more or fewer cells than the first: pandas would fill it
+    up."""
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     due = 0
     try:
@@ -100,7 +104,8 @@ def _check_widths(text: str, separator: str, name: str) -> None:
 
 
 def _names_columns(first: list[str], rest: pd.DataFrame, is_value: Callable[[str], bool]) -> bool:
-    """Whether the first line is one of names: a word above a column of values; or words above words; or years."""
+    """Whether the first line is one of names: a word above a column of values; or words above
+    words; or years."""
     in_values = [
         number
         for number in range(len(first))
@@ -133,6 +138,7 @@ def _distinct(names: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _without_empty(cells: pd.DataFrame) -> pd.DataFrame:
-    """Without columns that have neither name nor value, such as a separator at each line's end makes."""
+    """Without columns that have neither name nor value, such as a separator at each line's end
+    makes."""
     empty = [name for name in cells if str(name).startswith("column ") and (cells[name].str.strip() == "").all()]
     return cells.drop(columns=empty) if len(empty) < cells.shape[1] else cells

@@ -1,7 +1,9 @@
-"""Numbers as people write them: decimal points or commas, thousands in groups, marks of what is missing."""
+"""Numbers as people write them: decimal points or commas, thousands in groups, marks of what is
+missing."""
 
 import dataclasses
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,8 @@ NUMERIC_SHARE = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column's cells, trimmed: which are missing, which are numbers for Python, and which only with other marks."""
+    """A column's cells, trimmed: which are missing, which are numbers for Python, and which only
+    with other marks."""
 
     name: str
     cells: pd.Series
@@ -43,7 +46,8 @@ class Column:
         """From a column of texts."""
         trimmed = cells.str.strip().str.replace("\u2212", "-", regex=False)  # the sign that typesetters use
         missing = trimmed.str.lower().isin(MISSING).to_numpy(bool)
-        plain = pd.to_numeric(trimmed.where(~missing), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        read: Any = pd.to_numeric(trimmed.where(~missing), errors="coerce")
+        plain = read.to_numpy(np.float64, na_value=np.nan)
         odd = np.flatnonzero(np.isnan(plain) & ~missing)
         by_comma, by_point = np.zeros(len(cells), bool), np.zeros(len(cells), bool)
         by_comma[odd] = trimmed.iloc[odd].str.fullmatch(COMMA_NUMBER).to_numpy(bool)
@@ -63,7 +67,8 @@ class Column:
         return f"'{self.cells.iloc[found[0]]}' (column '{self.name}', row {found[0] + 1})" if len(found) else None
 
     def numbers(self, decimal: str, file: str) -> np.ndarray:
-        """The numbers, NaN where they are missing. Raises `CapaxError` for a cell that is none, or is infinite."""
+        """The numbers, NaN where they are missing. Raises `CapaxError` for a cell that is none, or
+        is infinite."""
         values = self.plain.copy()
         if decimal == ",":
             again = np.flatnonzero(

@@ -8,6 +8,10 @@ import pandas as pd
 from capax.data import stamps
 from capax.errors import CapaxError, closest
 
+Frame = Any
+Column = Any
+"""A pandas DataFrame, and one of its columns: the type checker cannot tell them apart."""
+
 NO = "none"
 """What the user says for a role that no column has."""
 
@@ -50,11 +54,12 @@ def existing(column: Any, known: list[Any], option: str, file: str) -> str:
 
 
 def assign(
-    frame: pd.DataFrame, file: str, *, time: str | None, series: str | None
-) -> tuple[pd.DataFrame, str | None, str | None, list[str]]:
+    frame: Frame, file: str, *, time: str | None, series: str | None
+) -> tuple[Frame, str | None, str | None, list[str]]:
     """The rows in order, the columns of time and series, and what was decided, one line each.
 
-    Raises `CapaxError` where rows share time stamps and no column, or more than one, could tell them apart."""
+    Raises `CapaxError` where rows share time stamps and no column, or more than one, could tell
+    them apart."""
     frame = frame.copy()
     when, notes = _time(frame, file, time)
     which, said = _series(frame, file, when, series)
@@ -69,7 +74,7 @@ def assign(
     return frame, when, which, notes
 
 
-def _time(frame: pd.DataFrame, file: str, given: str | None) -> tuple[str | None, list[str]]:
+def _time(frame: Frame, file: str, given: str | None) -> tuple[str | None, list[str]]:
     if given == NO:
         return None, []
     candidates = [given] if given is not None else [str(column) for column in frame]
@@ -92,7 +97,7 @@ def _moment(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")
 
 
-def _stamps(column: pd.Series, name: str, file: str, *, named: bool) -> stamps.Stamps | None:
+def _stamps(column: Column, name: str, file: str, *, named: bool) -> stamps.Stamps | None:
     if pd.api.types.is_datetime64_any_dtype(column):
         if column.isna().any():
             raise CapaxError(
@@ -104,7 +109,7 @@ def _stamps(column: pd.Series, name: str, file: str, *, named: bool) -> stamps.S
     return stamps.from_words(name, column, file)
 
 
-def _series(frame: pd.DataFrame, file: str, time: str | None, given: str | None) -> tuple[str | None, list[str]]:
+def _series(frame: Frame, file: str, time: str | None, given: str | None) -> tuple[str | None, list[str]]:
     if given == NO:
         return None, []
     if given is not None:
@@ -127,7 +132,7 @@ def _series(frame: pd.DataFrame, file: str, time: str | None, given: str | None)
     return None, []
 
 
-def _said(frame: pd.DataFrame, column: str) -> str:
+def _said(frame: Frame, column: str) -> str:
     names = [str(name) for name in _as_names(frame[column]).unique()]
     shown = ", ".join(names[:MOST_NAMED]) + (", .." if len(names) > MOST_NAMED else "")
     return (
@@ -137,14 +142,14 @@ def _said(frame: pd.DataFrame, column: str) -> str:
     )
 
 
-def _as_names(column: pd.Series) -> pd.Series:
+def _as_names(column: Column) -> Column:
     """Names of series: whole numbers without a decimal point."""
     if pd.api.types.is_numeric_dtype(column) and (column.dropna() % 1 == 0).all() and column.notna().all():
         return column.astype("int64").astype("str")
     return column.astype("str")
 
 
-def _candidates(frame: pd.DataFrame, time: str | None) -> tuple[list[str], list[str]]:
+def _candidates(frame: Frame, time: str | None) -> tuple[list[str], list[str]]:
     """Columns of words, and columns of whole numbers that repeat, which might tell series apart."""
     others = [str(column) for column in frame if column != time]
     words = [name for name in others if not pd.api.types.is_numeric_dtype(frame[name])]
@@ -158,9 +163,9 @@ def _looks_like_an_identity(name: str) -> bool:
     return any(word in IDENTITIES for word in name.lower().replace("_", " ").replace("-", " ").split())
 
 
-def _by_doubles(frame: pd.DataFrame, time: str) -> list[str]:
-    """Columns within each of whose values time stamps do not repeat, though they do in all rows: of words, or else of numbers
-    that are called an identity, or else of any whole numbers."""
+def _by_doubles(frame: Frame, time: str) -> list[str]:
+    """Columns within each of whose values time stamps do not repeat, though they do in all rows: of
+    words, or else of numbers that are called an identity, or else of any whole numbers."""
     if float(frame[time].duplicated().mean()) <= MOST_DOUBLES:
         return []
     words, numbers = _candidates(frame, time)
@@ -172,9 +177,9 @@ def _by_doubles(frame: pd.DataFrame, time: str) -> list[str]:
     return []
 
 
-def _in_blocks(frame: pd.DataFrame) -> list[str]:
-    """Columns whose values stand in one block of rows each, where there is no time: of words, or of numbers that are called an
-    identity."""
+def _in_blocks(frame: Frame) -> list[str]:
+    """Columns whose values stand in one block of rows each, where there is no time: of words, or of
+    numbers that are called an identity."""
     words, numbers = _candidates(frame, None)
     for kind in ([name for name in (*words, *numbers) if _looks_like_an_identity(name)], words):
         found = [name for name in kind if (frame[name] != frame[name].shift()).sum() == frame[name].nunique()]
@@ -183,10 +188,9 @@ def _in_blocks(frame: pd.DataFrame) -> list[str]:
     return []
 
 
-def _ordered(
-    frame: pd.DataFrame, file: str, time: str, series: str | None, *, asked: bool
-) -> tuple[pd.DataFrame, list[str]]:
-    """Rows by series, in the order of the file, and then by time; and what is to be said of order, doubles, and gaps."""
+def _ordered(frame: Frame, file: str, time: str, series: str | None, *, asked: bool) -> tuple[Frame, list[str]]:
+    """Rows by series, in the order of the file, and then by time; and what is to be said of order,
+    doubles, and gaps."""
     keys = np.zeros(len(frame), int) if series is None else pd.factorize(frame[series])[0]
     notes = []
     moments = frame[time].to_numpy()
@@ -214,8 +218,9 @@ def _rows(number: int) -> str:
     return "1 row is" if number == 1 else f"{number:,} rows are"
 
 
-def _rhythms(frame: pd.DataFrame, time: str, series: str | None) -> list[str]:
-    """What is to be said of missing or uneven steps: of the first series where there is something, and of how many."""
+def _rhythms(frame: Frame, time: str, series: str | None) -> list[str]:
+    """What is to be said of missing or uneven steps: of the first series where there is something,
+    and of how many."""
     parts = [("", frame)] if series is None else list(frame.groupby(series, sort=False))
     found = [(str(name), said) for name, part in parts if (said := stamps.rhythm(part[time])) is not None]
     if not found:

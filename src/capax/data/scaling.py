@@ -13,7 +13,8 @@ from capax.errors import CapaxError
 
 @dataclasses.dataclass(frozen=True)
 class Scaler:
-    """`mean` and `deviation` of each feature. A feature that is constant has a deviation of 1: it becomes 0."""
+    """`mean` and `deviation` of each feature. A feature that is constant has a deviation of 1: it
+    becomes 0."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]

@@ -13,10 +13,10 @@ from capax.errors import CapaxError
 class Sequences:
     """A ragged batch.
 
-    `values` (sequences, time, features), 0 behind each sequence's end; `lengths`, how many of its steps are real;
-    `features` and `names` (of the sequences); `notes`, what the file was taken for, one line each. A missing value is NaN.
-    `samples`: each sequence is complete in itself, as in an array (sequences, time, features). Otherwise they are series,
-    of which parts may be cut.
+    `values` (sequences, time, features), 0 behind each sequence's end; `lengths`, how many of its
+    steps are real; `features` and `names` (of the sequences); `notes`, what the file was taken for,
+    one line each. A missing value is NaN. `samples`: each sequence is complete in itself, as in an
+    array (sequences, time, features). Otherwise they are series, of which parts may be cut.
     """
 
     values: Float[np.ndarray, "sequences time features"]
@@ -52,7 +52,8 @@ class Sequences:
         return int(np.isnan(self.values[self.real]).sum())
 
     def filled(self) -> "Sequences":
-        """Each missing value becomes the last known one before it in its sequence; at the beginning, the first known one.
+        """Each missing value becomes the last known one before it in its sequence; at the
+        beginning, the first known one.
 
         Raises `CapaxError` for a sequence that has no value of a feature at all.
         """
@@ -70,8 +71,8 @@ class Sequences:
         return dataclasses.replace(self, values=values)
 
     def windows(self, length: int) -> Float[np.ndarray, "windows length features"]:
-        """Windows of `length` steps side by side, as many whole ones as each sequence has; none reaches from one sequence
-        into another."""
+        """Windows of `length` steps side by side, as many whole ones as each sequence has; none
+        reaches from one sequence into another."""
         parts = [
             row[: size // length * length].reshape(-1, length, len(self.features))
             for row, size in zip(self.values, self.lengths, strict=True)

@@ -1,4 +1,4 @@
-"""Time stamps: whether a column is one, in which form, and whether it is in order and without gaps."""
+"""Time stamps: whether a column is one, in which form, and whether it is even and without gaps."""
 
 import dataclasses
 import itertools
@@ -39,7 +39,8 @@ EVEN_SHARE = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Stamps:
-    """`values`, one a row: datetime64, or numbers where the file counts steps; and the form in words."""
+    """`values`, one a row: datetime64, or numbers where the file counts steps; and the form in
+    words."""
 
     values: pd.Series
     form: str
@@ -82,7 +83,8 @@ def from_words(name: str, cells: pd.Series, file: str) -> Stamps | None:
 
 
 def from_numbers(name: str, values: pd.Series, *, named: bool = False) -> Stamps | None:
-    """The time stamps in a column of numbers: days such as 20240131, seconds since 1970, or a count of steps.
+    """The time stamps in a column of numbers: days such as 20240131, seconds since 1970, or a count
+    of steps.
 
     `named`: the user says that they are time stamps, so that any numbers will do."""
     words = name.lower().replace("_", " ").replace("-", " ").split()
@@ -111,7 +113,8 @@ def from_numbers(name: str, values: pd.Series, *, named: bool = False) -> Stamps
 
 
 def rhythm(values: pd.Series) -> str | None:
-    """What is to be said of one series' stamps in order: steps that are missing, or no even step at all."""
+    """What is to be said of one series' stamps in order: steps that are missing, or no even step at
+    all."""
     moments = values.drop_duplicates()
     if len(moments) < 3 or _monthly(moments):
         return None
@@ -142,7 +145,7 @@ def _monthly(moments: pd.Series) -> bool:
 def _step(step: Any) -> str:
     if not isinstance(step, pd.Timedelta):
         return f"{step:g}"
-    days = step / pd.Timedelta(days=1)
+    days = step.total_seconds() / 86_400
     return str(step).removeprefix("0 days ") if days < 1 else f"{days:g} {'day' if days == 1 else 'days'}"
 
 

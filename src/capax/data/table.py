@@ -1,4 +1,5 @@
-"""A table from a file, its columns by role: time, series, numbers, words; and what the file was taken for, in plain words."""
+"""A table from a file, its columns by role: time, series, numbers, words; and what the file was
+taken for, in plain words."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -21,8 +22,9 @@ PARQUET = (".parquet", ".pq")
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """`frame`: the rows by series and then by time. Columns by role: `time` and `series`, names or None; `numbers`, float64
-    with NaN for what is missing; `words`, text. `notes`: what the file was taken for, one line each."""
+    """`frame`: the rows by series and then by time. Columns by role: `time` and `series`, names or
+    None; `numbers`, float64 with NaN for what is missing; `words`, text. `notes`: what the file was
+    taken for, one line each."""
 
     frame: pd.DataFrame
     time: str | None
@@ -46,14 +48,17 @@ def read(
     encoding: str | None = None,
     decimal: str | None = None,
 ) -> Table:
-    """A table from a Parquet file, or from text with a separator (commas, semicolons, tabs, bars), packed or not.
+    """A table from a Parquet file, or from text with a separator (commas, semicolons, tabs, bars),
+    packed or not.
 
-    Separator, decimal mark, names of columns, and the roles of columns are recognised, and `notes` say how.
+    Separator, decimal mark, names of columns, and the roles of columns are recognised, and `notes`
+    say how.
 
-    **Arguments:** `time`, `series`: the column of time stamps, and the one that tells series apart, by name; "none" says
-    that there is none. `encoding`, by Python's name; `decimal`: "." or ",".
+    **Arguments:** `time`, `series`: the column of time stamps, and the one that tells series apart,
+    by name; "none" says that there is none. `encoding`, by Python's name; `decimal`: "." or ",".
 
-    Raises `CapaxError` for a file that cannot be read, or can be read in more than one way; the line says what to name.
+    Raises `CapaxError` for a file that cannot be read, or can be read in more than one way; the
+    line says what to name.
     """
     if decimal not in (None, ".", ","):
         raise CapaxError(f"a decimal mark is . (a point) or , (a comma), not '{decimal}'.")
@@ -80,15 +85,14 @@ def _typed(
     cells: pd.DataFrame, separator: str, decimal: str | None, name: str, keep: list[str]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Columns of texts that are numbers as numbers; columns without any value left out."""
-    texts = [
-        Column.of(str(column), cells[column]) for column in cells if isinstance(cells[column].dtype, pd.StringDtype)
-    ]
+    columns: dict[str, Any] = {str(name): cells[name] for name in cells}
+    texts = [Column.of(name, column) for name, column in columns.items() if isinstance(column.dtype, pd.StringDtype)]
     numeric = [column for column in texts if column.numeric]
     notes: list[str] = []
     if decimal is None:
         decimal, said = decimal_mark(numeric, separator, name)
         notes += [] if said is None else [f"{said}; otherwise: --decimal"]
-    typed: dict[str, Any] = {str(column): cells[column] for column in cells}
+    typed = dict(columns)
     for column in numeric:
         typed[column.name] = column.numbers(decimal, name)
     for column in texts:
@@ -101,7 +105,8 @@ def _typed(
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    """The columns of a Parquet file: numbers as float64, truth values as 0 and 1, time stamps in UTC, all else as text."""
+    """The columns of a Parquet file: numbers as float64, truth values as 0 and 1, time stamps in
+    UTC, all else as text."""
     import pyarrow.parquet
 
     try:

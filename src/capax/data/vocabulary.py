@@ -1,4 +1,4 @@
-"""Vocabularies: symbols (characters, words, labels) as numbers, learned from training data alone."""
+"""Vocabularies: symbols (characters, words, labels) as numbers, learned from training data."""
 
 import collections
 import dataclasses
@@ -26,13 +26,12 @@ class Vocabulary:
 
     @staticmethod
     def fit(symbols: Iterable[str], most: int | None = None) -> "Vocabulary":
-        """All symbols of the training data in sorted order, or the `most` commonest of them.
+        """All symbols of the training data, or the `most` commonest of them; the commonest first,
+        equally common ones in the order in which they come.
 
         A text is an iterable of its characters.
         """
-        counts = collections.Counter(symbols)
-        chosen = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))[:most]
-        return Vocabulary(tuple(sorted(chosen)))
+        return Vocabulary(tuple(symbol for symbol, _ in collections.Counter(symbols).most_common(most)))
 
     @property
     def unknown(self) -> int:
@@ -61,7 +60,8 @@ class Vocabulary:
         return table[points]
 
     def decode(self, numbers: Sequence[int] | Int[np.ndarray, " symbols"]) -> list[str]:
-        """The symbol of each number; U+FFFD for unknown ones. What `encode` knew comes back as it was."""
+        """The symbol of each number; U+FFFD for unknown ones. What `encode` knew comes back as it
+        was."""
         known = (*self.symbols, REPLACEMENT)
         return [known[number] for number in numbers]
 

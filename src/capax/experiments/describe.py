@@ -101,6 +101,7 @@ def _task(label: str, studies: list[StudyPlan], known: TaskRecord | None) -> Tas
         least_scores=_least_scores(task, [study.shape.units for study in studies]),
         baselines=tuple(Baseline(name, float(value), MEASURED_ON) for name, value in task.baselines().items()),
         contents=made_from,
+        facts=task.facts(),
     )
 
 

@@ -53,7 +53,8 @@ class TaskRecord:
 
     `label`: its name and the values of swept options. `length`: time steps; `first`: the first one that is scored, from
     0. `least_scores`: pairs of units per layer and the best score that a network with so many can have, where that is
-    known. `contents`: the files and texts that its data are made from; `text`: what people call that text.
+    known. `contents`: the files and texts that its data are made from; `text`: what people call that text. `facts`: what
+    a reader should know of them, a sentence each.
     """
 
     label: str
@@ -71,6 +72,7 @@ class TaskRecord:
     least_scores: tuple[tuple[float, float], ...]
     baselines: tuple[Baseline, ...]
     contents: tuple[Content, ...]
+    facts: tuple[str, ...] = ()
 
     @property
     def text(self) -> str | None:

@@ -10,8 +10,10 @@ import pandas as pd
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """`probe`, its name; `subject`, what was measured, in words and numbers; `summary`, the answer by name, each number's unit in its
-    name or in the probe's docstring; `frame`, a tidy table, one row a measured thing; `arrays`, what else the figure needs.
+    """`probe`, its name; `subject`, what was measured, in words and numbers; `summary`, the answer
+    by name, each number's unit in its name or in the probe's docstring; `frame`, a tidy table, one
+    row a measured thing; `arrays`, what else the figure needs; `notes`, what the data were taken
+    for, one line each.
 
     What is infinite, as in an unstable network, is infinite here: it is a result."""
 
@@ -20,9 +22,11 @@ class Measurement:
     summary: Mapping[str, Any]
     frame: pd.DataFrame
     arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def finite_or_infinite(values: Any) -> np.ndarray:
-    """Numbers in double precision where what overflowed on its way, and is no number for that, is infinite."""
+    """Numbers in double precision where what overflowed on its way, and is no number for that, is
+    infinite."""
     found = np.asarray(values, np.float64)
     return np.where(np.isnan(found), np.inf, found)

@@ -1,40 +1,48 @@
-"""Text as sequences of vectors: letters, words, or embedded tokens."""
+"""Text as sequences of vectors: letters, characters, words, or embedded tokens."""
 
-import collections
 import importlib.util
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from capax.data import text8
+from capax.data.text import read
+from capax.data.vocabulary import Vocabulary
 from capax.errors import CapaxError, closest
-from capax.probes.data import check_length
-from capax.tasks.text import ALPHABET, clean, read
+from capax.probes.data import Driving, check_length
 
-WORDS = 255
-"""The commonest words have a feature each; all others share one more."""
+COMMONEST = 255
+"""So many words or characters have a feature each; all others share one more."""
 
 MOST_WINDOWS = 2048
 """Of a long text so many are cut, evenly spaced."""
+
+CLEANED = ("letters", "words")
+"""Kinds that are of the text as text8 would clean it."""
 
 Symbols = tuple[Int[np.ndarray, " steps"], Float[np.ndarray, "kinds features"]]
 """Which kind of symbol stands at each step, and the vector of each kind."""
 
 
-def sequences(kind: str, path: Path | None, length: int) -> Float[np.ndarray, "sequences time features"]:
-    """A text, by default Python's own help texts, cut into windows of `length` steps (of a long one 2,048, evenly spaced); every
-    feature has mean 0 over the text, and all together a variance of 1.
+def sequences(kind: str, path: Path | None, length: int, encoding: str | None = None) -> Driving:
+    """A text, by default Python's own help texts, cut into windows of `length` steps (of a long one
+    2,048, evenly spaced); every feature has mean 0 over the text, and all together a variance of 1.
 
-    **Arguments:** `kind`: "letters", one-hot (a-z and space); "words", one-hot (the 255 commonest, and all others); "tokens", embedded
-    in 256 numbers by the token model that the package `wordllama` ships (the extra `embeddings`).
+    **Arguments:** `kind`: "letters", one-hot (a-z and space, after cleaning as text8 is);
+    "characters", one-hot, as they are (the 255 commonest, and all others); "words", one-hot (of the
+    cleaned text, likewise); "tokens", embedded in 256 numbers by the token model that the package
+    `wordllama` ships (the extra `embeddings`). `encoding` of the file, by Python's name.
 
-    Raises `CapaxError` for an unknown kind, a file that is no text, one shorter than a window, or a missing package.
+    Raises `CapaxError` for an unknown kind, a file that is no text, one shorter than a window, or a
+    missing package.
     """
-    makers = {"letters": _letters, "words": _words, "tokens": _tokens}
+    makers = {"letters": _letters, "characters": _characters, "words": _words, "tokens": _tokens}
     if kind not in makers:
         raise CapaxError(f"unknown kind of text '{kind}'{closest(kind, list(makers))}; choose of {', '.join(makers)}.")
     check_length(length)
-    symbols, vectors = makers[kind](read(path))
+    text = read(path, encoding)
+    symbols, vectors = makers[kind](text.characters)
     windows = len(symbols) // length
     if not windows:
         raise CapaxError(
@@ -45,18 +53,33 @@ def sequences(kind: str, path: Path | None, length: int) -> Float[np.ndarray, "s
     deviation = np.sqrt(np.mean(shares @ centred**2))
     scaled = (centred / (deviation or 1.0)).astype(np.float32)
     chosen = np.unique(np.linspace(0, windows - 1, min(windows, MOST_WINDOWS)).astype(int))
-    return scaled[symbols[: windows * length].reshape(windows, length)[chosen]]
+    values = scaled[symbols[: windows * length].reshape(windows, length)[chosen]]
+    return Driving(values, (*text.notes, *_said(kind, text.characters)))
+
+
+def _said(kind: str, text: str) -> tuple[str, ...]:
+    """Which share of the text's letters cleaning left out, where there is any."""
+    dropped = text8.share_dropped(text) if kind in CLEANED else 0.0
+    return (
+        (f"{dropped:.2g} of the text's letters are not a to z: dropped (--text characters keeps them)",)
+        if dropped
+        else ()
+    )
 
 
 def _letters(text: str) -> Symbols:
-    codes = np.frombuffer(clean(text).encode("ascii"), np.uint8).astype(int)
-    return np.where(codes == ord(" "), 0, codes - ord("a") + 1), np.eye(len(ALPHABET))
+    return text8.symbols(text8.clean(text)).astype(int), np.eye(len(text8.ALPHABET))
+
+
+def _characters(text: str) -> Symbols:
+    vocabulary = Vocabulary.fit(text, COMMONEST)
+    return vocabulary.encode(text), np.eye(vocabulary.size)
 
 
 def _words(text: str) -> Symbols:
-    words = clean(text).split()
-    known = {word: number for number, (word, _) in enumerate(collections.Counter(words).most_common(WORDS))}
-    return np.array([known.get(word, len(known)) for word in words], int), np.eye(len(known) + 1)
+    words = text8.clean(text).split()
+    vocabulary = Vocabulary.fit(words, COMMONEST)
+    return vocabulary.encode(words), np.eye(vocabulary.size)
 
 
 def _tokens(text: str) -> Symbols:

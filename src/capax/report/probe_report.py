@@ -44,9 +44,14 @@ def build(measurement: Measurement, directory: Path) -> ProbeReport:
 
 
 def as_json(measurement: Measurement) -> dict[str, Any]:
-    """The probe, its subject, and its summary; what is infinite is the text "inf", since JSON has no number for it."""
+    """The probe, its subject, its summary, and notes; what is infinite is the text "inf", since JSON has no number for it."""
     return _plain(
-        {"probe": measurement.probe, "subject": dict(measurement.subject), "summary": dict(measurement.summary)}
+        {
+            "probe": measurement.probe,
+            "subject": dict(measurement.subject),
+            "summary": dict(measurement.summary),
+            "notes": list(measurement.notes),
+        }
     )
 
 

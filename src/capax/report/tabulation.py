@@ -48,7 +48,14 @@ def _table(frame: pd.DataFrame, label: str, plan: RunRecord) -> Table:
     rows = [[text(row) for _, text in columns] for row in records(frame)]
     headers = [header for header, _ in columns]
     references = [_reference(headers, _score_header(task), name, text) for name, text in _references(task)]
-    return Table(label, _title(label, task), headers, rows + references, [*_notes(task), SAYS[stopping]], len(rows))
+    return Table(
+        label,
+        _title(label, task),
+        headers,
+        rows + references,
+        [*_notes(task), *task.facts, SAYS[stopping]],
+        len(rows),
+    )
 
 
 def _title(label: str, task: TaskRecord) -> str:

@@ -149,6 +149,10 @@ class Task:
         """The result of a whole split from its summed measures: "score", "loss", and more to report."""
         raise NotImplementedError
 
+    def facts(self) -> tuple[str, ...]:
+        """What a reader of results should know of the task's data, a sentence each."""
+        return ()
+
     def baselines(self) -> dict[str, float]:
         """Scores of simple methods on the evaluation set, by name, shown beside the networks'."""
         return {}

@@ -1,12 +1,9 @@
-"""Next character of a text cleaned as text8 is: a-z and space (Collins et al. 2017, appendix B, text8)."""
+"""Next character of a text, cleaned as text8 is (Collins et al. 2017, appendix B, text8) or as it
+is."""
 
 import dataclasses
 import functools
 import math
-import platform
-import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,86 +11,148 @@ from typing import Any, ClassVar, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree, UInt8
+from jaxtyping import Array, Float, Integer, PyTree
 
-from capax import contents
 from capax.cells.sequence import OneHot
 from capax.contents import Content
+from capax.data import text as data_text
+from capax.data import text8
+from capax.data.vocabulary import Vocabulary
 from capax.errors import CapaxError
+from capax.tasks.markov import bits_per_symbol
 from capax.tasks.task import Draw, Scalars, Split, Sums, Task, cross_entropy
 
-ALPHABET = " abcdefghijklmnopqrstuvwxyz"
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+ALPHABETS = ("text8", "unicode")
 WHERE = "text8.zip is at https://mattmahoney.net/dc/textdata (31 MB); any plain text file will do, too"
 HELD_OUT = 0.05
-"""The share of the text in the validation section, and in the evaluation section after it: text8's usual 90, 5, and 5 percent."""
+"""The share of the text in the validation section, and in the evaluation section after it: text8's
+usual 90, 5, and 5 percent."""
 MOST_WINDOWS = 4096
-"""Windows of a held-out section that are scored, evenly spaced; shorter sections are scored whole."""
+"""Windows of a held-out section that are scored, evenly spaced; shorter sections are scored whole.
+"""
 
 
-def clean(text: str) -> str:
-    """Text as in text8 (Mahoney 2011): lower case, digits spelled out, anything else than a-z a single space."""
-    text = re.sub("[0-9]", lambda digit: f" {DIGITS[int(digit[0])]} ", text.lower())
-    return re.sub("[^a-z]+", " ", text).strip()
+LEAST_EVALUATED = 5_000
+"""Of a shorter evaluation section it is said that scores on it are rough."""
+LEAST_SHARE = 1e-4
+"""A smaller share of letters that cleaning drops is not worth a word."""
 
 
-def _read(path: Path) -> str:
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A text as the task has it: its `symbols`, of `size` kinds; where it is from; the `facts` that
+    a reader should know."""
+
+    symbols: Integer[np.ndarray, " letters"]
+    size: int
+    source: Content
+    facts: tuple[str, ...]
+
+
+_PREPARED: dict[tuple[str, str], Prepared] = {}
+"""By content and alphabet: a file may change while its path stays. The last few are kept."""
+MOST_PREPARED = 4
+
+
+def _read(path: str | None, encoding: str | None) -> data_text.Text:
     try:
-        if not path.exists():
-            raise CapaxError(f"task text: there is no file {path}; {WHERE}.")
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                names = [name for name in archive.namelist() if not name.endswith("/")]
-                if len(names) != 1:
-                    raise CapaxError(
-                        f"task text: {path} holds {len(names)} files where one text is due; unpack it and name the text."
-                    )
-                raw = archive.read(names[0])
-        else:
-            raw = path.read_bytes()
-    except OSError as error:
-        raise CapaxError(f"task text: {path} cannot be read: {error.strerror}.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted, unknown method
-        raise CapaxError(
-            f"task text: the zip file {path} cannot be unpacked ({error}); unpack it and name the text."
-        ) from None
+        missing = path is not None and not Path(path).exists()
+    except OSError:  # no right to look, or no name for a file: reading it says so
+        missing = False
+    if missing:
+        raise CapaxError(f"task text: there is no file {path}; {WHERE}.")
+    return data_text.read(None if path is None else Path(path), encoding, option="text.encoding")
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256(path: str | None, encoding: str | None, changed: tuple[int, int] | None) -> str:
+    """Of a text as it is now; `changed`: when its file was, and its size."""
+    del changed
+    return _read(path, encoding).source.sha256
+
+
+def _changed(path: str | None) -> tuple[int, int] | None:
     try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise CapaxError(f"task text: {path} is not a text file (not UTF-8); convert it to UTF-8.") from None
-    if "\0" in text:
-        raise CapaxError(f"task text: {path} is not a text file (it has NUL bytes).")
-    return text
+        found = None if path is None else Path(path).stat()
+    except OSError:  # reading it will say what is wrong
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_size)
 
 
-def _built_in() -> str:
-    """The help texts of Python's own `pydoc_data.topics`: real English on every machine."""
-    from pydoc_data.topics import topics
+def _prepared(path: str | None, encoding: str | None, alphabet: str, sha256: str) -> Prepared:
+    """The text with this content. Raises `CapaxError` where the file has another one by now."""
+    if (sha256, alphabet) not in _PREPARED:
+        text = _read(path, encoding)
+        if text.source.sha256 != sha256:
+            raise CapaxError(
+                f"task text: {text.source.name} is not the text that it was (SHA-256 {sha256[:12]}.., now "
+                f"{text.source.sha256[:12]}..); give the text of then, or begin anew."
+            )
+        if len(_PREPARED) >= MOST_PREPARED:
+            del _PREPARED[next(iter(_PREPARED))]
+        _PREPARED[sha256, alphabet] = _as_text8(text, path) if alphabet == "text8" else _as_it_is(text, path)
+    return _PREPARED[sha256, alphabet]
 
-    return "\n".join(topics[name] for name in sorted(topics))
+
+def _as_text8(text: data_text.Text, path: str | None) -> Prepared:
+    cleaned = text8.clean(text.characters)
+    if not cleaned.strip():
+        raise CapaxError(f"task text: {path} has no letters a-z; text.alphabet=unicode takes it as it is.")
+    facts = [f"The text: {text.source.name}, cleaned as text8 is: {len(cleaned):,} letters and spaces."]
+    dropped = text8.share_dropped(text.characters)
+    if dropped >= LEAST_SHARE:
+        facts.append(
+            f"Cleaning dropped {dropped:.2g} of the text's letters, which are not a to z "
+            "(text.alphabet=unicode takes the text as it is)."
+        )
+    symbols = text8.symbols(cleaned)
+    return Prepared(symbols, len(text8.ALPHABET), text.source, (*facts, *_caution(len(symbols))))
 
 
-def read(path: Path | None) -> str:
-    """A text file, or the only file in a zip; by default Python's own help texts. Raises `CapaxError` for what is no text."""
-    return _built_in() if path is None else _read(path)
+def _as_it_is(text: data_text.Text, path: str | None) -> Prepared:
+    """Each character is a symbol. The vocabulary is that of the training section; one more symbol
+    stands for all others."""
+    if not text.characters:
+        raise CapaxError(f"task text: {path} is empty.")
+    begin, _ = _section("validation", len(text.characters))
+    vocabulary = Vocabulary.fit(text.characters[:begin])
+    symbols = vocabulary.encode(text.characters).astype(np.min_scalar_type(vocabulary.size))
+    unknown = int((symbols == vocabulary.unknown).sum())
+    facts = [
+        f"The text: {text.source.name}, as it is: {len(symbols):,} characters, {len(vocabulary.symbols):,} different ones in "
+        f"the training section; {unknown:,} others, held out, count as one unknown symbol."
+    ]
+    return Prepared(symbols, vocabulary.size, text.source, (*facts, *_caution(len(symbols))))
 
 
-@functools.lru_cache(maxsize=4)
-def _symbols(path: str | None) -> UInt8[np.ndarray, " letters"]:
-    cleaned = clean(read(None if path is None else Path(path)))
-    if not cleaned:
-        raise CapaxError(f"task text: {path} has no letters a-z.")
-    codes = np.frombuffer(cleaned.encode("ascii"), np.uint8)
-    return np.where(codes == ord(" "), 0, codes - ord("a") + 1).astype(np.uint8)
+def _caution(letters: int) -> tuple[str, ...]:
+    begin, end = _section("evaluation", letters)
+    if end - begin >= LEAST_EVALUATED:
+        return ()
+    return (f"A small text: its evaluation section has {end - begin:,} characters, so that scores on it are rough.",)
+
+
+def _section(split: Split, letters: int) -> tuple[int, int]:
+    """Begin and end of a split's section of a text."""
+    held_out = int(letters * HELD_OUT)
+    ends = {"train": letters - 2 * held_out, "validation": letters - held_out, "evaluation": letters}
+    return (0 if split == "train" else ends[split] - held_out), ends[split]
+
+
+_MARKOV: dict[tuple[str, str, int], float] = {}
+"""By content, alphabet, and order."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Text(Task):
-    """Random windows of `length` characters; the first `warm_up` steps bring the state up, the rest count.
+    """Random windows of `length` characters; the first `warm_up` steps bring the state up, the rest
+    count.
 
-    Options: `path`, a text file, text8, or text8.zip (default: Python's own help texts); `window`, T; `warm_up`; `batch_size`.
-    Held-out sections are scored on windows that lie side by side, so that no character
-    is predicted twice.
+    Options: `path`, a text file, plain or packed, such as text8.zip (default: Python's own help
+    texts); its `encoding`, where that is not UTF-8; `alphabet`: "text8" cleans it to a-z and space,
+    "unicode" takes every character as it is; `sha256` of the text, filled in where it is not given,
+    and else held to; `window`, T; `warm_up`; `batch_size`. Held-out sections are scored on windows
+    that lie side by side, so that no character is predicted twice.
     """
 
     name: ClassVar[str] = "text"
@@ -105,6 +164,9 @@ class Text(Task):
     window: int = 50
     warm_up: int = 13
     batch_size: int = 32
+    alphabet: str = "text8"
+    encoding: str | None = None
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.warm_up < self.window:
@@ -115,19 +177,38 @@ class Text(Task):
             raise CapaxError(f"task text: batch_size must be at least 1, not {self.batch_size}.")
         if self.path is not None:  # relative paths mean what they meant where the experiment was started
             object.__setattr__(self, "path", str(Path(self.path).resolve()))
-        letters, least = len(_symbols(self.path)), math.ceil(2 * (self.window + 1) / HELD_OUT)
+        if self.alphabet not in ALPHABETS:
+            raise CapaxError(f"task text: alphabet must be text8 or unicode, not {self.alphabet!r}.")
+        if not self.sha256:
+            object.__setattr__(self, "sha256", _sha256(self.path, self.encoding, _changed(self.path)))
+        letters, least = len(self._prepared.symbols), math.ceil(2 * (self.window + 1) / HELD_OUT)
         if letters < least:
             raise CapaxError(
-                f"task text: {self.path} has {letters} letters; a window of {self.window} needs {least} or more."
+                f"task text: {self.path or self.source.name} has {letters} letters; a window of {self.window} needs {least} or more."
             )
 
     @property
+    def _prepared(self) -> Prepared:
+        return _prepared(self.path, self.encoding, self.alphabet, self.sha256)
+
+    @property
+    def source(self) -> Content:
+        """The text that this is: its name, hash, and size, however the file is packed or encoded."""
+        found = self._prepared.source
+        if self.path is None:
+            return found
+        return dataclasses.replace(found, name=Path(self.path).name, path=self.path, option="path")
+
+    def facts(self) -> tuple[str, ...]:
+        return self._prepared.facts
+
+    @property
     def inputs(self) -> int:
-        return len(ALPHABET)
+        return self._prepared.size
 
     @property
     def outputs(self) -> int:
-        return len(ALPHABET)
+        return self._prepared.size
 
     @property
     def length(self) -> int:
@@ -139,7 +220,7 @@ class Text(Task):
 
     @property
     def chance(self) -> float:
-        return math.log2(len(ALPHABET))
+        return math.log2(self.outputs)
 
     @property
     def perfect(self) -> float | None:
@@ -147,22 +228,20 @@ class Text(Task):
 
     @property
     def chance_loss(self) -> float:
-        return math.log(len(ALPHABET))
+        return math.log(self.outputs)
 
     def section(self, split: Split) -> tuple[int, int]:
         """Begin and end of a split's section of the text."""
-        letters = len(_symbols(self.path))
-        held_out = int(letters * HELD_OUT)
-        ends = {"train": letters - 2 * held_out, "validation": letters - held_out, "evaluation": letters}
-        return (0 if split == "train" else ends[split] - held_out), ends[split]
+        return _section(split, len(self._prepared.symbols))
 
-    def letters(self, split: Split) -> UInt8[np.ndarray, " letters"]:
-        """The symbols of a split's section, 0 for space and 1 to 26 for a to z."""
+    def letters(self, split: Split) -> Integer[np.ndarray, " letters"]:
+        """The symbols of a split's section; with the alphabet of text8 0 for space and 1 to 26 for
+        a to z."""
         begin, end = self.section(split)
-        return _symbols(self.path)[begin:end]
+        return self._prepared.symbols[begin:end]
 
     def data(self, parameters: int) -> PyTree:
-        return jnp.asarray(_symbols(self.path))
+        return jnp.asarray(self._prepared.symbols)
 
     def _windows(self, split: Split) -> int:
         begin, end = self.section(split)
@@ -181,7 +260,7 @@ class Text(Task):
         stride = (end - begin - 1 - self.window) // max(1, windows - 1)
         return self._at(data, begin + jnp.minimum(number, windows - 1) * stride, (number < windows).astype(jnp.float32))
 
-    def _at(self, data: UInt8[Array, " letters"], starts: Array, weights: Float[Array, " batch"]) -> Draw:
+    def _at(self, data: Integer[Array, " letters"], starts: Array, weights: Float[Array, " batch"]) -> Draw:
         symbols = data[starts[None, :] + jnp.arange(self.window + 1)[:, None]].astype(jnp.int32)
         scored = self.window - self.warm_up
         weights = jnp.broadcast_to(weights[None, :], (scored, weights.shape[0]))
@@ -203,49 +282,20 @@ class Text(Task):
         return {f"order-{order} Markov": self.markov(order) for order in (1, 2, 3)}
 
     def contents(self) -> tuple[Content, ...]:
-        if self.path is None:
-            return (contents.of_bytes(f"help texts of Python {platform.python_version()}", _built_in().encode()),)
-        return (contents.of_file(Path(self.path), option="path"),)
+        return (self.source,)
 
     def markov(self, order: int) -> float:
-        """Bits per character, on the evaluation section, of a Markov model fitted on the training section.
+        """Bits per character, on the evaluation section, of a Markov model fitted on the training
+        section.
 
-        Each order is smoothed with the one below, p_k = (count + a p_{k-1}) / (total + a), with the `a` of each order
-        that is best on the validation section.
+        Each order is smoothed with the one below, p_k = (count + a p_{k-1}) / (total + a), with the
+        `a` of each order that is best on the validation section.
         """
-        return _markov(self.path, self.letters("train"), self.letters("validation"), self.letters("evaluation"), order)
+        key = (self.sha256, self.alphabet, order)
+        if key not in _MARKOV:
+            sections = (self.letters("train"), self.letters("validation"), self.letters("evaluation"))
+            _MARKOV[key] = bits_per_symbol(*sections, self.outputs, order)
+        return _MARKOV[key]
 
     def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
         return float(self.batch_size * self.window)
-
-
-_MARKOV: dict[tuple[str | None, int], float] = {}
-
-
-def _markov(path: str | None, train: np.ndarray, validation: np.ndarray, evaluation: np.ndarray, order: int) -> float:
-    if (path, order) in _MARKOV:
-        return _MARKOV[path, order]
-    size = len(ALPHABET)
-    held_out = {"validation": validation, "evaluation": evaluation}
-    p = {name: np.full(len(letters) - order, 1 / size) for name, letters in held_out.items()}
-    for k in range(order + 1):
-        counts = np.bincount(_contexts(train, k + 1), minlength=size ** (k + 1)).reshape(-1, size)
-        totals = counts.sum(axis=1)
-
-        def smoothed(name: str, strength: float, k: int = k, counts: Any = counts, totals: Any = totals, p: Any = p):
-            grams = _contexts(held_out[name], k + 1)[order - k :]
-            return (counts.reshape(-1)[grams] + strength * p[name]) / (totals[grams // size] + strength)
-
-        strengths = 10 ** np.linspace(-2, 3, 26)
-        best = min(strengths, key=lambda strength: -np.mean(np.log2(smoothed("validation", strength))))
-        p = {name: smoothed(name, best) for name in held_out}
-    _MARKOV[path, order] = float(-np.mean(np.log2(p["evaluation"])))
-    return _MARKOV[path, order]
-
-
-def _contexts(letters: np.ndarray, width: int) -> np.ndarray:
-    """Every run of `width` letters as one number, base 27."""
-    total = np.zeros(len(letters) - width + 1, np.int64)
-    for offset in range(width):
-        total = total * len(ALPHABET) + letters[offset : len(letters) - width + 1 + offset]
-    return total
