@@ -26,7 +26,9 @@ from capax import networks, tasks  # noqa: E402
 from capax.cells import registry  # noqa: E402
 from capax.cells.sequence import Dense, MultiHot, OneHot  # noqa: E402
 from capax.networks.sizing import parameters  # noqa: E402
-from capax.tasks.task import Draw, Task, cross_entropy  # noqa: E402
+from capax.reporting import Facts, Reporting, Sizes  # noqa: E402
+from capax.tasks.batch import SequenceBatch  # noqa: E402
+from capax.tasks.task import Task, cross_entropy  # noqa: E402
 from capax.training.population import Population  # noqa: E402
 from capax.training.program import Program  # noqa: E402
 from capax.training.trial import NetworkShape, Trial  # noqa: E402
@@ -45,7 +47,7 @@ class Fixed(Task):
     """One batch of a workload, at every step the same: what is timed is training, not drawing."""
 
     name: ClassVar[str] = "fixed"
-    memorisation: ClassVar[bool] = True
+    reporting: ClassVar[Reporting] = Reporting("loss", splits=("train",), reruns=False)
     workload: str = ""
 
     @property
@@ -53,49 +55,43 @@ class Fixed(Task):
         return WORKLOADS[self.workload]
 
     @property
-    def inputs(self) -> int:
-        return self._of.inputs
+    def sizes(self) -> Sizes:
+        return Sizes(self._of.inputs, self._of.outputs, self._of.steps, self._of.first)
 
     @property
-    def outputs(self) -> int:
-        return self._of.outputs
-
-    @property
-    def length(self) -> int:
-        return self._of.steps
-
-    @property
-    def first(self) -> int:
-        return self._of.first
-
-    @property
-    def chance_loss(self) -> float:
-        return 100.0
+    def facts(self) -> Facts:
+        return Facts(chance=100.0, chance_loss=100.0)
 
     def data(self, parameters: int) -> Any:
         return tuple(jnp.asarray(part) for part in self._of.data())
 
-    def draws(self, split: Any, scalars: Any) -> Any:
+    def batches(self, split: Any, scalars: Any) -> Any:
         return jnp.asarray(1)
 
-    def draw(self, data: Any, split: Any, key: Any, index: Any, scalars: Any) -> Draw:
+    def batch_at(self, data: Any, split: Any, key: Any, index: Any, scalars: Any) -> SequenceBatch:
         x, y = data
         weights = jnp.ones((y.shape[0], y.shape[-1]))
         if self._of.kind == "dense":
-            return Draw(Dense(x), y, weights)
+            return SequenceBatch(Dense(x), y, weights)
         if self._of.streams == 1:
-            return Draw(OneHot(x[:, 0], self.inputs), y, weights)
-        return Draw(MultiHot(x, self.inputs // self._of.streams), y, weights)
+            return SequenceBatch(OneHot(x[:, 0], self.inputs), y, weights)
+        return SequenceBatch(MultiHot(x, self.inputs // self._of.streams), y, weights)
 
-    def measure(self, outputs: Any, draw: Draw) -> dict[str, Any]:
-        weight = jnp.sum(draw.weights)
+    def sample(self, key: Any, size: int) -> SequenceBatch:
+        return self.batch_at(self.data(0), "train", key, 0, {})
+
+    def work(self, hyperparameters: Any, parameters: int) -> float:
+        return float(self._of.steps)
+
+    def measure(self, outputs: Any, batch: SequenceBatch) -> dict[str, Any]:
+        weight = jnp.sum(batch.weights)
         if self._of.kind == "dense":
-            return {"loss": jnp.sum((jnp.moveaxis(outputs, 0, 1) - draw.targets) ** 2), "weight": weight}
+            return {"loss": jnp.sum((jnp.moveaxis(outputs, 0, 1) - batch.targets) ** 2), "weight": weight}
         parts = jnp.split(outputs, self._of.targets)
-        losses = [cross_entropy(part, draw.targets[:, i], draw.weights) for i, part in enumerate(parts)]
+        losses = [cross_entropy(part, batch.targets[:, i], batch.weights) for i, part in enumerate(parts)]
         return {"loss": sum(losses), "weight": weight}
 
-    def scores(self, sums: Any, scalars: Any) -> dict[str, float]:
+    def scores(self, sums: Any) -> dict[str, float]:
         return {"score": sums["loss"], "loss": sums["loss"] / sums["weight"]}
 
 

@@ -73,10 +73,10 @@ def measure(settings: dict[str, Any], rule: str, seed: int) -> dict[str, Any]:
         row = results.studies(store, run).iloc[0].to_dict()
         tuned, reruns = store.trials(study.name), store.trials(study.name + RERUNS)
     work = [
-        t.user_attrs["result"]["steps"] * study.task.cost(t.params, study.shape.parameters) for t in [*tuned, *reruns]
+        t.user_attrs["result"]["steps"] * study.task.work(t.params, study.shape.parameters) for t in [*tuned, *reruns]
     ]
     return {
-        "sign": 1 if study.task.direction == "maximise" else -1,
+        "sign": 1 if study.task.reporting.direction == "maximise" else -1,
         **{key: row[key] for key in ("best", "low", "high", "stopped", "converged", "infeasible", "trials")},
         "core_seconds": core_seconds,
         "seconds": seconds,

@@ -79,7 +79,7 @@ def maker(program: Program, trial: Trial) -> Callable[[int], Any]:
     def make(data: Any, steps: jax.Array) -> jax.Array:
         def add(step: jax.Array, total: jax.Array) -> jax.Array:
             key = jax.random.fold_in(jax.random.key(0), step)
-            draw = task.draw(data, "train", jax.random.fold_in(key, 0), jnp.asarray(0), scalars)
+            draw = task.batch_at(data, "train", jax.random.fold_in(key, 0), jnp.asarray(0), scalars)
             return total + sum(jnp.sum(leaf.astype(jnp.float32)) for leaf in jax.tree.leaves(draw))
 
         return jax.lax.fori_loop(0, steps, add, jnp.zeros(()))

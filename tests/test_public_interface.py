@@ -73,5 +73,5 @@ def test_a_task_gives_batches_and_scores_outputs():
     batch = task.batch(jax.random.key(0), 3)
     assert batch.inputs.shape == (3, 20, 27) and batch.targets.shape == batch.mask.shape == (3, 20)
     outputs = jax.numpy.zeros((3, 20, 27))
-    assert task.loss(outputs, batch) == pytest.approx(task.chance_loss, rel=1e-5)
-    assert task.score(outputs, batch) == pytest.approx(task.chance, rel=1e-5)
+    assert task.loss(outputs, batch) == pytest.approx(task.facts.chance_loss, rel=1e-5)
+    assert task.score(outputs, batch) == pytest.approx(task.facts.chance, rel=1e-5)

@@ -32,7 +32,7 @@ from capax.probes.text import sequences
 from capax.report.probe_figures import draw
 from capax.report.saving import save_figure
 from capax.report.style import COLOURS, LINES, look
-from capax.tasks.task import Draw
+from capax.tasks.batch import SequenceBatch
 
 Found = tuple[pd.DataFrame, Figure]
 
@@ -96,7 +96,7 @@ def at_the_optimum(kind: str) -> Subject:
     )
     x = Dense(jax.random.normal(jax.random.key(1), (300, 1, 64), jnp.float64))
     targets = network.run(x)
-    draw = Draw(x, targets, jnp.ones((300, 64)))
+    draw = SequenceBatch(x, targets, jnp.ones((300, 64)))
     return Subject(kind, kind, network, draw, tasks.get("teacher", time_steps=300), 0)
 
 

@@ -38,11 +38,11 @@ class Interval:
         """In words that follow "a number", such as "above 0" or "from 0.1 to 10"."""
         ends = []
         if self.low > -math.inf and self.high < math.inf and not (self.above or self.below):
-            return f"from {self.low:g} to {self.high:g}"
+            return f"from {_plain(self.low)} to {_plain(self.high)}"
         if self.low > -math.inf:
-            ends.append(f"{'above' if self.above else 'at least'} {self.low:g}")
+            ends.append(f"{'above' if self.above else 'at least'} {_plain(self.low)}")
         if self.high < math.inf:
-            ends.append(f"{'below' if self.below else 'at most'} {self.high:g}")
+            ends.append(f"{'below' if self.below else 'at most'} {_plain(self.high)}")
         return " and ".join(ends) or "that is finite"
 
 
@@ -219,6 +219,10 @@ def joined(*groups: Owned) -> dict[str, Hyperparameter]:
 def defaults(declared: Iterable[Hyperparameter]) -> dict[str, Any]:
     """The defaults by name."""
     return {hyperparameter.name: hyperparameter.default for hyperparameter in declared}
+
+
+def _plain(number: float | int) -> str:
+    return str(int(number)) if float(number).is_integer() and abs(number) < 1e12 else f"{number:g}"
 
 
 def _finite(value: Any) -> bool:

@@ -32,7 +32,7 @@ def by_optax(subject, steps, learning_rate):
     @jax.jit
     def step(parameters, state, number):
         draw_key = jax.random.fold_in(jax.random.fold_in(key, number), 0)  # of the step, then of its first draw
-        draw = task.draw(data, "train", draw_key, jnp.asarray(0), scalars)
+        draw = task.batch_at(data, "train", draw_key, jnp.asarray(0), scalars)
         gradient = jax.grad(lambda p: dataclasses.replace(subject, draw=draw).loss(network_of(p)))(parameters)
         updates, state = optimiser.update(gradient, state)
         return parameters + updates, state

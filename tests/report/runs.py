@@ -33,7 +33,7 @@ def design(**keys: Any) -> Experiment:
 
 
 def memorised(samples: float, correct: float, nats: float = 0.2) -> dict[str, float]:
-    return Capacity().scores({"weight": samples, "correct": correct, "loss": nats * samples}, {})
+    return Capacity().scores({"weight": samples, "correct": correct, "loss": nats * samples})
 
 
 def scored(bits: float) -> dict[str, float]:
@@ -55,7 +55,7 @@ def add(
     record |= {"stopped": True} if stopped else {}
     ended = TrialState.PRUNED if stopped else TrialState.COMPLETE if scores else TrialState.FAIL
     state = TrialState.RUNNING if running else ended
-    store.study(name, study.task.direction, SeededRandom(0)).add_trial(
+    store.study(name, study.task.reporting.direction, SeededRandom(0)).add_trial(
         optuna.trial.create_trial(
             state=state,
             value=found.get("score"),
@@ -71,7 +71,7 @@ def add(
 def finish(store: Store, study: StudyPlan) -> None:
     """Three trials, one of them infeasible, and the reruns: results that depend on cell and budget."""
     better = 1.0 if study.shape.cell == "rnn" else 0.5
-    memorises = study.task.memorisation
+    memorises = study.task.reporting.memorised
     samples = 2.0 * study.shape.parameters
     first = memorised(samples, samples * (0.8 + 0.1 * better)) if memorises else scored(3.5 - better)
     second = memorised(samples, 0.7 * samples) if memorises else scored(4.0 - better)
@@ -89,7 +89,7 @@ def write_run(directory: Path, fill: Callable[[Store, StudyPlan], None] = finish
     store = open_run(planned, directory)
     try:
         for study in planned.studies:
-            store.study(study.name, study.task.direction, SeededRandom(0))
+            store.study(study.name, study.task.reporting.direction, SeededRandom(0))
             fill(store, study)
     finally:
         store.close()

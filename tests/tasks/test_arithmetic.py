@@ -81,7 +81,7 @@ def test_numbers_of_any_size_are_written_as_python_writes_them():
 def test_a_draw_asks_for_the_sums_of_numbers_that_are_uniform(compute_steps):
     task = tasks.get("arithmetic", batch_size=3000)
     scalars = task.scalars({"compute_steps": compute_steps}, 0)
-    draw = task.draw(task.data(0), "train", jax.random.key(0), jnp.asarray(0), scalars)
+    draw = task.batch_at(task.data(0), "train", jax.random.key(0), jnp.asarray(0), scalars)
     numbers = []
     for read, due, counted in strings(draw):
         a, b = map(int, read.rstrip("= ").rsplit("+", 1))
@@ -133,9 +133,9 @@ def test_loss_and_score_of_public_outputs():
     batch = task.batch(jax.random.key(0), 20)
     shape = (20, 36, 14)
     assert task.score(jnp.full(shape, 3.0), batch) == pytest.approx(math.log(14), rel=1e-5)
-    assert task.chance == task.chance_loss == math.log(14)
+    assert task.facts.chance == task.facts.chance_loss == math.log(14)
     perfect = 1000 * jax.nn.one_hot(batch.targets, 14)
-    assert task.score(perfect, batch) == task.perfect == 0
+    assert task.score(perfect, batch) == task.facts.perfect == 0
     assert task.score(perfect * batch.mask[:, :, None], batch) == 0  # the other steps do not count
 
     outputs = np.random.default_rng(0).normal(size=shape)
@@ -153,12 +153,12 @@ def test_the_share_of_answers_that_are_right_in_every_character():
     last = int(np.flatnonzero(draw.weights[:, 3])[-1])
     outputs = outputs.at[:, last, 3].set(0.0).at[:, 0, 5].set(0.0)  # one that counts, and one that does not
     sums = {name: float(value) for name, value in task.measure(outputs, draw).items()}
-    assert task.scores(sums, {})["fraction_correct"] == pytest.approx(0.9)
+    assert task.scores(sums)["fraction_correct"] == pytest.approx(0.9)
 
 
 def test_the_baseline_knows_positions_only():
     # The sums of two numbers from -1 to 1 are -2, -1, 0, 1, 2 with odds of 1, 2, 3, 2, 1; each is padded to two characters.
-    task = tasks.get("arithmetic", largest=1, time_steps=14)
+    task = tasks.get("arithmetic", largest=1, time_steps=14, batch_size=20_000, held_out=100_000)
     (baseline,) = task.baselines().values()
 
     def entropy(*odds):
@@ -166,6 +166,24 @@ def test_the_baseline_knows_positions_only():
 
     # Before the first character (6 in 9) a space; the first is '-' or a digit; the second (3 in 9) is 1 or 2.
     exact = (0 + entropy(3, 3, 2, 1) + entropy(1, 2) / 3) / 2
-    assert baseline == pytest.approx(exact, abs=0.005)  # 200,000 answers
-    (baseline,) = tasks.get("arithmetic").baselines().values()
+    assert baseline == pytest.approx(exact, abs=0.01)  # 200,000 answers counted, 100,000 scored
+    (baseline,) = tasks.get("arithmetic", batch_size=512).baselines().values()
     assert math.log(10) / 2 < baseline < math.log(10)
+
+
+def test_the_baseline_is_a_score_on_the_evaluation_set():
+    """The frequencies that it counts, given as logits to the task's own score, at the positions of each answer."""
+    task = tasks.get("arithmetic", largest=99, time_steps=20, batch_size=64, held_out=100)
+    logits = np.log(task._character_frequencies())
+    loss = weight = 0.0
+    for batch in task.evaluation_set():
+        targets, due = np.asarray(batch.targets), np.asarray(batch.weights) > 0
+        outputs = np.zeros((14, *targets.shape), np.float32)
+        for n in np.flatnonzero(due.any(axis=0)):
+            answer = targets[due[:, n], n]
+            first = int(np.argmax(answer != ALPHABET.index(" ")))
+            outputs[:, due[:, n], n] = logits[task.width - first + np.arange(task.width)].T
+        sums = task.measure(jnp.asarray(outputs), batch)
+        loss, weight = loss + float(sums["loss"]), weight + float(sums["weight"])
+    assert weight == 100 * task.width
+    assert task.baselines()["position only"] == pytest.approx(loss / weight, rel=1e-5)

@@ -136,8 +136,8 @@ def test_the_draws_cover_exactly_b_samples(samples):
     assert int(scalars["samples"]) == samples
     data, key = task.data(parameters), jax.random.key(0)
     shown, targets = [], []
-    for index in range(int(task.draws("train", scalars))):
-        draw = task.draw(data, "train", key, jnp.asarray(index), scalars)
+    for index in range(int(task.batches("train", scalars))):
+        draw = task.batch_at(data, "train", key, jnp.asarray(index), scalars)
         assert draw.inputs.shown.shape == (20, CHUNK)
         inside = np.asarray(draw.weights[0]) == 1
         assert inside.sum() == np.asarray(draw.weights).sum()
@@ -170,9 +170,9 @@ def test_loss_and_score_of_public_outputs():
     batch = task.batch(jax.random.key(0), 200)
     right = 2 * batch.targets[..., None] - 1
     assert float(task.loss(jnp.zeros((200, 3, 1)), batch)) == pytest.approx(math.log(2), rel=1e-6)
-    assert task.chance_loss == pytest.approx(math.log(2))
+    assert task.facts.chance_loss == pytest.approx(math.log(2))
     assert task.score(5 * right, batch) == 200
-    assert task.score(-5 * right, batch) == task.chance == 0
+    assert task.score(-5 * right, batch) == task.facts.chance == 0
     assert task.score((5 * right).at[:, :2].multiply(-1), batch) == 200  # the outputs before the last do not count
     half_wrong = (5 * right).at[:20].multiply(-1)
     assert task.score(half_wrong, batch) == pytest.approx(mutual_information(200.0, 0.9), rel=1e-6)
@@ -182,13 +182,13 @@ def test_loss_and_score_of_public_outputs():
 
 def test_the_scores_of_a_whole_set_agree_with_each_other():
     task = tasks.get("capacity")
-    scores = task.scores({"loss": 300 * 0.3, "weight": 300.0, "correct": 270.0}, {})
+    scores = task.scores({"loss": 300 * 0.3, "weight": 300.0, "correct": 270.0})
     assert scores["score"] == mutual_information(300.0, 0.9)
     assert scores["score_low"] < scores["score"] < scores["score_high"] < 300
     assert (scores["fraction_low"], scores["fraction_high"]) == wilson_interval(270.0, 300.0)
     assert scores["loss"] == pytest.approx(0.3) and scores["samples"] == 300
     assert scores["compression_bits"] == pytest.approx(300 * (1 - 0.3 / math.log(2)))
-    assert task.memorisation and task.direction == "maximise"
+    assert task.reporting.memorised and task.reporting.direction == "maximise"
 
 
 def test_too_many_samples_for_distinct_inputs_are_refused_with_the_bits_that_would_do():

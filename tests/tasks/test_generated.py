@@ -22,8 +22,8 @@ def task(request):
 def sequences(task, split, key=0, draws=None):
     """The sequences of a split that count, one row each."""
     scalars, found = task.scalars({}, 0), []
-    for index in range(int(task.draws(split, scalars)) if draws is None else draws):
-        draw = task.draw(task.data(0), split, jax.random.key(key), jnp.asarray(index), scalars)
+    for index in range(int(task.batches(split, scalars)) if draws is None else draws):
+        draw = task.batch_at(task.data(0), split, jax.random.key(key), jnp.asarray(index), scalars)
         shown = np.asarray(jax.tree.leaves(draw.inputs)[0])
         assert shown.shape[-1] == task.batch_size
         counts = np.asarray(draw.weights).max(axis=0)
@@ -62,4 +62,4 @@ def test_a_larger_held_out_set_begins_with_the_smaller_one(task):
 
 
 def test_the_cost_of_a_step_is_its_sequences_times_their_steps(task):
-    assert task.cost({}, 100) == 8 * task.length
+    assert task.work({}, 100) == 8 * task.length

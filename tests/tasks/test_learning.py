@@ -41,7 +41,7 @@ def run(tmp_path_factory):
 def test_a_short_run_learns_what_the_baselines_do_not_know(run, name):
     task = tasks.get(name, **OPTIONS[name])
     best = run[0].loc[name, "best"]
-    assert 0 < best < 0.8 * min([task.chance, *task.baselines().values()])
+    assert 0 < best < 0.8 * min([task.facts.chance, *task.baselines().values()])
 
 
 @pytest.mark.parametrize("name", OPTIONS)

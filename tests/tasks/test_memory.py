@@ -37,10 +37,10 @@ def test_the_vector_is_shown_once_and_is_due_at_the_end():
 def test_loss_and_score_are_the_squared_error_per_number():
     task = tasks.get("memory", numbers=4, time_steps=3)
     batch = task.batch(jax.random.key(0), 5000)
-    assert task.score(batch.targets, batch) == task.perfect == 0
+    assert task.score(batch.targets, batch) == task.facts.perfect == 0
     # Five standard deviations of the mean of 20,000 squares.
     chance = task.score(jnp.zeros_like(batch.targets), batch)
-    assert chance == pytest.approx(task.chance, abs=5 * (0.8 / 20_000) ** 0.5)
+    assert chance == pytest.approx(task.facts.chance, abs=5 * (0.8 / 20_000) ** 0.5)
     assert float(task.loss(jnp.zeros_like(batch.targets), batch)) == pytest.approx(chance)
     ignored = batch.targets.at[:, :2].set(100.0)
     assert task.score(ignored, batch) == 0
@@ -55,4 +55,4 @@ def test_a_network_that_holds_a_subspace_has_the_error_of_the_subspace(units):
     x = np.asarray(batch.targets)
     # Five standard deviations of the mean of at most 40,000 squares that are 0.9 at most in variance.
     assert task.score(jnp.asarray(x @ basis @ basis.T), batch) == pytest.approx(subspace_error(units, 8), abs=0.025)
-    assert task.scores({"loss": 250.0, "weight": 1000.0}, {})["numbers_held"] == 6
+    assert task.scores({"loss": 250.0, "weight": 1000.0})["numbers_held"] == 6

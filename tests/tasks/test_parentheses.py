@@ -113,9 +113,9 @@ def test_loss_and_score_sum_ten_cross_entropies():
     batch = task.batch(jax.random.key(0), 50)
     shape = (50, 4, 100)
     assert task.score(jnp.full(shape, 3.0), batch) == pytest.approx(10 * math.log(10), rel=1e-6)
-    assert task.chance == task.chance_loss == 10 * math.log(10)
+    assert task.facts.chance == task.facts.chance_loss == 10 * math.log(10)
     perfect = 1000 * jax.nn.one_hot(batch.targets, 10).reshape(shape)
-    assert task.score(perfect, batch) == task.perfect == 0
+    assert task.score(perfect, batch) == task.facts.perfect == 0
     assert task.score(perfect.at[:, :3].set(0.0), batch) == 0  # only the last step counts
 
     outputs = np.random.default_rng(0).normal(size=shape)
@@ -126,12 +126,14 @@ def test_loss_and_score_sum_ten_cross_entropies():
     assert float(task.loss(jnp.asarray(outputs, jnp.float32), batch)) == pytest.approx(expected.mean(), rel=1e-5)
 
 
-def test_the_baseline_is_what_the_frequencies_of_the_counts_score():
-    task = tasks.get("parentheses", time_steps=30)
-    batch = task.batch(jax.random.key(0), 1000)
-    logits = jnp.tile(jnp.log(jnp.asarray(count_distribution(30), jnp.float32)), 10)
+@pytest.mark.parametrize(("steps", "held_out", "score"), [(20, 512, 8.259), (40, 1024, 11.379)])
+def test_the_baseline_is_what_the_frequencies_of_the_counts_score_on_the_evaluation_set(steps, held_out, score):
+    task = tasks.get("parentheses", time_steps=steps, held_out=held_out)
+    logits = jnp.tile(jnp.log(jnp.asarray(np.maximum(count_distribution(steps), 1e-30), jnp.float32)), 10)
+    measured = [
+        task.measure(jnp.broadcast_to(logits[:, None, None], (100, 1, 32)), batch) for batch in task.evaluation_set()
+    ]
     (baseline,) = task.baselines().values()
-    # Five standard deviations: ten independent counts, whose surprise has a variance below 1.
-    score = task.score(jnp.broadcast_to(logits, (1000, 30, 100)), batch)
-    assert score == pytest.approx(baseline, abs=5 * (10 / 1000) ** 0.5)
-    assert 0 < baseline < task.chance
+    assert sum(float(sums["weight"]) for sums in measured) == task.held_out
+    assert baseline == pytest.approx(sum(float(sums["loss"]) for sums in measured) / task.held_out, rel=1e-5)
+    assert baseline == pytest.approx(score, abs=5e-4)  # found by a referee's own count

@@ -64,8 +64,8 @@ def test_the_data_are_fixed_by_the_data_seed_and_shared():
 def whole(task, split="evaluation"):
     """The draws of the scored set, as inputs, targets, and weights of the samples that count."""
     x, y, w = [], [], []
-    for index in range(int(task.draws(split, {}))):
-        draw = task.draw(task.data(0), split, jax.random.key(0), jnp.asarray(index), {})
+    for index in range(int(task.batches(split, {}))):
+        draw = task.batch_at(task.data(0), split, jax.random.key(0), jnp.asarray(index), {})
         inside = np.asarray(draw.weights[0]) > 0
         x.append(np.asarray(draw.inputs.shown)[:, inside])
         y.append(np.asarray(draw.targets[0])[inside])
@@ -86,7 +86,7 @@ def test_every_sample_is_scored_once_with_its_weight(samples):
 
 def indices(task, size, key=0):
     """Which samples a training draw has, found by their targets, and with which weights."""
-    draw = task.draw(task.data(0), "train", jax.random.key(key), jnp.asarray(0), {})
+    draw = task.batch_at(task.data(0), "train", jax.random.key(key), jnp.asarray(0), {})
     assert draw.weights.shape == draw.targets.shape == (1, size)
     place = {float(y): i for i, y in enumerate(np.asarray(task.data(0)[1]))}
     found = np.asarray([place[float(y)] for y in np.asarray(draw.targets[0])])
@@ -135,7 +135,7 @@ def test_loss_and_score_are_the_weighted_squared_error():
     expected = np.sum(weights * errors) / np.sum(weights)
     assert task.score(jnp.asarray(outputs, jnp.float32), batch) == pytest.approx(expected, rel=1e-5)
     assert float(task.loss(jnp.asarray(outputs, jnp.float32), batch)) == pytest.approx(expected, rel=1e-5)
-    assert task.score(batch.targets[..., None], batch) == task.perfect == 0
+    assert task.score(batch.targets[..., None], batch) == task.facts.perfect == 0
 
 
 def test_the_score_of_no_answer_is_that_of_chance():
@@ -144,7 +144,7 @@ def test_the_score_of_no_answer_is_that_of_chance():
     sums = {"loss": float(np.sum(w * y**2)), "weight": float(np.sum(w))}
     # Five standard deviations: the variance of a squared normal is 2.
     spread = 5 * (2 * np.sum(np.square(slow_beta(20_000, 5000.0)))) ** 0.5
-    assert task.scores(sums, {})["score"] == pytest.approx(task.chance, abs=spread)
+    assert task.scores(sums)["score"] == pytest.approx(task.facts.chance, abs=spread)
 
 
 def test_the_baseline_is_the_weighted_least_squares_fit():

@@ -49,10 +49,10 @@ def test_a_batch_has_white_inputs_and_the_first_teacher_s_outputs():
     impulse = task.responses()[0]
     for one, other in zip(x[:5], y[:5], strict=True):
         np.testing.assert_allclose(np.convolve(impulse, one)[:40], other, rtol=1e-4, atol=1e-4)
-    assert task.score(batch.targets, batch) == task.perfect == 0
+    assert task.score(batch.targets, batch) == task.facts.perfect == 0
     # the mean square of what the teacher says, within five standard errors of 300 sequences whose powers vary by their own size
     assert task.score(jnp.zeros_like(batch.targets), batch) == pytest.approx(task.powers()[0], rel=5 * (2 / 300) ** 0.5)
-    assert task.chance == np.median(task.powers())
+    assert task.facts.chance == np.median(task.powers())
 
 
 def test_trials_share_a_teacher_and_every_rerun_has_its_own():

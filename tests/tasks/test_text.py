@@ -49,8 +49,8 @@ def decode(symbols):
 def places(task, text, split, draws=None, key=0):
     """Where in the text the windows that count begin, having checked that they are the text and its next letters."""
     starts, data = [], task.data(0)
-    for index in range(int(task.draws(split, {})) if draws is None else draws):
-        draw = task.draw(data, split, jax.random.fold_in(jax.random.key(key), index), jnp.asarray(index), {})
+    for index in range(int(task.batches(split, {})) if draws is None else draws):
+        draw = task.batch_at(data, split, jax.random.fold_in(jax.random.key(key), index), jnp.asarray(index), {})
         draw = jax.tree.map(np.asarray, draw)
         assert draw.inputs.symbols.shape == (task.window, task.batch_size)
         assert draw.targets.shape == draw.weights.shape == (task.window - task.warm_up, task.batch_size)
@@ -155,9 +155,9 @@ def test_loss_and_score_of_public_outputs(make):
     batch = task.batch(jax.random.key(0), 20)
     shape = (20, WINDOW, 27)
     assert task.score(jnp.full(shape, 3.0), batch) == pytest.approx(math.log2(27), rel=1e-6)
-    assert task.chance == math.log2(27) and task.chance_loss == math.log(27)
+    assert task.facts.chance == math.log2(27) and task.facts.chance_loss == math.log(27)
     assert float(task.loss(jnp.zeros(shape), batch)) == pytest.approx(math.log(27), rel=1e-6)
-    assert task.score(1000 * jax.nn.one_hot(batch.targets, 27), batch) == task.perfect == 0
+    assert task.score(1000 * jax.nn.one_hot(batch.targets, 27), batch) == task.facts.perfect == 0
 
     outputs = np.random.default_rng(0).normal(size=shape)
     p = np.exp(outputs) / np.exp(outputs).sum(axis=2, keepdims=True)
@@ -234,7 +234,7 @@ def test_the_default_text_is_real_english():
     assert task.window == 50 and task.warm_up == 13
     letters = sum(len(task.letters(split)) for split in ("train", "validation", "evaluation"))
     assert letters > 300_000
-    assert 2.0 < task.markov(2) < task.markov(1) < task.markov(0) < 4.3 < task.chance
+    assert 2.0 < task.markov(2) < task.markov(1) < task.markov(0) < 4.3 < task.facts.chance
 
 
 def zipped(path, files, compression=zipfile.ZIP_DEFLATED):
@@ -358,7 +358,7 @@ def test_a_unicode_alphabet_takes_every_character_as_it_is(make):
     assert len(set(symbols.values())) == known
     assert [symbols[character] for character in text[:end]] == task.letters("train").tolist() and begin == 0
     assert set(task.letters("evaluation")[-50:]) == {known}  # one symbol for all that training did not have
-    (first, *_) = task.facts()
+    (first, *_) = task.remarks()
     assert f"{len(text):,} characters, {known} different ones in the training section; 120 others" in first
     assert task.batch(jax.random.key(0), 3).inputs.shape == (3, WINDOW, known + 1)
 
@@ -375,16 +375,16 @@ def test_a_large_alphabet_has_the_markov_baseline_of_a_small_one():
 
 
 def test_the_share_of_letters_that_cleaning_drops_is_a_fact_of_the_task(make):
-    (size, dropped, caution) = make("gr\u00f6\u00dfer als " * 200).facts()
+    (size, dropped, caution) = make("gr\u00f6\u00dfer als " * 200).remarks()
     assert "cleaned as text8 is: " in size and "evaluation section has" in caution
     assert "dropped 0.22 of the text's letters" in dropped and "text.alphabet=unicode" in dropped  # 2 of 9
-    plain = make(random_letters(200_000)).facts()
+    plain = make(random_letters(200_000)).remarks()
     assert len(plain) == 1 and "200,000 letters and spaces" in plain[0]
 
 
 def test_a_small_text_is_said_to_give_rough_scores(make):
     assert (
-        "evaluation section has 99 characters, so that scores on it are rough" in make(random_letters(1999)).facts()[-1]
+        "evaluation section has 99 characters, so that scores on it are rough" in make(random_letters(1999)).remarks()[-1]
     )
 
 

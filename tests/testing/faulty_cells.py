@@ -1,8 +1,5 @@
 """Cells of every kind of fault that the checks must name, each healthy but for one thing."""
 
-import functools
-import itertools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp

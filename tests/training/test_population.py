@@ -167,7 +167,7 @@ def test_another_seed_is_another_network(trials):
 def test_another_data_seed_is_another_order_of_sampled_data_only(trials):
     other = dataclasses.replace(trials[0], data_seed=3)
     same = np.array_equal(train([other])[other.name].parameters, train([trials[0]])[trials[0].name].parameters)
-    assert same == trials[0].task.memorisation
+    assert same == trials[0].task.reporting.memorised
 
 
 def test_divergence_is_a_result_and_does_not_touch_companions(trials, alone):

@@ -140,14 +140,14 @@ def probe_settings(texts: list[str], task: str | None) -> tuple[dict[str, Any], 
     """The settings of a probe's command line: the probe's own options, the task's, and hyperparameters.
 
     Raises `CapaxError` for a setting of a task that drives nothing."""
-    from capax.experiments.design import parse_setting
+    from capax.experiments.design import parse_setting, task_and_option
 
     own: dict[str, Any] = {}
     of_task: dict[str, Any] = {}
     hyperparameters: dict[str, Any] = {}
     for key, value in map(parse_setting, texts):
-        whose, dot, name = key.partition(".")
-        if not dot:
+        whose, name = task_and_option(key)
+        if not name:
             own[key] = value
         elif whose == "hyperparameters":
             hyperparameters[name] = value

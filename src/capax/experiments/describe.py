@@ -93,23 +93,23 @@ def _task(label: str, studies: list[StudyPlan], known: TaskRecord | None) -> Tas
         outputs=task.outputs,
         length=task.length,
         first=task.first,
-        direction=task.direction,
-        score_label=task.score_label,
-        memorisation=task.memorisation,
-        chance=task.chance,
-        perfect=task.perfect,
+        reporting=task.reporting,
+        chance=task.facts.chance,
+        perfect=task.facts.perfect,
         least_scores=_least_scores(task, [study.shape.units for study in studies]),
         baselines=tuple(Baseline(name, float(value), MEASURED_ON) for name, value in task.baselines().items()),
         contents=made_from,
-        facts=task.facts(),
+        remarks=task.remarks(),
     )
 
 
 def _least_scores(task: Task, units: list[int]) -> tuple[tuple[float, float], ...]:
     """The least score against units, where the task knows it."""
+    least = task.facts.least_score
+    if least is None:
+        return ()
     grid = np.geomspace(min(units) / 2, max(units) * 2, LEAST_SCORE_POINTS)
-    pairs = [(float(value), task.least_score(float(value))) for value in sorted({*grid, *map(float, units)})]
-    return tuple((value, float(score)) for value, score in pairs if score is not None)
+    return tuple((float(value), float(least(float(value)))) for value in sorted({*grid, *map(float, units)}))
 
 
 def _study(plan: Plan, study: StudyPlan) -> StudyRecord:
@@ -128,7 +128,7 @@ def _study(plan: Plan, study: StudyPlan) -> StudyRecord:
         steps=design.steps,
         sampler=design.sampler,
         stopping=design.stopping,
-        direction=study.task.direction,
+        direction=study.task.reporting.direction,
         first_proposal=study.defaults,
         space={name: _space(distribution) for name, distribution in study.space.items()},
     )

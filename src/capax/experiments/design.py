@@ -145,6 +145,13 @@ def parse_setting(text: str) -> tuple[str, Any]:
     return key.strip(), _value(value.strip())
 
 
+def task_and_option(key: str) -> tuple[str, str]:
+    """`TASK.option` in its two parts; the task may be a user's own, `module.path:Task.option`."""
+    module, colon, rest = key.rpartition(":")
+    name, _, option = rest.partition(".")
+    return module + colon + name, option
+
+
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -179,7 +186,7 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
         table.setdefault("hyperparameters", {})[key.partition(".")[2]] = value
         return
     if "." in key:
-        task, _, option = key.removeprefix("task.").partition(".")
+        task, option = task_and_option(key.removeprefix("task."))
         table.setdefault("task", {}).setdefault(task, {})[option] = _listed(option, value)
         return
     table[key] = _listed(key, value)

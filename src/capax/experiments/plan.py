@@ -120,7 +120,7 @@ def _study(
         space=hyperparameters,
         defaults=defaults(cell, task, hyperparameters),
         trials=min(design.trials, combinations(hyperparameters)) if grid else design.trials,
-        reruns=0 if task.memorisation else design.reruns,
+        reruns=design.reruns if task.reporting.reruns else 0,
         expected_cost=_expected_cost(task, shape.parameters, design.steps),
     )
 
@@ -134,7 +134,7 @@ def mean_steps(steps: tuple[int, int]) -> float:
 def _expected_cost(task: Task, parameters: int, steps: tuple[int, int]) -> float:
     """Mean cost of a trial with training steps log-uniform in their range, over the task's own hyperparameters."""
     random = np.random.default_rng(0)
-    costs = [task.cost(_draw(task, random), parameters) for _ in range(100)]
+    costs = [task.work(_draw(task, random), parameters) for _ in range(100)]
     return mean_steps(steps) * float(np.mean(costs))
 
 

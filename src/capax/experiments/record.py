@@ -12,6 +12,7 @@ import pydantic
 from capax.contents import Content
 from capax.errors import CapaxError
 from capax.experiments.design import Experiment
+from capax.reporting import Reporting
 from capax.training.environment import Environment
 
 FORMAT = 2
@@ -53,7 +54,7 @@ class TaskRecord:
 
     `label`: its name and the values of swept options. `length`: time steps; `first`: the first one that is scored, from
     0. `least_scores`: pairs of units per layer and the best score that a network with so many can have, where that is
-    known. `contents`: the files and texts that its data are made from; `text`: what people call that text. `facts`: what
+    known. `contents`: the files and texts that its data are made from; `text`: what people call that text. `remarks`: what
     a reader should know of them, a sentence each.
     """
 
@@ -64,15 +65,13 @@ class TaskRecord:
     outputs: int
     length: int
     first: int
-    direction: Literal["maximise", "minimise"]
-    score_label: str
-    memorisation: bool
+    reporting: Reporting
     chance: float
     perfect: float | None
     least_scores: tuple[tuple[float, float], ...]
     baselines: tuple[Baseline, ...]
     contents: tuple[Content, ...]
-    facts: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def text(self) -> str | None:

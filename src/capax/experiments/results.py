@@ -119,8 +119,8 @@ def studies(store: Store, run: RunRecord) -> pd.DataFrame:
     Columns: study, task (with its swept options), cell, depth, budget, units, parameters; stopping, the rule; trials (done) of planned,
     infeasible, stopped, converged, reruns, infeasible_reruns; `best`, the reported score, with `low` and `high`, its 95%
     interval, and `interval`, which says what kind; best_trial and best_hyperparameters (JSON); `selection`, the score the
-    tuner saw for them; seconds, core-seconds of training; and for memorisation tasks `samples`, `fraction_correct`,
-    `compression_bits`, and `bits_per_parameter` with `_low` and `_high` and `compression_bits_per_parameter`.
+    tuner saw for them; seconds, core-seconds of training; and what the task's reporting names, as for capacity `samples`,
+    `fraction_correct`, `compression_bits`, `bits_per_parameter` with `_low` and `_high`, `compression_bits_per_parameter`.
 
     A memorised number of bits is a maximum over trials by definition, and its interval is Wilson's for the fraction of
     labels correct. Any other score is the mean over reruns of the best hyperparameters on fresh seeds, on the
@@ -159,7 +159,7 @@ def _study_row(store: Store, study: StudyRecord, task: TaskRecord) -> dict[str, 
         "best_hyperparameters": json.dumps(best.params),
         "selection": best.ended.score,
     }
-    return row | (_memorised(study, best.ended, records) if task.memorisation else _rerun(reran))
+    return row | (_rerun(reran) if task.reporting.reruns else _best_trial(task, study, best.ended, records))
 
 
 def _best(study: StudyRecord, ended: list[DoneTrial]) -> DoneTrial | None:
@@ -168,22 +168,21 @@ def _best(study: StudyRecord, ended: list[DoneTrial]) -> DoneTrial | None:
     return max(complete, key=lambda trial: sign * trial.ended.score, default=None)
 
 
-def _memorised(study: StudyRecord, best: TrialRecord, records: list[TrialRecord]) -> dict[str, Any]:
-    scores, parameters = best.evaluation, study.parameters
-    compression = max(record.evaluation["compression_bits"] for record in records if record.state == "complete")
-    return {
-        "best": scores["score"],
-        "low": scores["score_low"],
-        "high": scores["score_high"],
-        "interval": "95%, Wilson, of the best trial",
-        "samples": scores["samples"],
-        "fraction_correct": scores["fraction_correct"],
-        "compression_bits": compression,
-        "bits_per_parameter": scores["score"] / parameters,
-        "bits_per_parameter_low": scores["score_low"] / parameters,
-        "bits_per_parameter_high": scores["score_high"] / parameters,
-        "compression_bits_per_parameter": compression / parameters,
-    }
+def _best_trial(task: TaskRecord, study: StudyRecord, best: TrialRecord, records: list[TrialRecord]) -> dict[str, Any]:
+    """The result of a task that is not rerun: its best trial's, with what its reporting asks for."""
+    reporting, scores = task.reporting, best.evaluation
+    ends = {end: scores.get(f"score_{end}", math.nan) for end in ("low", "high")}
+    result = {"best": scores["score"], **ends}
+    complete = [record.evaluation for record in records if record.state == "complete"]
+    maxima = {name: max(of_trial[name] for of_trial in complete) for name in reporting.maxima}
+    row = {**result, "interval": f"{reporting.interval}, of the best trial"}
+    row |= {name: scores[name] for name in reporting.columns} | maxima
+    if reporting.stored is None:
+        return row
+    stored = f"{reporting.stored}_per_parameter"
+    names = {"best": stored, "low": f"{stored}_low", "high": f"{stored}_high"}
+    row |= {names[name]: value / study.parameters for name, value in result.items()}
+    return row | {f"{name}_per_parameter": value / study.parameters for name, value in maxima.items()}
 
 
 def _rerun(reran: list[TrialRecord]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class StudyRun:
     ):
         self.plan, self.store, self._seed = plan, store, experiment_seed
         self._rule: Rule = rule
-        self._sign = 1 if plan.task.direction == "maximise" else -1
+        self._sign = 1 if plan.task.reporting.direction == "maximise" else -1
         self._size = max(1, batch // 2)
         self._open_at_once = batch // self._size
         seed = sampler_seed(experiment_seed, plan.name)
@@ -76,8 +76,8 @@ class StudyRun:
             "random": lambda: SeededRandom(seed),
             "grid": lambda: Grid(plan.space),
         }[sampler]()
-        self._tuning = store.study(plan.name, plan.task.direction, chosen)
-        self._reruns = store.study(plan.name + RERUNS, plan.task.direction, SeededRandom(seed))
+        self._tuning = store.study(plan.name, plan.task.reporting.direction, chosen)
+        self._reruns = store.study(plan.name + RERUNS, plan.task.reporting.direction, SeededRandom(seed))
         self._outstanding: dict[str, tuple[optuna.Study, int]] = {}
         self._news = {"go on", "propose"}  # what may have something to do since a trial ended or paused
         self.progress = StudyProgress(plan)
@@ -329,7 +329,7 @@ class StudyRun:
             progress.best = value if math.isnan(best) else better(best, value)
 
     def _work_per_step(self, hyperparameters: dict[str, Any]) -> float:
-        return self.plan.task.cost(hyperparameters, self.plan.shape.parameters) * self.plan.shape.parameters
+        return self.plan.task.work(hyperparameters, self.plan.shape.parameters) * self.plan.shape.parameters
 
 
 def _asked(study: optuna.Study) -> list[FrozenTrial]:

@@ -22,7 +22,7 @@ from capax.networks import ways
 from capax.networks.network import Network
 from capax.probes.measurement import Measurement, finite_or_infinite
 from capax.probes.subject import Subject
-from capax.tasks.task import Draw
+from capax.tasks.batch import SequenceBatch
 
 AS_IT_IS = "as it is"
 
@@ -79,7 +79,7 @@ def measure(subject: Subject, *, norm: str = AS_IT_IS) -> Measurement:
         subject = dataclasses.replace(subject, cell=f"block-{subject.cell}", network=blocks)
     vector, network_of, places = subject.flat()
 
-    def loss(vector: Array, draw: Draw) -> tuple[Array, Any]:
+    def loss(vector: Array, draw: SequenceBatch) -> tuple[Array, Any]:
         network = network_of(vector)
         x = draw.inputs.values_at_every_step()
         states, outputs = forward(network, x, norm)
@@ -154,7 +154,7 @@ def _of_blocks(network: Network, inputs: int, key: Array) -> Network:
     )
 
 
-def _loss(subject: Subject, network: Network, x: Array, top: Array, draw: Draw, key: Array) -> Array:
+def _loss(subject: Subject, network: Network, x: Array, top: Array, draw: SequenceBatch, key: Array) -> Array:
     if subject.task is None:
         targets = jax.random.normal(key, top.shape)
         return 0.5 * jnp.mean(jnp.sum((top - targets) ** 2, axis=1))

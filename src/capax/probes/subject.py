@@ -18,7 +18,8 @@ from capax.errors import CapaxError
 from capax.networks import ways
 from capax.networks.network import Network
 from capax.networks.parts import count_parameters, trainable
-from capax.tasks.task import Draw, Task
+from capax.tasks.batch import SequenceBatch
+from capax.tasks.task import Task
 from capax.training.model import load
 
 Groups = dict[str, slice]
@@ -32,7 +33,7 @@ class Subject:
     name: str
     cell: str
     network: Network
-    draw: Draw
+    draw: SequenceBatch
     task: Task | None
     seed: int
 
@@ -151,7 +152,9 @@ def layer_outputs(network: Network, x: Float[Array, "time inputs batch"]) -> lis
     return found
 
 
-def _draw(task: Task | None, data: np.ndarray | None, inputs: int, length: int, batch: int, key: Array) -> Draw:
+def _draw(
+    task: Task | None, data: np.ndarray | None, inputs: int, length: int, batch: int, key: Array
+) -> SequenceBatch:
     if batch < 1 or length < 1:
         raise CapaxError(f"a probe needs at least one sequence of at least one step, not {batch} of {length}.")
     if task is not None:
@@ -168,6 +171,6 @@ def _draw(task: Task | None, data: np.ndarray | None, inputs: int, length: int, 
     return _without_targets(Dense(jnp.asarray(np.transpose(data[chosen], (1, 2, 0)), jnp.float32)))
 
 
-def _without_targets(sequence: Sequence) -> Draw:
+def _without_targets(sequence: Sequence) -> SequenceBatch:
     time, _, batch = sequence.values_at_every_step().shape
-    return Draw(sequence, jnp.zeros((1, time, batch)), jnp.ones((time, batch)))
+    return SequenceBatch(sequence, jnp.zeros((1, time, batch)), jnp.ones((time, batch)))

@@ -40,7 +40,7 @@ def analyses(frame: pd.DataFrame, trials: pd.DataFrame, plan: RunRecord) -> list
         studies, of_task = select(frame, task=label), select(trials, task=label)
         names = labels(plan.of(label).cells)
         one = _Run(label, task, studies, of_task, names, plan)
-        found += [make(one) for make in (_MEMORISED if task.memorisation else _SCORED)]
+        found += [make(one) for make in (_MEMORISED if task.reporting.memorised else _SCORED)]
     return [analysis for analysis in found if analysis is not None and analysis.rows]
 
 
@@ -216,7 +216,7 @@ def _iterations(run: _Run) -> Analysis | None:
             scores = scores[np.isfinite(scores)]
             infeasible = len(select(trials, state="infeasible"))
             if len(scores):
-                best = scores.max() if run.task.direction == "maximise" else scores.min()
+                best = scores.max() if run.task.reporting.direction == "maximise" else scores.min()
                 rows.append(
                     [
                         run.names[cell], str(depth), run.size(size), str(len(trials)), str(infeasible),
@@ -225,7 +225,7 @@ def _iterations(run: _Run) -> Analysis | None:
                 )  # fmt: skip
     headers = ["cell", "depth", "size", "trials", "infeasible", "median", "best"]
     kind = "random hyperparameters" if run.plan.experiment.sampler == "random" else "the tuner's hyperparameters"
-    notes = [f"{run.task.score_label}, evaluation section, over the trials of {kind} that did not diverge."]
+    notes = [f"{run.task.reporting.score}, evaluation section, over the trials of {kind} that did not diverge."]
     return Analysis("iterations", run.label, "All trials: median and best", headers, rows, notes)
 
 
@@ -233,12 +233,12 @@ def trial_scores(trials: pd.DataFrame, task: TaskRecord) -> np.ndarray:
     """Evaluation scores in the order of trials; a trial that diverged, was stopped, or is worse than a random guess scores as
     a random guess."""
     scores = np.where(trials["state"] == "complete", column(trials, "evaluation"), math.nan)
-    return np.fmax(scores, task.chance) if task.direction == "maximise" else np.fmin(scores, task.chance)
+    return np.fmax(scores, task.chance) if task.reporting.direction == "maximise" else np.fmin(scores, task.chance)
 
 
 def _expected(run: _Run) -> Analysis | None:
     counts, rows = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024], []
-    sign = 1 if run.task.direction == "maximise" else -1
+    sign = 1 if run.task.reporting.direction == "maximise" else -1
     most = 0
     for depth, size, cells in run.groups(run.tuned()):
         for cell, trials in cells.items():
@@ -353,7 +353,8 @@ def _robustness(run: _Run) -> Analysis | None:
         f"{published.SOURCE}: original; infeasible; min, mean, max",
     ]  # fmt: skip
     notes = [
-        f"The best hyperparameters trained again on fresh seeds: {run.task.score_label}, evaluation section, of those that did not diverge."
+        f"The best hyperparameters trained again on fresh seeds: {run.task.reporting.score}, evaluation data, of those that "
+        "did not diverge."
     ]
     return Analysis("robustness", run.label, "How much does the same trial vary?", headers, rows, notes)
 

@@ -31,7 +31,7 @@ def drawings(frame: pd.DataFrame, trials: pd.DataFrame, plan: RunRecord) -> list
             shown = styles(plan.of(label).cells)
             if select(of_task, state="complete").empty:
                 continue
-            if task.memorisation:
+            if task.reporting.memorised:
                 found.append(_nonlinearities(of_task, label, shown, plan))
                 found.append(_samples(select(frame, task=label), label, shown))
             else:
@@ -87,7 +87,7 @@ def _iterations(
     blocks = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(WIDTH, 0.8 + 4.4 * blocks), layout="constrained")
     grid = figure.subplots(2 * blocks, columns, squeeze=False, sharex=True, sharey=True)
-    best = np.fmax.accumulate if task.direction == "maximise" else np.fmin.accumulate
+    best = np.fmax.accumulate if task.reporting.direction == "maximise" else np.fmin.accumulate
     rows: list[tuple[str, Callable[[np.ndarray], np.ndarray]]] = [("median", _running_median), ("best", best)]
     every = []
     for place, panel in enumerate(panels):
@@ -111,10 +111,10 @@ def _iterations(
     if every:
         _log_or_linear(grid[0, 0], np.concatenate(every))
     figure.supxlabel("trials of the tuner", fontsize=10.5)
-    figure.supylabel(task.score_label, fontsize=10.5)
+    figure.supylabel(task.reporting.score, fontsize=10.5)
     legend(figure, [handle(style, marker="") for cell, style in shown.items() if len(select(trials, cell=cell))])
     caption = (
-        f"{task.score_label}, evaluation section, against the number of trials: dots are trials, lines the median and the best of "
+        f"{task.reporting.score}, evaluation section, against the number of trials: dots are trials, lines the median and the best of "
         "those done so far. Trials that diverged are not in them (see the table)."
     )
     return Drawing(f"{slug(label)}-iterations", label, figure, caption)
@@ -143,11 +143,11 @@ def _boxes(trials: pd.DataFrame, label: str, task: TaskRecord, shown: dict[str, 
         axes.set_xticks(range(1, len(cells) + 1), [shown[cell].label for cell in cells], rotation=35, ha="right")
         axes.axhline(task.chance, color=GREY, linewidth=1.0, zorder=1)
         axes.set_title(_title(panel, panels, sized))
-    if task.direction == "minimise" and grid[0, 0].get_ylim()[1] > 1.5 * task.chance:
+    if task.reporting.direction == "minimise" and grid[0, 0].get_ylim()[1] > 1.5 * task.chance:
         grid[0, 0].set_ylim(0, 1.5 * task.chance)  # what lies far above a random guess would hide the rest
-    figure.supylabel(task.score_label, fontsize=10.5)
+    figure.supylabel(task.reporting.score, fontsize=10.5)
     caption = (
-        f"{task.score_label}, evaluation section, of trials with random hyperparameters that did not diverge. Boxes: quartiles; line: "
+        f"{task.reporting.score}, evaluation section, of trials with random hyperparameters that did not diverge. Boxes: quartiles; line: "
         "median; whiskers: 5th and 95th percentile; dots: trials beyond them; grey line: a random guess."
     )
     return Drawing(f"{slug(label)}-boxes", label, figure, caption)
@@ -156,7 +156,7 @@ def _boxes(trials: pd.DataFrame, label: str, task: TaskRecord, shown: dict[str, 
 def _expected(trials: pd.DataFrame, label: str, task: TaskRecord, shown: dict[str, Style], plan: RunRecord) -> Drawing:
     sized, panels = _panels(trials, plan, label)
     figure, grid = _grid(len(panels), 3, share_x=True)
-    sign, every = (1 if task.direction == "maximise" else -1), []
+    sign, every = (1 if task.reporting.direction == "maximise" else -1), []
     for axes, panel in zip(grid.flat, panels, strict=False):
         of_panel = select(trials, depth=panel[0], **{sized: panel[1]})
         for cell, style in shown.items():
@@ -175,7 +175,7 @@ def _expected(trials: pd.DataFrame, label: str, task: TaskRecord, shown: dict[st
         axes.set_title(_title(panel, panels, sized))
     _log_or_linear(grid[0, 0], np.concatenate(every))
     figure.supxlabel("trials", fontsize=10.5)
-    figure.supylabel(f"expected best\n{task.score_label}", fontsize=10.5)
+    figure.supylabel(f"expected best\n{task.reporting.score}", fontsize=10.5)
     legend(figure, [handle(style, marker="") for cell, style in shown.items() if len(select(trials, cell=cell))])
     caption = (
         "The score to be expected of the best of n trials drawn from those done, with a 95% band by resampling them. One that diverged "
@@ -254,8 +254,8 @@ def _sweep(frame: pd.DataFrame, name: str, plan: RunRecord) -> Drawing | None:
     option = options[0]
     values = {label: float(task.options[option]) for label, task in plan.tasks.items() if task.name == name}
     task = plan.tasks[next(iter(values))]
-    best = "bits_per_parameter" if task.memorisation else "best"
-    low, high = (f"{best}_low", f"{best}_high") if task.memorisation else ("low", "high")
+    best = "bits_per_parameter" if task.reporting.memorised else "best"
+    low, high = (f"{best}_low", f"{best}_high") if task.reporting.memorised else ("low", "high")
     rows = known(pd.DataFrame(frame[frame["task"].isin(list(values))]), best)
     if rows.empty:
         return None
@@ -287,9 +287,9 @@ def _sweep(frame: pd.DataFrame, name: str, plan: RunRecord) -> Drawing | None:
         axes.set_xlabel(option.replace("_", " "))
         axes.xaxis.set_major_locator(FixedLocator(sorted(set(values.values()))))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    if task.memorisation:
+    if task.reporting.memorised:
         grid[0, 0].set_ylim(bottom=0)
-    grid[0, 0].set_ylabel("stored bits per parameter" if task.memorisation else task.score_label)
+    grid[0, 0].set_ylabel("stored bits per parameter" if task.reporting.memorised else task.reporting.score)
     legend(figure, [handle(style) for cell, style in shown.items() if len(select(rows, cell=cell))])
     label = next(label for label in values)
     caption = f"Against {option.replace('_', ' ')}: each point is a study of its own, with its 95% interval."

@@ -119,7 +119,7 @@ def _reruns(trials: pd.DataFrame, plan: RunRecord) -> list[Drawing]:
             continue
         own = own.assign(variant=[label.partition(", ")[2] or name for label in own["task"]])
         task = plan.tasks[labels[0]]
-        figure = rerun_figure(own, task.score_label, styles(plan.of(labels[0]).cells))
+        figure = rerun_figure(own, task.reporting.score, styles(plan.of(labels[0]).cells))
         found.append(Drawing(f"{slug(name)}-reruns", labels[0], figure, CAPTION))
     return found
 
@@ -135,7 +135,7 @@ def _against_sizes(
         return [Drawing(quantity.name, label, figure, quantity.caption.replace("parameters", "units per layer"))]
     by_parameters = _Sizes("parameters", sorted(design.budgets), "parameters (ticks at the budgets)")
     drawn = [Drawing(quantity.name, label, _panels(studies, quantity, shown, by_parameters, task), quantity.caption)]
-    if not task.memorisation and not by_parameters.single:
+    if not task.reporting.memorised and not by_parameters.single:
         figure = _panels(studies, quantity, shown, by_units, task)
         caption = quantity.caption.replace("parameters", "units per layer")
         drawn.append(Drawing(f"{quantity.name}-by-units", label, figure, caption))
@@ -143,7 +143,7 @@ def _against_sizes(
 
 
 def _quantities(label: str, task: TaskRecord) -> list[_Quantity]:
-    return _memorised(label) if task.memorisation else [_scored(label, task)]
+    return _memorised(label) if task.reporting.memorised else [_scored(label, task)]
 
 
 def _memorised(label: str) -> list[_Quantity]:
@@ -180,8 +180,8 @@ def _memorised(label: str) -> list[_Quantity]:
 def _scored(label: str, task: TaskRecord) -> _Quantity:
     baselines = tuple(_Reference(baseline.name, baseline.value) for baseline in task.baselines)
     return _Quantity(
-        name=f"{slug(label)}-{slug(task.score_label)}",
-        label=task.score_label,
+        name=f"{slug(label)}-{slug(task.reporting.score)}",
+        label=task.reporting.score,
         best="best",
         low="low",
         high="high",
@@ -189,7 +189,7 @@ def _scored(label: str, task: TaskRecord) -> _Quantity:
         references=(*baselines, _Reference("random guess", task.chance, always=False)),
         from_zero=False,
         proportional=False,
-        caption=f"{_capital(task.score_label)} on the evaluation section against parameters: the mean over reruns on fresh seeds, "
+        caption=f"{_capital(task.reporting.score)} on the evaluation section against parameters: the mean over reruns on fresh seeds, "
         "with Student's 95% interval (in full in the table). Lines: what simple methods score on the same section.",
     )
 
@@ -507,14 +507,14 @@ def _best_so_far(trials: pd.DataFrame, label: str, plan: RunRecord, shown: dict[
     columns = min(3, len({size for _, size in panels}))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(WIDTH, 1.4 + 2.7 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=not task.memorisation)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=not task.reporting.memorised)
     deep = len({depth for depth, _ in panels}) > 1
     for axes, (depth, size) in zip(grid.flat, panels, strict=False):
         of_panel = select(trials, depth=depth, **{sized: size})
         _draw_best(axes, of_panel, task, shown)
         title = f"{formatting.count(size)} {unit}"
         axes.set_title(f"{title}, {formatting.layers(int(depth))}" if deep else title)
-    _finish(figure, grid, len(panels), "trials done", f"best {task.score_label}")
+    _finish(figure, grid, len(panels), "trials done", f"best {task.reporting.score}")
     handles = _handles(shown, trials, bound=False)
     if len(select(trials, state="infeasible")):
         handles.append(Line2D([], [], color=GREY, linestyle="none", marker="x", label="infeasible"))
@@ -550,7 +550,7 @@ def _draw_best(axes: Axes, trials: pd.DataFrame, task: TaskRecord, shown: dict[s
             diverged = column(select(of_cell, state="infeasible"), "number") + 1
             _crosses(axes, diverged, failing.index(cell), style)
     axes.tick_params(axis="x", pad=4 + 9 * len(failing))
-    if task.memorisation:
+    if task.reporting.memorised:
         axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
 
@@ -571,7 +571,7 @@ def _crosses(axes: Axes, trials: np.ndarray, row: int, style: Style) -> None:
 
 def _running_best(trials: pd.DataFrame, task: TaskRecord) -> np.ndarray:
     """The best score so far, NaN until there is one that is no worse than a random guess."""
-    maximise = task.direction == "maximise"
+    maximise = task.reporting.direction == "maximise"
     scores = np.where(trials["state"] == "complete", column(trials, "validation"), math.nan)
     worst = -math.inf if maximise else math.inf
     scores = np.where(np.isnan(scores), worst, scores)

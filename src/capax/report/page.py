@@ -60,7 +60,7 @@ def _section(
         "name": name,
         "table": table,
         "analyses": [analysis for analysis in compared if analysis.task == name],
-        "memorisation": task.memorisation,
+        "memorisation": task.reporting.memorised,
         "selection": _direction(task),
         "design": plan.of(name),
         "options": _options(task),
@@ -77,7 +77,7 @@ def _section(
 
 
 def _direction(task: TaskRecord) -> str:
-    return "highest" if task.direction == "maximise" else "lowest"
+    return "highest" if task.reporting.direction == "maximise" else "lowest"
 
 
 def _options(task: TaskRecord) -> dict[str, str]:
@@ -118,7 +118,7 @@ def _best(frame: pd.DataFrame, plan: RunRecord) -> list[dict[str, Any]]:
                 "title": f"{study.label}, {names[row['cell']]}, {formatting.layers(row['depth'])}, "
                 f"{formatting.count(row['parameters'])} parameters",
                 "chosen": f"trial number {int(row['best_trial'])} (from 0) of study {row['study']}; "
-                f"its validation score, by which it was chosen: {score(row['selection'])} ({task.score_label})",
+                f"its validation score, by which it was chosen: {score(row['selection'])} ({task.reporting.score})",
                 "hyperparameters": {
                     key: _value(value) for key, value in json.loads(row["best_hyperparameters"]).items()
                 },

@@ -33,11 +33,13 @@ class _Measure:
 
 
 def _measure(task: TaskRecord) -> _Measure:
-    if task.memorisation:
+    if task.reporting.memorised:
         columns = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
-        return _Measure(*columns, "bits per parameter", "stores most", lambda value: formatting.decimals(value, 2), 1)
-    sign = 1 if task.direction == "maximise" else -1
-    return _Measure("best", "low", "high", task.score_label, "scores best", score, sign)
+        return _Measure(
+            *columns, "bits per parameter", task.reporting.verb, lambda value: formatting.decimals(value, 2), 1
+        )
+    sign = 1 if task.reporting.direction == "maximise" else -1
+    return _Measure("best", "low", "high", task.reporting.score, task.reporting.verb, score, sign)
 
 
 def findings(frame: pd.DataFrame, plan: RunRecord) -> list[str]:
@@ -131,6 +133,6 @@ def _baselines(group: pd.DataFrame, task: TaskRecord, measure: _Measure) -> list
 
 def _diverged(group: pd.DataFrame, task: TaskRecord, names: dict[str, str]) -> list[str]:
     """Means leave diverged reruns out, which flatters cells that often diverge: say whose."""
-    rows = [] if task.memorisation else [row for row in records(group) if row["infeasible_reruns"] > 0]
+    rows = [] if task.reporting.memorised else [row for row in records(group) if row["infeasible_reruns"] > 0]
     shares = [f"{names[row['cell']]} {row['infeasible_reruns']} of {row['reruns']}" for row in rows]
     return [f"Diverged reruns are not in these means: {formatting.listed(shares)}."] if shares else []

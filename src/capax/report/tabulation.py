@@ -42,7 +42,7 @@ def _table(frame: pd.DataFrame, label: str, plan: RunRecord) -> Table:
     stopping = plan.experiment.stopping
     columns = [
         *_plan_columns(names, stopping),
-        *(_memorised(task, studies) if task.memorisation else _rerun(task, studies)),
+        *(_memorised(task, studies) if task.reporting.memorised else _rerun(task, studies)),
     ]
     columns.append(("core-seconds", lambda row: formatting.seconds(row["seconds"])))
     rows = [[text(row) for _, text in columns] for row in records(frame)]
@@ -53,14 +53,14 @@ def _table(frame: pd.DataFrame, label: str, plan: RunRecord) -> Table:
         _title(label, task),
         headers,
         rows + references,
-        [*_notes(task), *task.facts, SAYS[stopping]],
+        [*_notes(task), *task.remarks, SAYS[stopping]],
         len(rows),
     )
 
 
 def _title(label: str, task: TaskRecord) -> str:
-    better = "more is better" if task.direction == "maximise" else "less is better"
-    return f"{label}: {task.score_label}, {better}"
+    better = "more is better" if task.reporting.direction == "maximise" else "less is better"
+    return f"{label}: {task.reporting.score}, {better}"
 
 
 def _plan_columns(names: dict[str, str], stopping: Rule) -> list[Column]:
@@ -110,7 +110,7 @@ def _two_decimals(value: Number) -> str:
 
 
 def _score_header(task: TaskRecord) -> str:
-    return "stored bits [95%]" if task.memorisation else f"{task.score_label} [95%]"
+    return "stored bits [95%]" if task.reporting.memorised else f"{task.reporting.score} [95%]"
 
 
 def with_interval(value: Number, low: Number, high: Number, text: Callable[[Number], str]) -> str:
@@ -128,7 +128,7 @@ def _with_interval(row: Row, columns: tuple[str, str, str], study: StudyRecord, 
 
 
 def _references(task: TaskRecord) -> list[tuple[str, str]]:
-    text = formatting.bits if task.memorisation else score
+    text = formatting.bits if task.reporting.memorised else score
     values = {"random guess": task.chance, **{baseline.name: baseline.value for baseline in task.baselines}}
     return [(name, text(value)) for name, value in values.items()]
 
@@ -138,7 +138,7 @@ def _reference(headers: list[str], score_header: str, name: str, text: str) -> l
 
 
 def _notes(task: TaskRecord) -> list[str]:
-    if task.memorisation:
+    if task.reporting.memorised:
         return [
             "Stored bits: the mutual information of labels and answers in the best trial, with Wilson's 95% interval for the "
             "fraction of labels correct; a maximum over trials, so it grows with their number.",

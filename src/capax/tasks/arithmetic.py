@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,12 @@ from jaxtyping import Array, Float, Int
 
 from capax.cells.sequence import OneHot
 from capax.errors import CapaxError
-from capax.hyperparameters import Hyperparameter, Number
+from capax.hyperparameters import Hyperparameter, Interval, Number
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks.batch import SequenceBatch
 from capax.tasks.generated import Generated
-from capax.tasks.task import Draw, Scalars, Sums, cross_entropy
+from capax.tasks.options import STEPS, option
+from capax.tasks.task import Scalars, Sums, cross_entropy
 
 ALPHABET = "0123456789+-= "
 PLUS, MINUS, EQUALS, SPACE = (ALPHABET.index(character) for character in "+-= ")
@@ -70,19 +73,18 @@ class Arithmetic(Generated):
     """
 
     name: ClassVar[str] = "arithmetic"
-    direction: ClassVar[Literal["maximise", "minimise"]] = "minimise"
-    score_label: ClassVar[str] = "error (nats per character)"
+    reporting: ClassVar[Reporting] = Reporting("error (nats per character)")
 
-    largest: int = 10**7
-    time_steps: int = 36
+    largest: int = option(10**7, Interval(1, 10**9))  # a sum must fit into 32 bits
+    time_steps: int = option(36, STEPS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("largest", 1, 10**9)  # a sum must fit into 32 bits
         longest = 2 * len(str(-self.largest)) + len("+=") + int(COMPUTE_STEPS.high) + self.width
         if self.time_steps < longest:
             raise CapaxError(
-                f"task arithmetic: time_steps must be at least {longest} for numbers up to {self.largest}, not {self.time_steps}."
+                f"task arithmetic: time_steps must be at least {longest} for numbers up to {self.largest}, "
+                f"not {self.time_steps}."
             )
 
     @property
@@ -91,41 +93,22 @@ class Arithmetic(Generated):
         return len(str(-2 * self.largest))
 
     @property
-    def inputs(self) -> int:
-        return len(ALPHABET)
+    def sizes(self) -> Sizes:
+        return Sizes(len(ALPHABET), len(ALPHABET), self.time_steps)
 
     @property
-    def outputs(self) -> int:
-        return len(ALPHABET)
-
-    @property
-    def length(self) -> int:
-        return self.time_steps
-
-    @property
-    def chance(self) -> float:
-        return math.log(len(ALPHABET))
-
-    @property
-    def perfect(self) -> float | None:
-        return 0.0
-
-    @property
-    def chance_loss(self) -> float:
-        return self.chance
+    def facts(self) -> Facts:
+        chance = math.log(len(ALPHABET))
+        return Facts(chance=chance, chance_loss=chance, perfect=0.0)
 
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         return (COMPUTE_STEPS,)
 
-    def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
-        steps = hyperparameters.get(COMPUTE_STEPS.name, COMPUTE_STEPS.default)
-        return {"compute_steps": jnp.asarray(steps, jnp.int32)}
-
-    def generate(self, key: Array, size: int, scalars: Scalars) -> Draw:
+    def generate(self, key: Array, size: int, scalars: Scalars) -> SequenceBatch:
         a, b = jax.random.randint(key, (2, 1, size), -self.largest, self.largest + 1)
         return self.write(a, b, scalars["compute_steps"])
 
-    def write(self, a: Int[Array, "1 batch"], b: Int[Array, "1 batch"], compute_steps: Int[Array, ""]) -> Draw:
+    def write(self, a: Int[Array, "1 batch"], b: Int[Array, "1 batch"], compute_steps: Int[Array, ""]) -> SequenceBatch:
         """The sequences that ask for a + b, and the characters that are due."""
         first, second, answer = (written(number, self.width) for number in (a, b, a + b))
         plus = first[1]
@@ -135,19 +118,19 @@ class Arithmetic(Generated):
         read = jnp.where(at < plus, _place(first[0], plus, at), _place(second[0], equals, at))
         read = jnp.where(at == plus, PLUS, jnp.where(at == equals, EQUALS, read))
         scored = (at >= end - self.width) & (at < end)
-        return Draw(OneHot(read, len(ALPHABET)), _place(answer[0], end, at), scored.astype(jnp.float32))
+        return SequenceBatch(OneHot(read, len(ALPHABET)), _place(answer[0], end, at), scored.astype(jnp.float32))
 
-    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
-        wrong = jnp.max(draw.weights * (jnp.argmax(outputs, axis=0) != draw.targets), axis=0)
-        due = jnp.max(draw.weights, axis=0)
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
+        wrong = jnp.max(batch.weights * (jnp.argmax(outputs, axis=0) != batch.targets), axis=0)
+        due = jnp.max(batch.weights, axis=0)
         return {
-            "loss": cross_entropy(outputs, draw.targets, draw.weights),
-            "weight": jnp.sum(draw.weights),
+            "loss": cross_entropy(outputs, batch.targets, batch.weights),
+            "weight": jnp.sum(batch.weights),
             "answers": jnp.sum(due),
             "correct_answers": jnp.sum(due - wrong),
         }
 
-    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
         error = sums["loss"] / sums["weight"]
         return {
             "score": error,
@@ -156,13 +139,27 @@ class Arithmetic(Generated):
         }
 
     def baselines(self) -> dict[str, float]:
-        return {"position only": self._position_only()}
+        nats = -np.log(self._character_frequencies())
+        loss = weight = 0.0
+        for batch in self.evaluation_set():
+            due = np.asarray(batch.weights).T > 0  # as many characters for every answer that counts
+            counted = np.any(due, axis=1)
+            answers = np.asarray(batch.targets).T[counted][due[counted]].reshape(-1, self.width).T
+            loss += float(np.sum(nats[_positions(answers), answers]))
+            weight += answers.size
+        return {"position only": loss / weight}
 
-    def _position_only(self) -> float:
+    def _character_frequencies(self) -> Float[np.ndarray, "positions characters"]:
+        """How often each character stands at each distance from an answer's first one, counted in
+        answers that are not the evaluation set's; one more of each, so that none is impossible."""
         drawn = np.random.default_rng(0).integers(-self.largest, self.largest + 1, (2, BASELINE_ANSWERS))
-        answer, lengths = map(np.asarray, written(jnp.asarray(drawn.sum(axis=0, keepdims=True)), self.width))
-        position = np.arange(self.width)[:, None] + lengths  # the answer's first character is always at `width`
-        counts = np.zeros((2 * self.width, len(ALPHABET)))
-        np.add.at(counts, (position, answer), 1)
-        p = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        return float(-np.sum(counts[p > 0] * np.log(p[p > 0])) / counts.sum())
+        answers = np.asarray(written(jnp.asarray(drawn.sum(axis=0, keepdims=True)), self.width)[0])
+        counts = np.ones((2 * self.width, len(ALPHABET)))
+        np.add.at(counts, (_positions(answers), answers), 1)
+        return counts / counts.sum(axis=1, keepdims=True)
+
+
+def _positions(answers: Int[np.ndarray, "width answers"]) -> Int[np.ndarray, "width answers"]:
+    """The place of each character of padded answers, where the first one that is no space is at `width`."""
+    width = answers.shape[0]
+    return np.arange(width)[:, None] + np.sum(answers != SPACE, axis=0)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,11 @@ from jaxtyping import Array, Float, PyTree, UInt32
 
 from capax.cells.sequence import Held
 from capax.errors import CapaxError
-from capax.hyperparameters import Choice, Hyperparameter, Number
-from capax.tasks.task import Draw, Scalars, Split, Sums, Task
+from capax.hyperparameters import Choice, Hyperparameter, Interval, Number
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks.batch import SequenceBatch
+from capax.tasks.options import STEPS, option
+from capax.tasks.task import Scalars, Split, Sums, Task
 
 SAMPLES = Number(
     "samples_per_parameter",
@@ -87,46 +90,28 @@ class Capacity(Task):
     """
 
     name: ClassVar[str] = "capacity"
-    direction: ClassVar[Literal["maximise", "minimise"]] = "maximise"
-    score_label: ClassVar[str] = "stored information (bits)"
-    memorisation: ClassVar[bool] = True
+    reporting: ClassVar[Reporting] = Reporting(
+        "stored information (bits)",
+        direction="maximise",
+        splits=("train",),
+        reruns=False,
+        interval="95%, Wilson",
+        columns=("samples", "fraction_correct"),
+        maxima=("compression_bits",),
+        stored="bits",
+        verb="stores most",
+    )
 
-    bits: int = 20
-    time_steps: int = 5
-
-    def __post_init__(self) -> None:
-        if not 4 <= self.bits <= 24:
-            raise CapaxError(f"task capacity: bits (inputs per sample) must be from 4 to 24, not {self.bits}.")
-        if not 1 <= self.time_steps <= 10_000:
-            raise CapaxError(f"task capacity: time_steps must be from 1 to 10000, not {self.time_steps}.")
-
-    @property
-    def inputs(self) -> int:
-        return self.bits
+    bits: int = option(20, Interval(4, 24))
+    time_steps: int = option(5, STEPS)
 
     @property
-    def outputs(self) -> int:
-        return 1
+    def sizes(self) -> Sizes:
+        return Sizes(self.bits, 1, self.time_steps, first=self.time_steps - 1)
 
     @property
-    def length(self) -> int:
-        return self.time_steps
-
-    @property
-    def first(self) -> int:
-        return self.time_steps - 1
-
-    @property
-    def chance(self) -> float:
-        return 0.0
-
-    @property
-    def perfect(self) -> float | None:
-        return None  # b bits: the tuner chooses b
-
-    @property
-    def chance_loss(self) -> float:
-        return math.log(2)
+    def facts(self) -> Facts:
+        return Facts(chance=0.0, chance_loss=math.log(2))  # the best is b bits: the tuner chooses b
 
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         return SAMPLES, ALWAYS
@@ -168,38 +153,38 @@ class Capacity(Task):
         columns = (codes[None, :] >> jnp.arange(self.bits, dtype=jnp.uint32)[:, None]) & 1
         return columns.astype(jnp.float32), jax.random.bernoulli(label_key, 0.5, (number,)).astype(jnp.float32)
 
-    def draws(self, split: Split, scalars: Scalars) -> Array:
+    def batches(self, split: Split, scalars: Scalars) -> Array:
         return (scalars["samples"] + CHUNK - 1) // CHUNK
 
-    def draw(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> Draw:
+    def batch_at(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
         columns, labels = data
         start = index * CHUNK
         x = jax.lax.dynamic_slice_in_dim(columns, start, CHUNK, axis=1)
         y = jax.lax.dynamic_slice_in_dim(labels, start, CHUNK)
         inside = (start + jnp.arange(CHUNK) < scalars["samples"]).astype(jnp.float32)
-        return Draw(Held(x, scalars["always"], self.time_steps), y[None], inside[None])
+        return SequenceBatch(Held(x, scalars["always"], self.time_steps), y[None], inside[None])
 
-    def training_set(self, data: PyTree, scalars: Scalars) -> tuple[Draw, Array]:
+    def training_set(self, data: PyTree, scalars: Scalars) -> tuple[SequenceBatch, Array]:
         x, y = data
         inside = (jnp.arange(y.shape[0]) < scalars["samples"]).astype(jnp.float32)
-        return Draw(Held(x, scalars["always"], self.time_steps), y[None], inside[None]), scalars["samples"]
+        return SequenceBatch(Held(x, scalars["always"], self.time_steps), y[None], inside[None]), scalars["samples"]
 
-    def sample(self, key: Array, size: int) -> Draw:
+    def sample(self, key: Array, size: int) -> SequenceBatch:
         self._check_distinct(size)
         x, y = self._columns(key, size)
-        return Draw(Held(x, jnp.asarray(True), self.time_steps), y[None], jnp.ones((1, size)))
+        return SequenceBatch(Held(x, jnp.asarray(True), self.time_steps), y[None], jnp.ones((1, size)))
 
-    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
         logits = outputs[0]
-        losses = jax.nn.softplus(logits) - draw.targets * logits
-        correct = (logits > 0) == (draw.targets > 0.5)
+        losses = jax.nn.softplus(logits) - batch.targets * logits
+        correct = (logits > 0) == (batch.targets > 0.5)
         return {
-            "loss": jnp.sum(draw.weights * losses),
-            "weight": jnp.sum(draw.weights),
-            "correct": jnp.sum(draw.weights * correct),
+            "loss": jnp.sum(batch.weights * losses),
+            "weight": jnp.sum(batch.weights),
+            "correct": jnp.sum(batch.weights * correct),
         }
 
-    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
         samples, correct = sums["weight"], sums["correct"]
         low, high = wilson_interval(correct, samples)
         return {
@@ -214,5 +199,5 @@ class Capacity(Task):
             "compression_bits": compression_bound(samples, sums["loss"] / math.log(2)),
         }
 
-    def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
+    def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
         return float(math.ceil(self.samples(hyperparameters, parameters) / CHUNK) * CHUNK * self.time_steps)

@@ -1,17 +1,22 @@
 """Memory capacity: how many real numbers of its input can a network hold? (Collins et al. 2017, section 2.2 and appendix B)"""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from capax.cells.sequence import Held
+from capax.hyperparameters import Interval
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks.batch import SequenceBatch
 from capax.tasks.generated import Generated
-from capax.tasks.task import Draw, Scalars, Sums
+from capax.tasks.options import STEPS, option
+from capax.tasks.task import Scalars, Sums
 
 BOUND = math.sqrt(3)
 """Inputs are uniform in [-BOUND, BOUND], which gives them a variance of 1."""
@@ -35,58 +40,31 @@ class Memory(Generated):
     """
 
     name: ClassVar[str] = "memory"
-    direction: ClassVar[Literal["maximise", "minimise"]] = "minimise"
-    score_label: ClassVar[str] = "squared error per number"
+    reporting: ClassVar[Reporting] = Reporting("squared error per number")
 
-    numbers: int = 64
-    time_steps: int = 12
-    batch_size: int = 128
-    held_out: int = 2048
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("numbers", 1)
-        self.require("time_steps", 1, 10_000)
+    numbers: int = option(64, Interval(1, 10**5))
+    time_steps: int = option(12, STEPS)
+    batch_size: int = option(128, Interval(1, 10**6))
+    held_out: int = option(2048, Interval(1, 10**7))
 
     @property
-    def inputs(self) -> int:
-        return self.numbers
+    def sizes(self) -> Sizes:
+        return Sizes(self.numbers, self.numbers, self.time_steps, first=self.time_steps - 1)
 
     @property
-    def outputs(self) -> int:
-        return self.numbers
+    def facts(self) -> Facts:
+        # A guess is the mean of the inputs, 0, whatever they are: its expected error is their variance.
+        least = functools.partial(subspace_error, numbers=self.numbers)
+        return Facts(chance=1.0, chance_loss=1.0, perfect=0.0, least_score=least)
 
-    @property
-    def length(self) -> int:
-        return self.time_steps
-
-    @property
-    def first(self) -> int:
-        return self.time_steps - 1
-
-    @property
-    def chance(self) -> float:
-        return 1.0  # the mean of the inputs, 0, whatever they are
-
-    @property
-    def perfect(self) -> float | None:
-        return 0.0
-
-    @property
-    def chance_loss(self) -> float:
-        return 1.0
-
-    def least_score(self, units: float | int) -> float:
-        return subspace_error(units, self.numbers)
-
-    def generate(self, key: Array, size: int, scalars: Scalars) -> Draw:
+    def generate(self, key: Array, size: int, scalars: Scalars) -> SequenceBatch:
         x = jax.random.uniform(key, (self.numbers, size), minval=-BOUND, maxval=BOUND)
-        return Draw(Held(x, jnp.asarray(False), self.time_steps), x[:, None], jnp.ones((1, size)))
+        return SequenceBatch(Held(x, jnp.asarray(False), self.time_steps), x[:, None], jnp.ones((1, size)))
 
-    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
-        errors = jnp.mean((outputs - draw.targets) ** 2, axis=0)
-        return {"loss": jnp.sum(draw.weights * errors), "weight": jnp.sum(draw.weights)}
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
+        errors = jnp.mean((outputs - batch.targets) ** 2, axis=0)
+        return {"loss": jnp.sum(batch.weights * errors), "weight": jnp.sum(batch.weights)}
 
-    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
         error = sums["loss"] / sums["weight"]
         return {"score": error, "loss": error, "numbers_held": self.numbers * (1 - error)}

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from capax.cells.sequence import MultiHot
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks.batch import SequenceBatch
 from capax.tasks.generated import Generated
-from capax.tasks.task import Draw, Scalars, Sums, cross_entropy
+from capax.tasks.options import STEPS, option
+from capax.tasks.task import Scalars, Sums, cross_entropy
 
 BRACKETS = ("()", "<>", "[]", "{}", "⟨⟩", "⟦⟧", "⟪⟫", "«»", "「」", "『』")
 """The types; the source names the first three. Type k opens with symbol 2k and closes with symbol 2k + 1."""
@@ -71,63 +74,46 @@ class Parentheses(Generated):
     """
 
     name: ClassVar[str] = "parentheses"
-    direction: ClassVar[Literal["maximise", "minimise"]] = "minimise"
-    score_label: ClassVar[str] = "error (nats, sum over ten counts)"
+    reporting: ClassVar[Reporting] = Reporting("error (nats, sum over ten counts)")
 
-    time_steps: int = 175
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("time_steps", 1, 10_000)
+    time_steps: int = option(175, STEPS)
 
     @property
-    def inputs(self) -> int:
-        return TYPES * len(ALPHABET)
+    def sizes(self) -> Sizes:
+        outputs = TYPES * (HIGHEST + 1)
+        return Sizes(TYPES * len(ALPHABET), outputs, self.time_steps, first=self.time_steps - 1)
 
     @property
-    def outputs(self) -> int:
-        return TYPES * (HIGHEST + 1)
+    def facts(self) -> Facts:
+        chance = TYPES * math.log(HIGHEST + 1)
+        return Facts(chance=chance, chance_loss=chance, perfect=0.0)
 
-    @property
-    def length(self) -> int:
-        return self.time_steps
-
-    @property
-    def first(self) -> int:
-        return self.time_steps - 1
-
-    @property
-    def chance(self) -> float:
-        return TYPES * math.log(HIGHEST + 1)
-
-    @property
-    def perfect(self) -> float | None:
-        return 0.0
-
-    @property
-    def chance_loss(self) -> float:
-        return self.chance
-
-    def generate(self, key: Array, size: int, scalars: Scalars) -> Draw:
+    def generate(self, key: Array, size: int, scalars: Scalars) -> SequenceBatch:
         symbols = _symbols(jax.random.bits(key, (self.time_steps, TYPES // 2, size)))
-        return Draw(MultiHot(symbols, len(ALPHABET)), count(symbols)[:, None], jnp.ones((1, size)))
+        return SequenceBatch(MultiHot(symbols, len(ALPHABET)), count(symbols)[:, None], jnp.ones((1, size)))
 
-    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
-        _, time, batch = outputs.shape
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
+        _, time, size = outputs.shape
         # The ten counts are ten targets: what is one step for the task is ten for the cross-entropy.
-        logits = jnp.moveaxis(outputs.reshape(TYPES, HIGHEST + 1, time, batch), 0, 1).reshape(-1, TYPES * time, batch)
-        targets = draw.targets.reshape(TYPES * time, batch)
-        weights = jnp.tile(draw.weights, (TYPES, 1))
+        logits = jnp.moveaxis(outputs.reshape(TYPES, HIGHEST + 1, time, size), 0, 1).reshape(-1, TYPES * time, size)
+        targets = batch.targets.reshape(TYPES * time, size)
+        weights = jnp.tile(batch.weights, (TYPES, 1))
         return {
             "loss": cross_entropy(logits, targets, weights),
-            "weight": jnp.sum(draw.weights),
+            "weight": jnp.sum(batch.weights),
             "correct": jnp.sum(weights * (jnp.argmax(logits, axis=0) == targets)),
         }
 
-    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
         error = sums["loss"] / sums["weight"]
         return {"score": error, "loss": error, "fraction_correct": sums["correct"] / (TYPES * sums["weight"])}
 
     def baselines(self) -> dict[str, float]:
         p = count_distribution(self.time_steps)
-        return {"count frequencies": float(-TYPES * np.sum(p[p > 0] * np.log(p[p > 0])))}
+        nats = -np.log(np.where(p > 0, p, 1.0))  # what cannot be does not occur
+        loss = weight = 0.0
+        for batch in self.evaluation_set():
+            weights = np.asarray(batch.weights, np.float64)
+            loss += float(np.sum(weights * nats[np.asarray(batch.targets)]))
+            weight += float(np.sum(weights))
+        return {"count frequencies": loss / weight}

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,18 @@ import numpy as np
 from jaxtyping import Array, Float, Float64, Int, PyTree
 
 from capax.cells.sequence import Held
-from capax.tasks.task import Draw, Scalars, Split, Sums, Task
+from capax.errors import CapaxError
+from capax.hyperparameters import Interval
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks.batch import SequenceBatch
+from capax.tasks.options import STEPS, option
+from capax.tasks.task import Scalars, Split, Sums, Task, mean_loss
+
+MOST_NUMBERS = 5 * 10**9
+"""Samples times dimensions: 20 GB."""
 
 CHUNK = 1000
-"""Samples in one draw of the whole set, for its score."""
+"""Samples in one batch of the whole set, for its score."""
 
 BLOCKS = 1024
 """Training samples are drawn by way of this many blocks of neighbours, each of about the same total weight."""
@@ -69,22 +77,22 @@ class RandomContinuousFunctions(Task):
     """
 
     name: ClassVar[str] = "rcf"
-    direction: ClassVar[Literal["maximise", "minimise"]] = "minimise"
-    score_label: ClassVar[str] = "weighted squared error"
+    reporting: ClassVar[Reporting] = Reporting("weighted squared error", splits=("train",))
 
-    samples: int = 10**6
-    dimensions: int = 50
-    tau: float = 5000.0
-    time_steps: int = 50
+    samples: int = option(10**6, Interval(1, 10**8))
+    dimensions: int = option(50, Interval(1, 10**4))
+    tau: float = option(5000.0, Interval(1e-3, 1e12))
+    time_steps: int = option(50, STEPS)
     input_always: bool = True
-    batch_size: int = 256
+    batch_size: int = option(256, Interval(1, 10**6))
 
     def __post_init__(self) -> None:
-        self.require("samples", 1, 10**8)
-        self.require("dimensions", 1, 10**4)
-        self.require("tau", 1e-3, 1e12)
-        self.require("time_steps", 1, 10_000)
-        self.require("batch_size", 1)
+        super().__post_init__()
+        if self.samples * self.dimensions > MOST_NUMBERS:
+            raise CapaxError(
+                f"task rcf: samples times dimensions must be at most {MOST_NUMBERS:,} (they are kept in memory), "
+                f"not {self.samples * self.dimensions:,}."
+            )
 
     @property
     def weights(self) -> Float64[np.ndarray, " samples"]:
@@ -92,47 +100,28 @@ class RandomContinuousFunctions(Task):
         return beta(self.samples, self.tau)
 
     @property
-    def inputs(self) -> int:
-        return self.dimensions
+    def sizes(self) -> Sizes:
+        return Sizes(self.dimensions, 1, self.time_steps, first=self.time_steps - 1)
 
     @property
-    def outputs(self) -> int:
-        return 1
-
-    @property
-    def length(self) -> int:
-        return self.time_steps
-
-    @property
-    def first(self) -> int:
-        return self.time_steps - 1
-
-    @property
-    def chance(self) -> float:
-        return 1.0  # of the mean of the targets, 0, in expectation: their variance
-
-    @property
-    def perfect(self) -> float | None:
-        return 0.0
-
-    @property
-    def chance_loss(self) -> float:
-        return 1.0
+    def facts(self) -> Facts:
+        # A guess is the mean of the targets, 0: its expected error is their variance.
+        return Facts(chance=1.0, chance_loss=1.0, perfect=0.0)
 
     def data(self, parameters: int) -> PyTree:
         """Inputs (samples, dimensions) and targets (samples,)."""
         return _function(self.data_seed, self.samples, self.dimensions)
 
-    def draws(self, split: Split, scalars: Scalars) -> Array:
+    def batches(self, split: Split, scalars: Scalars) -> Array:
         return jnp.asarray(1 if split == "train" else math.ceil(self.samples / CHUNK))
 
-    def draw(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> Draw:
+    def batch_at(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
         if split == "train":
             return self._at(data, *self._chosen(key, self.batch_size))
         i = index * CHUNK + jnp.arange(CHUNK)
         return self._at(data, i, jnp.where(i < self.samples, self.samples * self._beta(i), 0.0))
 
-    def sample(self, key: Array, size: int) -> Draw:
+    def sample(self, key: Array, size: int) -> SequenceBatch:
         return self._at(self.data(0), *self._chosen(key, size))
 
     def _beta(self, i: Int[Array, " batch"]) -> Float[Array, " batch"]:
@@ -148,24 +137,23 @@ class RandomContinuousFunctions(Task):
         i = begin + jax.random.randint(place_key, (size,), 0, width)
         return i, self._beta(i) * width * (len(edges) - 1)
 
-    def _at(self, data: PyTree, i: Int[Array, " batch"], weights: Float[Array, " batch"]) -> Draw:
+    def _at(self, data: PyTree, i: Int[Array, " batch"], weights: Float[Array, " batch"]) -> SequenceBatch:
         x, y = data
-        return Draw(Held(x[i].T, jnp.asarray(self.input_always), self.time_steps), y[i][None], weights[None])
+        return SequenceBatch(Held(x[i].T, jnp.asarray(self.input_always), self.time_steps), y[i][None], weights[None])
 
-    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
         return {
-            "loss": jnp.sum(draw.weights * (outputs[0] - draw.targets) ** 2),
-            "weight": jnp.sum(draw.weights),
+            "loss": jnp.sum(batch.weights * (outputs[0] - batch.targets) ** 2),
+            "weight": jnp.sum(batch.weights),
         }
 
-    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
-        error = sums["loss"] / sums["weight"]
-        return {"score": error, "loss": error}
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return mean_loss(sums)
 
     def baselines(self) -> dict[str, float]:
         return {"linear regression": _linear_regression(self.data_seed, self.samples, self.dimensions, self.tau)}
 
-    def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
+    def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
         return float(self.batch_size * self.time_steps)
 
 

@@ -1,14 +1,15 @@
-"""Tasks by name, with their options checked."""
+"""Tasks by name: the built-in ones, and a user's own as `module.path:Task`."""
 
 import dataclasses
-import types
-import typing
+import inspect
 from typing import Any
 
+from capax import user_code
 from capax.errors import CapaxError, closest
 from capax.tasks.arithmetic import Arithmetic
 from capax.tasks.capacity import Capacity
 from capax.tasks.memory import Memory
+from capax.tasks.options import read as read_option
 from capax.tasks.parentheses import Parentheses
 from capax.tasks.rcf import RandomContinuousFunctions
 from capax.tasks.task import Task
@@ -21,35 +22,39 @@ BUILT_IN: dict[str, type[Task]] = {
 
 
 def get(name: str, **options: Any) -> Task:
-    """A task by its name, with options. Raises `CapaxError` for an unknown name, option, or value."""
-    if name not in BUILT_IN:
-        raise CapaxError(f"unknown task '{name}'{closest(name, list(BUILT_IN))}; choose of {', '.join(BUILT_IN)}.")
-    task = BUILT_IN[name]
-    types_of = typing.get_type_hints(task)
+    """A task by its name, with options: a built-in one, or a user's own as `module.path:Task`.
+
+    Raises `CapaxError` for an unknown name, option, or value; `UserCodeError` where a user's own
+    task raises, or says less than a task must.
+    """
+    task = class_of(name)
     fields = [field.name for field in dataclasses.fields(task)]
-    for option, value in options.items():
+    for option in options:
         if option not in fields:
             raise CapaxError(
                 f"task {name} has no option '{option}'{closest(option, fields)}; it has {', '.join(fields)}."
             )
-        if not _fits(value, types_of[option]):
-            raise CapaxError(f"task {name}: option {option} must be {_named(types_of[option])}, not {value!r}.")
-        if types_of[option] is float:
-            options[option] = float(value)
-    return task(**options)
+    read = {option: read_option(task, option, value) for option, value in options.items()}
+    with user_code.explaining(f"task {name}: making it failed"):
+        return task(**read)
 
 
-def _allowed(kind: Any) -> tuple[type, ...]:
-    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    allowed = _allowed(kind)
-    if isinstance(value, bool):
-        return bool in allowed
-    return isinstance(value, allowed) or (float in allowed and isinstance(value, int))
-
-
-def _named(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    return " or ".join(names[k] for k in _allowed(kind) if k in names)
+def class_of(name: str) -> type[Task]:
+    """The class of a task by its name. Raises as `get`."""
+    if not user_code.is_path(name):
+        if name not in BUILT_IN:
+            raise CapaxError(
+                f"unknown task '{name}'{closest(name, list(BUILT_IN))}; choose of {', '.join(BUILT_IN)}, "
+                "or name your own as module.path:Task."
+            )
+        return BUILT_IN[name]
+    found = user_code.load(name, "task")
+    if not issubclass(found, Task):
+        raise CapaxError(f"task '{name}' is no capax.Task; subclass capax.tasks.Generated or capax.tasks.Task.")
+    missing = sorted(found.__abstractmethods__) if inspect.isabstract(found) else []
+    missing += [] if hasattr(found, "reporting") else ["reporting"]
+    if missing:
+        raise CapaxError(f"task '{name}' does not say all that a task must: {', '.join(missing)} is missing.")
+    if found.name != name:
+        raise CapaxError(f"task '{name}' has a name of its own, {found.name!r}: leave `name` out of the class.")
+    return found

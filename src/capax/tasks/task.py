@@ -1,107 +1,100 @@
-"""The contract of a task: data drawn from a key, a loss for training, a score for the tuner and another for the report.
+"""The contract of a task: batches of sequences, a loss for training, a score for the tuner and the report.
 
-Inside, arrays have their features first, as in cells: outputs are (outputs, time, batch) from the first scored step on,
-targets (time, batch), or (parts, time, batch) where a step has several: numbers or symbols. The public methods `batch`,
-`loss`, and `score` speak (batch, time, features), as users do.
+Inside, arrays have their features first, as in cells: outputs are (outputs, time, batch) from the
+first scored step on, targets (time, batch), or (parts, time, batch) where a step has several. The
+public methods `batch`, `loss`, and `score` speak (batch, time, features), as users do.
+
+Most tasks make their sequences up as they are needed: see `capax.tasks.Generated`, whose subclasses
+say five things.
 """
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree, Shaped
+from jaxtyping import Array, Float, PyTree
 
-from capax.cells.sequence import Dense, Sequence
 from capax.contents import Content
-from capax.errors import CapaxError
-from capax.hyperparameters import Hyperparameter
+from capax.hyperparameters import Hyperparameter, Interval, Number
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks import options
+from capax.tasks.batch import Batch, SequenceBatch
 
 Split = Literal["train", "validation", "evaluation"]
 Sums = dict[str, Float[Array, ""]]
 Scalars = dict[str, Array]
 
 
-class Draw(eqx.Module):
-    """A batch as the trainer sees it: a sequence, the targets of the scored steps, and their weights."""
-
-    inputs: Sequence
-    targets: Shaped[Array, "*parts time batch"]
-    weights: Float[Array, "time batch"]
-
-
-class Batch(eqx.Module):
-    """A batch as users see it; `mask` is 0 at steps that do not count."""
-
-    inputs: Float[Array, "size time inputs"]
-    targets: Shaped[Array, "size time *parts"]
-    mask: Float[Array, "size time"]
-
-
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """One task with its options (the fields). Frozen and hashable: it is a static part of the compiled program.
+class Task(abc.ABC):
+    """One task with its options (the fields). Frozen and hashable: it is a static part of the
+    compiled program.
 
-    Class variables: `name`; `direction` of the score; `score_label` with its unit; `memorisation`, True where
-    training, validation, and evaluation set are one by definition; `foreseeable`, True where targets are among later
-    inputs, so that a layer that sees the future would read them.
+    An option that is a number is declared with `option(default, Interval(low, high))`, and checked
+    when a task is made. Class variables: `name`, which a user's own task leaves out, since it is
+    known as module.path:Class; `reporting`, how its results are read; `foreseeable`, True where
+    targets are among later inputs, so that a layer that sees the future would read them.
     """
 
     name: ClassVar[str]
-    direction: ClassVar[Literal["maximise", "minimise"]]
-    score_label: ClassVar[str]
-    memorisation: ClassVar[bool] = False
+    reporting: ClassVar[Reporting]
     foreseeable: ClassVar[bool] = False
 
-    data_seed: int = 0
+    data_seed: int = options.option(0, Interval(0, 2**31 - 1))
 
-    def require(self, option: str, least: float | int, most: float | int | None = None) -> None:
-        """Raise `CapaxError` unless the value of an option is from `least` to `most`."""
-        value = getattr(self, option)
-        if value < least or (most is not None and value > most):
-            allowed = f"at least {least}" if most is None else f"from {least} to {most}"
-            raise CapaxError(f"task {self.name}: {option} must be {allowed}, not {value}.")
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in cls.__dict__:
+            cls.name = f"{cls.__module__}:{cls.__qualname__}"
 
-    @property
-    def inputs(self) -> int:
-        """Number of input features."""
-        raise NotImplementedError
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    # -- what a task must say
 
     @property
-    def outputs(self) -> int:
-        """Number of output features."""
-        raise NotImplementedError
+    @abc.abstractmethod
+    def sizes(self) -> Sizes:
+        """Features and time steps."""
 
     @property
-    def length(self) -> int:
-        """Time steps of a sequence."""
-        raise NotImplementedError
+    @abc.abstractmethod
+    def facts(self) -> Facts:
+        """What is known of its scores."""
 
-    @property
-    def first(self) -> int:
-        """The first time step whose output counts."""
-        return 0
+    @abc.abstractmethod
+    def data(self, parameters: int) -> PyTree:
+        """The arrays that all trials of networks with this number of parameters share."""
 
-    @property
-    def chance(self) -> float:
-        """The score of a random guess."""
-        raise NotImplementedError
+    @abc.abstractmethod
+    def batches(self, split: Split, scalars: Scalars) -> Array:
+        """How many batches make one training step, or the whole of a held-out set."""
 
-    @property
-    def perfect(self) -> float | None:
-        """The best score there can be, where it is known."""
-        raise NotImplementedError
+    @abc.abstractmethod
+    def batch_at(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
+        """Batch number `index`: random by `key` where the split is sampled, fixed where it is a set."""
 
-    def least_score(self, units: float | int) -> float | None:
-        """The best score that a network with so many units per layer can have, where it is known."""
-        return None
+    @abc.abstractmethod
+    def sample(self, key: Array, size: int) -> SequenceBatch:
+        """A batch of any size, from a key alone."""
 
-    @property
-    def chance_loss(self) -> float:
-        """The training loss of a random guess, in nats or squared units: the scale by which divergence is judged."""
-        raise NotImplementedError
+    @abc.abstractmethod
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
+        """Sums over a batch: "loss" and "weight", whose quotient is the training loss, and what the
+        score needs beside."""
+
+    @abc.abstractmethod
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """The result of a whole split from its summed measures: "score", "loss", and more to report."""
+
+    @abc.abstractmethod
+    def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
+        """Sequences times time steps of one training step: trials with more work are started first."""
+
+    # -- what it may say beside
 
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """The task's own hyperparameters."""
@@ -112,69 +105,60 @@ class Task:
         return {}
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
-        """What the compiled program needs of one trial's hyperparameters: arrays without dimensions. To these the trainer adds
-        "data_seed", the seed of the trial's data, for tasks that draw more from it than the order of samples."""
-        del hyperparameters, parameters
-        return {}
+        """What the compiled program needs of one trial's hyperparameters: arrays without dimensions,
+        by default the task's own. To these the trainer adds "data_seed", the seed of the trial's
+        data, for tasks that draw more from it than the order of samples."""
+        del parameters
+        return {own.name: _scalar(own, hyperparameters) for own in self.hyperparameters()}
 
     def check(self, parameters: int) -> None:
         """Raise `CapaxError` where the task cannot be had for networks with this number of parameters."""
+        del parameters
 
-    def data(self, parameters: int) -> PyTree:
-        """What is drawn once and shared by all trials of networks with this number of parameters."""
-        raise NotImplementedError
-
-    def draws(self, split: Split, scalars: Scalars) -> Array:
-        """How many draws make one training step, or the whole of the validation or evaluation set."""
-        raise NotImplementedError
-
-    def draw(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> Draw:
-        """Draw number `index`: random by `key` where the split is sampled, fixed where it is a set."""
-        raise NotImplementedError
-
-    def training_set(self, data: PyTree, scalars: Scalars) -> tuple[Draw, Array] | None:
-        """All draws of a training step as one, and how many of its samples count (those behind weigh nothing), where a
-        step goes through a fixed set; None where draws are random. The samples are the last axis."""
+    def training_set(self, data: PyTree, scalars: Scalars) -> tuple[SequenceBatch, Array] | None:
+        """All batches of a training step as one, and how many of its samples count (those behind
+        weigh nothing), where a step goes through a fixed set; None where batches are random."""
         return None
 
-    def sample(self, key: Array, size: int) -> Draw:
-        """A fresh batch of any size, from a key alone."""
-        raise NotImplementedError
-
-    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
-        """Sums over a draw: "loss" and "weight", whose quotient is the training loss, and what the score needs beside."""
-        raise NotImplementedError
-
-    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
-        """The result of a whole split from its summed measures: "score", "loss", and more to report."""
-        raise NotImplementedError
-
-    def facts(self) -> tuple[str, ...]:
+    def remarks(self) -> tuple[str, ...]:
         """What a reader of results should know of the task's data, a sentence each."""
         return ()
 
     def baselines(self) -> dict[str, float]:
-        """Scores of simple methods on the evaluation set, by name, shown beside the networks'."""
+        """Scores of simple methods, measured on the evaluation set, by name."""
         return {}
 
     def contents(self) -> tuple[Content, ...]:
-        """The files and texts that the data are made from, the main one first: a run that goes on must find them as they were."""
+        """The files and texts that the data are made from, the main one first: a run that goes on must
+        find them as they were."""
         return ()
 
-    def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
-        """Relative cost of one training step: sequences times time steps. Long trials are started first."""
-        raise NotImplementedError
+    # -- what follows
+
+    @property
+    def inputs(self) -> int:
+        """Number of input features."""
+        return self.sizes.inputs
+
+    @property
+    def outputs(self) -> int:
+        """Number of output features."""
+        return self.sizes.outputs
+
+    @property
+    def length(self) -> int:
+        """Time steps of the longest sequence."""
+        return self.sizes.length
+
+    @property
+    def first(self) -> int:
+        """The first time step whose output counts."""
+        return self.sizes.first
 
     def batch(self, key: Array, size: int) -> Batch:
-        """`size` sequences drawn from `key`: inputs (size, time, inputs), targets (size, time) or (size, time, parts),
-        mask (size, time)."""
-        drawn = self.sample(key, size)
-        pad = ((self.first, 0), (0, 0))
-        return Batch(
-            jnp.transpose(drawn.inputs.values_at_every_step(), (2, 0, 1)),
-            jnp.pad(drawn.targets, ((0, 0),) * (drawn.targets.ndim - 2) + pad).T,
-            jnp.pad(drawn.weights, pad).T,
-        )
+        """`size` sequences drawn from `key`: inputs (size, time, inputs), targets (size, time) or
+        (size, time, parts), mask (size, time), lengths (size,) where sequences are ragged."""
+        return self.sample(key, size).public(self.first)
 
     def loss(self, outputs: Float[Array, "size time outputs"], batch: Batch) -> Float[Array, ""]:
         """The training loss of outputs for a batch from `batch`."""
@@ -182,14 +166,26 @@ class Task:
         return sums["loss"] / sums["weight"]
 
     def score(self, outputs: Float[Array, "size time outputs"], batch: Batch) -> float:
-        """The score of outputs for a batch from `batch`, in the unit of `score_label`."""
+        """The score of outputs for a batch from `batch`, as `reporting.score` calls it."""
         sums = {name: float(value) for name, value in self._measure_public(outputs, batch).items()}
-        return self.scores(sums, {})["score"]
+        return self.scores(sums)["score"]
 
     def _measure_public(self, outputs: Array, batch: Batch) -> Sums:
-        inputs = Dense(jnp.transpose(batch.inputs, (1, 2, 0)))
-        inside = Draw(inputs, batch.targets.T[..., self.first :, :], batch.mask.T[self.first :])
-        return self.measure(jnp.transpose(outputs, (2, 1, 0))[:, self.first :], inside)
+        return self.measure(jnp.transpose(outputs, (2, 1, 0))[:, self.first :], batch.inside(self.first))
+
+
+def _scalar(own: Hyperparameter, hyperparameters: Mapping[str, Any]) -> Array:
+    value = hyperparameters.get(own.name, own.default)
+    if isinstance(own, Number):
+        return jnp.asarray(value, jnp.int32 if own.whole else jnp.float32)
+    return jnp.asarray(value)
+
+
+def squared_error(outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
+    """Measures of real-valued targets (outputs, time, batch), or (time, batch) of one output: the
+    weighted sum of squared errors, summed over outputs."""
+    errors = jnp.sum((outputs - batch.targets.reshape(outputs.shape)) ** 2, axis=0)
+    return {"loss": jnp.sum(batch.weights * errors), "weight": jnp.sum(batch.weights)}
 
 
 def cross_entropy(
@@ -199,3 +195,9 @@ def cross_entropy(
     shifted = logits - jax.lax.stop_gradient(jnp.max(logits, axis=0, keepdims=True))
     chosen = jnp.sum(shifted * jax.nn.one_hot(targets, logits.shape[0], axis=0, dtype=logits.dtype), axis=0)
     return jnp.sum(weights * (jnp.log(jnp.sum(jnp.exp(shifted), axis=0)) - chosen))
+
+
+def mean_loss(sums: Mapping[str, float]) -> dict[str, float]:
+    """The scores of a task whose score is its loss."""
+    loss = sums["loss"] / sums["weight"]
+    return {"score": loss, "loss": loss}

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from capax.cells.sequence import Dense
-from capax.errors import CapaxError
+from capax.hyperparameters import Interval
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks.batch import SequenceBatch
 from capax.tasks.generated import Generated
-from capax.tasks.task import Draw, Scalars, Sums
+from capax.tasks.options import STEPS, option
+from capax.tasks.task import Scalars, Sums
 
 TEACHERS = 1000
 """How many teachers are drawn: trial after trial takes the next, by the seed of its data."""
@@ -59,50 +62,25 @@ class Teacher(Generated):
     """
 
     name: ClassVar[str] = "teacher"
-    direction: ClassVar[Literal["maximise", "minimise"]] = "minimise"
-    score_label: ClassVar[str] = "squared error per step"
+    reporting: ClassVar[Reporting] = Reporting("squared error per step")
 
-    hidden: int = 10
-    least_modulus: float = 0.99
-    largest_phase: float = math.pi
-    time_steps: int = 300
+    hidden: int = option(10, Interval(1, 1000))
+    least_modulus: float = option(0.99, Interval(0.0, 1.0, below=True))
+    largest_phase: float = option(math.pi, Interval(0.0, math.pi))
+    time_steps: int = option(300, STEPS)
     told: bool = False
-    batch_size: int = 128
-    held_out: int = 512
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("hidden", 1, 1000)
-        self.require("time_steps", 1, 10_000)
-        if not 0 <= self.least_modulus < 1:
-            raise CapaxError(
-                f"task teacher: least_modulus must be at least 0 and less than 1, not {self.least_modulus}."
-            )
-        self.require("largest_phase", 0.0, math.pi)
+    batch_size: int = option(128, Interval(1, 10**6))
+    held_out: int = option(512, Interval(1, 10**7))
 
     @property
-    def inputs(self) -> int:
-        return 1
+    def sizes(self) -> Sizes:
+        return Sizes(1, 1, self.time_steps)
 
     @property
-    def outputs(self) -> int:
-        return 1
-
-    @property
-    def length(self) -> int:
-        return self.time_steps
-
-    @property
-    def chance(self) -> float:
-        return float(np.median(self.powers()))  # the mean of the outputs, 0, whatever the inputs are
-
-    @property
-    def perfect(self) -> float | None:
-        return 0.0
-
-    @property
-    def chance_loss(self) -> float:
-        return self.chance
+    def facts(self) -> Facts:
+        # A guess is the mean of the outputs, 0: its expected error is the power of the median teacher.
+        chance = float(np.median(self.powers()))
+        return Facts(chance=chance, chance_loss=chance, perfect=0.0)
 
     def starts(self) -> dict[str, Any]:
         told = {"least_modulus": self.least_modulus, "largest_phase": self.largest_phase}
@@ -123,37 +101,37 @@ class Teacher(Generated):
     def data(self, parameters: int) -> PyTree:
         return jnp.asarray(self.responses(), jnp.float32)
 
-    def draw(self, data: PyTree, split: Any, key: Array, index: Array, scalars: Scalars) -> Draw:
-        drawn = super().draw(data, split, key, index, scalars)
+    def batch_at(self, data: PyTree, split: Any, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
+        drawn = super().batch_at(data, split, key, index, scalars)
         number = jnp.asarray(scalars.get("data_seed", 0)) % TEACHERS
         return _taught(data[number], drawn)
 
-    def generate(self, key: Array, size: int, scalars: Scalars) -> Draw:
-        """Inputs alone; `draw` adds what the teacher says to them."""
+    def generate(self, key: Array, size: int, scalars: Scalars) -> SequenceBatch:
+        """Inputs alone; `batch_at` adds what the teacher says to them."""
         x = jax.random.normal(key, (self.time_steps, 1, size))
-        return Draw(Dense(x), jnp.zeros((1, self.time_steps, size)), jnp.ones((self.time_steps, size)))
+        return SequenceBatch(Dense(x), jnp.zeros((1, self.time_steps, size)), jnp.ones((self.time_steps, size)))
 
-    def sample(self, key: Array, size: int) -> Draw:
+    def sample(self, key: Array, size: int) -> SequenceBatch:
         """Sequences with the first teacher, the one of the trials."""
         return _taught(self.data(0)[0], super().sample(key, size))
 
-    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
-        errors = jnp.sum((outputs - draw.targets) ** 2, axis=0)
-        power = jnp.sum(draw.targets**2, axis=0)
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
+        errors = jnp.sum((outputs - batch.targets) ** 2, axis=0)
+        power = jnp.sum(batch.targets**2, axis=0)
         return {
-            "loss": jnp.sum(draw.weights * errors),
-            "power": jnp.sum(draw.weights * power),
-            "weight": jnp.sum(draw.weights),
+            "loss": jnp.sum(batch.weights * errors),
+            "power": jnp.sum(batch.weights * power),
+            "weight": jnp.sum(batch.weights),
         }
 
-    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
         error = sums["loss"] / sums["weight"]
         return {"score": error, "loss": error, "share_of_power": sums["loss"] / sums["power"]}
 
 
-def _taught(impulse: Float[Array, " time"], drawn: Draw) -> Draw:
-    """The draw with the teacher's outputs: the convolution of its impulse response with the inputs, as one product."""
+def _taught(impulse: Float[Array, " time"], batch: SequenceBatch) -> SequenceBatch:
+    """The batch with the teacher's outputs: the convolution of its impulse response with the inputs, as one product."""
     lag = jnp.arange(impulse.shape[0])[:, None] - jnp.arange(impulse.shape[0])[None, :]
     toeplitz = jnp.where(lag >= 0, impulse[jnp.maximum(lag, 0)], 0.0)
-    targets = toeplitz @ drawn.inputs.values_at_every_step()[:, 0]
-    return Draw(drawn.inputs, targets[None], drawn.weights)
+    targets = toeplitz @ batch.inputs.values_at_every_step()[:, 0]
+    return SequenceBatch(batch.inputs, targets[None], batch.weights)

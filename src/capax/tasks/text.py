@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,12 @@ from capax.data import text as data_text
 from capax.data import text8
 from capax.data.vocabulary import Vocabulary
 from capax.errors import CapaxError
+from capax.hyperparameters import Interval
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks.batch import SequenceBatch
 from capax.tasks.markov import bits_per_symbol
-from capax.tasks.task import Draw, Scalars, Split, Sums, Task, cross_entropy
+from capax.tasks.options import option
+from capax.tasks.task import Scalars, Split, Sums, Task, cross_entropy
 
 ALPHABETS = ("text8", "unicode")
 WHERE = "text8.zip is at https://mattmahoney.net/dc/textdata (31 MB); any plain text file will do, too"
@@ -40,13 +44,13 @@ LEAST_SHARE = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A text as the task has it: its `symbols`, of `size` kinds; where it is from; the `facts` that
+    """A text as the task has it: its `symbols`, of `size` kinds; where it is from; `remarks` that
     a reader should know."""
 
     symbols: Integer[np.ndarray, " letters"]
     size: int
     source: Content
-    facts: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 _PREPARED: dict[tuple[str, str], Prepared] = {}
@@ -98,15 +102,15 @@ def _as_text8(text: data_text.Text, path: str | None) -> Prepared:
     cleaned = text8.clean(text.characters)
     if not cleaned.strip():
         raise CapaxError(f"task text: {path} has no letters a-z; text.alphabet=unicode takes it as it is.")
-    facts = [f"The text: {text.source.name}, cleaned as text8 is: {len(cleaned):,} letters and spaces."]
+    remarks = [f"The text: {text.source.name}, cleaned as text8 is: {len(cleaned):,} letters and spaces."]
     dropped = text8.share_dropped(text.characters)
     if dropped >= LEAST_SHARE:
-        facts.append(
+        remarks.append(
             f"Cleaning dropped {dropped:.2g} of the text's letters, which are not a to z "
             "(text.alphabet=unicode takes the text as it is)."
         )
     symbols = text8.symbols(cleaned)
-    return Prepared(symbols, len(text8.ALPHABET), text.source, (*facts, *_caution(len(symbols))))
+    return Prepared(symbols, len(text8.ALPHABET), text.source, (*remarks, *_caution(len(symbols))))
 
 
 def _as_it_is(text: data_text.Text, path: str | None) -> Prepared:
@@ -118,11 +122,11 @@ def _as_it_is(text: data_text.Text, path: str | None) -> Prepared:
     vocabulary = Vocabulary.fit(text.characters[:begin])
     symbols = vocabulary.encode(text.characters).astype(np.min_scalar_type(vocabulary.size))
     unknown = int((symbols == vocabulary.unknown).sum())
-    facts = [
+    remarks = [
         f"The text: {text.source.name}, as it is: {len(symbols):,} characters, {len(vocabulary.symbols):,} different ones in "
         f"the training section; {unknown:,} others, held out, count as one unknown symbol."
     ]
-    return Prepared(symbols, vocabulary.size, text.source, (*facts, *_caution(len(symbols))))
+    return Prepared(symbols, vocabulary.size, text.source, (*remarks, *_caution(len(symbols))))
 
 
 def _caution(letters: int) -> tuple[str, ...]:
@@ -156,25 +160,23 @@ class Text(Task):
     """
 
     name: ClassVar[str] = "text"
-    direction: ClassVar[Literal["maximise", "minimise"]] = "minimise"
-    score_label: ClassVar[str] = "bits per character"
+    reporting: ClassVar[Reporting] = Reporting("bits per character")
     foreseeable: ClassVar[bool] = True
 
     path: str | None = None
-    window: int = 50
-    warm_up: int = 13
-    batch_size: int = 32
+    window: int = option(50, Interval(1, 10**6))
+    warm_up: int = option(13, Interval(0, 10**6))
+    batch_size: int = option(32, Interval(1, 10**6))
     alphabet: str = "text8"
     encoding: str | None = None
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warm_up < self.window:
+        super().__post_init__()
+        if self.warm_up >= self.window:
             raise CapaxError(
                 f"task text: warm_up must be from 0 to window - 1 = {self.window - 1}, not {self.warm_up}."
             )
-        if self.batch_size < 1:
-            raise CapaxError(f"task text: batch_size must be at least 1, not {self.batch_size}.")
         if self.path is not None:  # relative paths mean what they meant where the experiment was started
             object.__setattr__(self, "path", str(Path(self.path).resolve()))
         if self.alphabet not in ALPHABETS:
@@ -199,36 +201,17 @@ class Text(Task):
             return found
         return dataclasses.replace(found, name=Path(self.path).name, path=self.path, option="path")
 
-    def facts(self) -> tuple[str, ...]:
-        return self._prepared.facts
+    def remarks(self) -> tuple[str, ...]:
+        return self._prepared.remarks
 
     @property
-    def inputs(self) -> int:
-        return self._prepared.size
+    def sizes(self) -> Sizes:
+        return Sizes(self._prepared.size, self._prepared.size, self.window, first=self.warm_up)
 
     @property
-    def outputs(self) -> int:
-        return self._prepared.size
-
-    @property
-    def length(self) -> int:
-        return self.window
-
-    @property
-    def first(self) -> int:
-        return self.warm_up
-
-    @property
-    def chance(self) -> float:
-        return math.log2(self.outputs)
-
-    @property
-    def perfect(self) -> float | None:
-        return 0.0
-
-    @property
-    def chance_loss(self) -> float:
-        return math.log(self.outputs)
+    def facts(self) -> Facts:
+        kinds = self._prepared.size
+        return Facts(chance=math.log2(kinds), chance_loss=math.log(kinds), perfect=0.0)
 
     def section(self, split: Split) -> tuple[int, int]:
         """Begin and end of a split's section of the text."""
@@ -247,10 +230,10 @@ class Text(Task):
         begin, end = self.section(split)
         return min(MOST_WINDOWS, (end - begin - 1 - self.warm_up) // (self.window - self.warm_up))
 
-    def draws(self, split: Split, scalars: Scalars) -> Array:
+    def batches(self, split: Split, scalars: Scalars) -> Array:
         return jnp.asarray(1 if split == "train" else math.ceil(self._windows(split) / self.batch_size))
 
-    def draw(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> Draw:
+    def batch_at(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
         begin, end = self.section(split)
         if split == "train":
             starts = jax.random.randint(key, (self.batch_size,), begin, end - self.window)
@@ -260,21 +243,21 @@ class Text(Task):
         stride = (end - begin - 1 - self.window) // max(1, windows - 1)
         return self._at(data, begin + jnp.minimum(number, windows - 1) * stride, (number < windows).astype(jnp.float32))
 
-    def _at(self, data: Integer[Array, " letters"], starts: Array, weights: Float[Array, " batch"]) -> Draw:
+    def _at(self, data: Integer[Array, " letters"], starts: Array, weights: Float[Array, " batch"]) -> SequenceBatch:
         symbols = data[starts[None, :] + jnp.arange(self.window + 1)[:, None]].astype(jnp.int32)
         scored = self.window - self.warm_up
         weights = jnp.broadcast_to(weights[None, :], (scored, weights.shape[0]))
-        return Draw(OneHot(symbols[:-1], self.inputs), symbols[1 + self.warm_up :], weights)
+        return SequenceBatch(OneHot(symbols[:-1], self.inputs), symbols[1 + self.warm_up :], weights)
 
-    def sample(self, key: Array, size: int) -> Draw:
+    def sample(self, key: Array, size: int) -> SequenceBatch:
         begin, end = self.section("train")
         starts = jax.random.randint(key, (size,), begin, end - self.window)
         return self._at(self.data(0), starts, jnp.ones((size,)))
 
-    def measure(self, outputs: Float[Array, "outputs time batch"], draw: Draw) -> Sums:
-        return {"loss": cross_entropy(outputs, draw.targets, draw.weights), "weight": jnp.sum(draw.weights)}
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
+        return {"loss": cross_entropy(outputs, batch.targets, batch.weights), "weight": jnp.sum(batch.weights)}
 
-    def scores(self, sums: Mapping[str, float], scalars: Mapping[str, float]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
         loss = sums["loss"] / sums["weight"]
         return {"score": loss / math.log(2), "loss": loss, "characters": sums["weight"]}
 
@@ -297,5 +280,5 @@ class Text(Task):
             _MARKOV[key] = bits_per_symbol(*sections, self.outputs, order)
         return _MARKOV[key]
 
-    def cost(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
+    def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
         return float(self.batch_size * self.window)

@@ -22,7 +22,8 @@ from capax.fused import Refusal, fuse
 from capax.networks.initialisation import initialise
 from capax.networks.network import Network
 from capax.networks.parts import is_array_shape, trainable
-from capax.tasks.task import Draw, Scalars, Split, Task
+from capax.tasks.batch import SequenceBatch
+from capax.tasks.task import Scalars, Split, Task
 from capax.training.optimiser import Optimiser
 from capax.training.trial import NetworkShape, Trial
 
@@ -173,7 +174,7 @@ class Program:
         refusals: list[Refusal] = []
 
         def run(flat: Array, constants: PyTree, data: PyTree) -> Array:
-            draw = self.task.draw(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
+            draw = self.task.batch_at(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
             outputs = self.network(flat, constants).run_fused(draw.inputs, self.task.first)
             if isinstance(outputs, Refusal):
                 refusals.append(outputs)
@@ -217,7 +218,7 @@ class Program:
             lambda s: (s.step < last) & ~s.diverged, functools.partial(self._step, data, settings), state
         )
 
-    def _outputs(self, network: Network, draw: Draw) -> Array:
+    def _outputs(self, network: Network, draw: SequenceBatch) -> Array:
         """Outputs at the scored steps: by kernels where they serve this draw (a held-out set may have another batch)."""
         if self.fused and self._kernel is None:
             outputs = network.run_fused(draw.inputs, self.task.first)
@@ -241,7 +242,7 @@ class Program:
 
         def loss(trained: PyTree, index: Array) -> tuple[Array, Array]:
             network = eqx.combine(trained, settings.constants, self._static)
-            draw = self.task.draw(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
+            draw = self.task.batch_at(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
             sums = self.task.measure(self._outputs(network, draw), draw)
             return sums["loss"], sums["weight"]
 
@@ -250,7 +251,7 @@ class Program:
             return total[0] + value, total[1] + weight, total[2] + ravel_pytree(gradient)[0]
 
         nothing = (jnp.zeros(()), jnp.zeros(()), jnp.zeros_like(parameters))
-        return jax.lax.fori_loop(0, self.task.draws("train", settings.scalars), add, nothing)
+        return jax.lax.fori_loop(0, self.task.batches("train", settings.scalars), add, nothing)
 
     def _step(self, data: PyTree, settings: Settings, state: State) -> State:
         key = jax.random.fold_in(jax.random.wrap_key_data(settings.data_key), state.step)
@@ -259,7 +260,9 @@ class Program:
         parameters, m, v, norm = settings.optimiser.update(
             state.parameters, gradient / weight, state.m, state.v, state.step
         )
-        diverged = ~(jnp.isfinite(norm) & (value < EXPLODED * self.task.chance_loss))  # also True where the loss is NaN
+        diverged = ~(
+            jnp.isfinite(norm) & (value < EXPLODED * self.task.facts.chance_loss)
+        )  # also True where the loss is NaN
         keep = functools.partial(jnp.where, diverged)
         interval = curve_interval(settings.optimiser.steps)
         return State(
@@ -279,22 +282,21 @@ class Program:
 
         def whole(split: Split) -> dict[str, Array]:
             def measure(index: Array) -> dict[str, Array]:
-                draw = self.task.draw(data, split, jax.random.key(0), index, settings.scalars)
+                draw = self.task.batch_at(data, split, jax.random.key(0), index, settings.scalars)
                 return self.task.measure(self._outputs(network, draw), draw)
 
             zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(measure, jnp.asarray(0)))
-            draws = self.task.draws(split, settings.scalars)
+            draws = self.task.batches(split, settings.scalars)
             return jax.lax.fori_loop(0, draws, lambda i, total: jax.tree.map(jnp.add, total, measure(i)), zero)
 
         validation = whole("validation")
-        return validation, validation if self.task.memorisation else whole("evaluation")
+        return validation, validation if self.task.reporting.one_set else whole("evaluation")
 
     def scores(self, state: State, settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
         """Validation and evaluation scores of one trial by name."""
         sums = jax.device_get(self.evaluate(state.parameters, settings, self.data))
-        scalars = {name: float(value) for name, value in settings.scalars.items()}
         validation, evaluation = (
-            self.task.scores({name: float(value) for name, value in split.items()}, scalars) for split in sums
+            self.task.scores({name: float(value) for name, value in split.items()}) for split in sums
         )
         return validation, evaluation
 

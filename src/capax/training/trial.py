@@ -49,7 +49,7 @@ class Trial:
     @property
     def cost(self) -> float:
         """Relative cost, for starting long trials first."""
-        return (self.pause or self.steps) * self.task.cost(self.hyperparameters, self.shape.parameters)
+        return (self.pause or self.steps) * self.task.work(self.hyperparameters, self.shape.parameters)
 
 
 @dataclasses.dataclass(frozen=True)

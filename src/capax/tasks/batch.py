@@ -1,0 +1,51 @@
+"""Batches of sequences, as the trainer sees them and as users see them; `lengths` for ragged ones."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Shaped
+
+from capax.cells.sequence import Dense, Sequence
+
+
+class SequenceBatch(eqx.Module):
+    """A batch as the trainer sees it: features first, samples last.
+
+    `targets` and `weights` are those of the steps from the task's first scored one on. `lengths`:
+    how many steps of each sequence are real; None where all are. Steps behind a length weigh nothing.
+    """
+
+    inputs: Sequence
+    targets: Shaped[Array, "*parts time batch"]
+    weights: Float[Array, "time batch"]
+    lengths: Int[Array, " batch"] | None
+
+    def __init__(self, inputs: Sequence, targets: Array, weights: Array, lengths: Array | None = None):
+        if lengths is not None:
+            first = inputs.length - weights.shape[0]
+            weights = weights * (first + jnp.arange(weights.shape[0])[:, None] < lengths)
+        self.inputs, self.targets, self.weights, self.lengths = inputs, targets, weights, lengths
+
+    def public(self, first: int) -> "Batch":
+        """The same batch as users see it; `first` is the first scored step."""
+        pad = ((first, 0), (0, 0))
+        return Batch(
+            jnp.transpose(self.inputs.values_at_every_step(), (2, 0, 1)),
+            jnp.pad(self.targets, ((0, 0),) * (self.targets.ndim - 2) + pad).T,
+            jnp.pad(self.weights, pad).T,
+            self.lengths,
+        )
+
+
+class Batch(eqx.Module):
+    """A batch as users see it. `mask` is 0 at steps that do not count; `lengths`: how many steps of
+    each sequence are real, None where all are."""
+
+    inputs: Float[Array, "size time inputs"]
+    targets: Shaped[Array, "size time *parts"]
+    mask: Float[Array, "size time"]
+    lengths: Int[Array, " size"] | None = None
+
+    def inside(self, first: int) -> SequenceBatch:
+        """The same batch as the trainer sees it."""
+        inputs = Dense(jnp.transpose(self.inputs, (1, 2, 0)))
+        return SequenceBatch(inputs, self.targets.T[..., first:, :], self.mask.T[first:], self.lengths)
