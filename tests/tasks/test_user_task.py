@@ -148,7 +148,7 @@ def test_it_runs_end_to_end(own):
     (row,) = report.frame.to_dict("records")
     assert row["task"] == "own_delay:Delay" and row["reruns"] == 2
     assert 0 < row["best"] < 0.7  # a guess has 1
-    assert report.plan.studies[0].task.delay == 2
+    assert report.plan.tasks["own_delay:Delay"].options["delay"] == 2
     (model,) = (own / "run" / "models").glob("*.safetensors")
     measured = capax.probe("gradients", model, out=own / "probe", batch=4)
     assert measured.frame.shape[0] > 0
