@@ -203,7 +203,7 @@ def test_training_does_what_a_plain_loop_does():
     import jax.numpy as jnp
     import optax
 
-    from capax.networks.network import trainable
+    from capax.networks.parts import trainable
 
     given = {"learning_rate": 0.003, "learning_rate_decay": 0.1, "gradient_clip": 0.05, "l2_decay": 1e-3}
     (trial,) = make_trials(tasks.get("capacity"), number=1, samples_per_parameter=4.3, **given)
