@@ -31,7 +31,7 @@ def open_run(plan: Plan, directory: Path, say: Callable[[str], None] = lambda _:
 
     `say` is told what a reader should know of a run that goes on. Raises `CapaxError` where it must not.
     """
-    return Store.create(directory, lambda found: _record(plan, directory, found, say))
+    return Store.create(directory, lambda found: _record(plan, directory, found, say), say)
 
 
 def _record(plan: Plan, directory: Path, found: dict[str, Any] | None, say: Callable[[str], None]) -> dict[str, Any]:

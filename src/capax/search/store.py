@@ -7,10 +7,8 @@ checkpoints/      running trials; models/: the best network of each study (safet
 """
 
 import contextlib
-import fcntl
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from capax.errors import CapaxError
 from capax.files import cannot_write, write_atomically
+from capax.search import journal, lock
 
-JOURNAL, EXPERIMENT, LOCK = "optuna.journal", "experiment.json", ".lock"
+JOURNAL, EXPERIMENT = "optuna.journal", "experiment.json"
 RERUNS = " reruns"
 """What the name of the study that holds the reruns adds to the name of the tuned one."""
 
@@ -35,26 +34,31 @@ class Store:
     def __init__(self, directory: Path, storage: JournalStorage, frozen: dict[str, Any]):
         self.directory, self.frozen = directory, frozen
         self._storage = storage
+        self.fault: str | None = None  # of the journal, as one line
         self._lock: io.TextIOBase | None = None
 
     @staticmethod
-    def create(directory: Path, resolve: Callable[[dict[str, Any] | None], dict[str, Any]]) -> "Store":
+    def create(
+        directory: Path,
+        resolve: Callable[[dict[str, Any] | None], dict[str, Any]],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> "Store":
         """Open a directory for a run, new or begun before, and lock it until `close` or the end of the process.
 
         `resolve` is given what experiment.json holds, None for a new run, and returns what it shall hold; it raises
         `CapaxError` where this run must not go on there. So does this where the directory is a file, cannot be written,
-        is in use, or holds something else.
+        is in use, or holds something else. `say` is told of a damaged journal that was mended.
         """
         if directory.exists() and not directory.is_dir():
             raise CapaxError(f"{directory} is a file; give a directory with --out.")
         begun = (directory / EXPERIMENT).exists()
-        if directory.is_dir() and not begun and any(entry.name != LOCK for entry in directory.iterdir()):
+        if directory.is_dir() and not begun and any(entry.name != lock.LOCK for entry in directory.iterdir()):
             raise CapaxError(
                 f"{directory} is not empty and holds no capax experiment; choose another directory with --out."
             )
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            lock = _lock(directory)
+            held = lock.acquire(directory)
         except OSError as error:
             raise CapaxError(
                 f"{directory} cannot be written: {error.strerror}; choose another directory with --out."
@@ -64,23 +68,32 @@ class Store:
             frozen = resolve(found)
             if frozen != found:
                 write_atomically(directory / EXPERIMENT, json.dumps(frozen, indent=2))
-            _mend(directory / JOURNAL)
+            mended = journal.mend(directory / JOURNAL)
+            if mended is not None:
+                say(mended)
             with _writing(directory):
                 store = Store(directory, _storage(directory), frozen)
         except BaseException:
-            lock.close()
+            held.close()
             raise
-        store._lock = lock
+        store._lock = held
         return store
 
     @staticmethod
     def read(directory: Path) -> "Store":
-        """Open a run directory for reading, running or not. Raises `CapaxError` where there is none."""
+        """Open a run directory for reading, running or not; `fault` says what is wrong with its journal.
+
+        Raises `CapaxError` where there is none.
+        """
         if not (directory / EXPERIMENT).exists():
             raise CapaxError(f"{directory} holds no capax experiment ({EXPERIMENT} is missing).")
         if not (directory / JOURNAL).exists():
             raise CapaxError(f"{directory} holds an experiment that has not begun; run it first.")
-        return Store(directory, _storage(directory), _read_frozen(directory))
+        found = journal.read(directory / JOURNAL)
+        store = Store(directory, JournalStorage(journal.InMemory(found.records)), _read_frozen(directory))
+        if found.fault is not None:
+            store.fault = f"{found.fault}; {journal.said(found)}; capax run mends it, and keeps a copy"
+        return store
 
     def close(self) -> None:
         """Release the directory."""
@@ -150,36 +163,6 @@ def _read_frozen(directory: Path) -> dict[str, Any]:
         return json.loads((directory / EXPERIMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CapaxError(f"{directory / EXPERIMENT} cannot be read: {error}.") from None
-
-
-def _lock(directory: Path) -> io.TextIOBase:
-    """Lock the directory for this process; the system releases the lock when the process ends, however it ends."""
-    lock = (directory / LOCK).open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        owner = lock.read().strip()
-        lock.close()
-        raise CapaxError(
-            f"{directory} is in use by process {owner or 'unknown'}, so this one is refused; "
-            f"wait for it, or watch it with: capax status {directory}"
-        ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
-def _mend(journal: Path) -> None:
-    """Drop what a killed process left: an unfinished last line, and the journal's own lock (ours is held, so it is stale)."""
-    for stale in journal.parent.glob(f"{journal.name}.lock*"):
-        stale.unlink(missing_ok=True)
-    if journal.exists():
-        content = journal.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(journal, whole)
 
 
 @contextlib.contextmanager
