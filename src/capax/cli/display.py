@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from capax.experiments.progress import Display, Progress, StudyProgress, duration
+from capax.experiments.progress import Display, Progress, StudyProgress
+from capax.experiments.standing import duration
 
 PLAIN_EVERY = 10.0
 """Seconds between plain lines."""

@@ -113,12 +113,9 @@ def status(
     as_json: Json = False,
 ) -> None:
     """What has been done in a run directory, whether it is running or not."""
-    import time
+    from capax.cli import status as shown
 
-    from capax.cli import output
-
-    while not output.status(directory, as_json) and watch:
-        time.sleep(5)
+    (shown.watch if watch else shown.once)(directory, as_json)
 
 
 @app.command()

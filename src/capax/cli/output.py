@@ -5,7 +5,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import rich.table
@@ -13,35 +13,23 @@ from rich.console import Console
 from rich.text import Text
 
 from capax.errors import CapaxError, closest
-from capax.experiments import results as experiment_results
-from capax.report import Report, Table, probe_report, tables
-from capax.report.probe_report import ProbeReport
-from capax.report.progress import missing as unfinished_part
+from capax.report import Report, Table, tables
+
+if TYPE_CHECKING:
+    from capax.report.probe_report import ProbeReport
 
 
 def results(report: Report, as_json: bool) -> None:
     """The end of a run: its tables and where the report is."""
     if as_json:
-        print(json.dumps(_as_json(report.directory, report.frame)))
+        print(json.dumps(as_json_of(report.directory, report.frame)))
         return
-    _tables(report.frame, report.plan)
+    tables_of(report.frame, report.plan)
     print(f"report: {report.path}")
 
 
-def status(directory: Path, as_json: bool) -> bool:
-    """What has been done so far; True when nothing is left to do."""
-    store, plan = experiment_results.read(directory)
-    frame = experiment_results.studies(store, plan)
-    missing = unfinished_part(plan, frame)
-    if as_json:
-        print(json.dumps(_as_json(directory, frame)))
-    else:
-        _tables(frame, plan)
-        print(f"{directory}: {missing or 'everything is done'}")
-    return not missing
-
-
-def _as_json(directory: Path, frame: pd.DataFrame) -> dict[str, Any]:
+def as_json_of(directory: Path, frame: pd.DataFrame) -> dict[str, Any]:
+    """A run's studies, for scripts."""
     report = directory / "report.html"
     keys = [
         "task",
@@ -94,7 +82,8 @@ LEFT_OUT_FIRST = (
 GAP = 2
 
 
-def _tables(frame: pd.DataFrame, plan: Any) -> None:
+def tables_of(frame: pd.DataFrame, plan: Any) -> None:
+    """Print a run's tables."""
     console = Console()
     width = console.width if console.is_terminal else 10_000
     for table in tables(frame, plan):
@@ -158,8 +147,10 @@ def probe_settings(texts: list[str], task: str | None) -> tuple[dict[str, Any], 
     return own, of_task, hyperparameters
 
 
-def measurement(report: ProbeReport, as_json: bool) -> None:
+def measurement(report: "ProbeReport", as_json: bool) -> None:
     """A probe's numbers, its table, and where its figure is; on standard error, what the data were taken for."""
+    from capax.report import probe_report
+
     for note in report.measurement.notes:
         print(f"data: {note}", file=sys.stderr)
     if as_json:

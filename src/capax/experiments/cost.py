@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from capax.experiments.plan import Plan, mean_steps
-from capax.experiments.progress import duration
+from capax.experiments.standing import duration
 from capax.training.processor import cores
 
 EFFICIENCY = 0.4

@@ -2,9 +2,15 @@
 
 import dataclasses
 import math
+import time
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from capax.experiments import standing
 from capax.experiments.plan import Plan, StudyPlan
+
+KEEP_SECONDS = 5.0
+"""How often progress is written down for those who watch."""
 
 
 @dataclasses.dataclass
@@ -69,15 +75,6 @@ class Progress:
         return left * self.seconds / done if done > 0 else math.nan
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 3 h 05 min; 12 min 30 s; 8 s."""
-    if math.isnan(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 @runtime_checkable
 class Display(Protocol):
     """Shows progress."""
@@ -97,3 +94,24 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+
+class Kept:
+    """Keeps what a display shows in a file of the run directory, too, for those who watch the run from elsewhere."""
+
+    def __init__(self, directory: Path, shown: Display):
+        self._directory, self._shown = directory, shown
+        self._last = -math.inf
+
+    def update(self, progress: Progress) -> None:
+        """Show it; write it down every few seconds."""
+        self._shown.update(progress)
+        if time.monotonic() - self._last >= KEEP_SECONDS:
+            self._last = time.monotonic()
+            studies = progress.studies.values()
+            running = {name: steps for study in studies for name, (steps, _) in study.running.items()}
+            standing.keep(self._directory, running, progress.steps_per_second, progress.seconds_left)
+
+    def note(self, text: str) -> None:
+        """Show it."""
+        self._shown.note(text)

@@ -48,6 +48,17 @@ def _read_trials(store: Store, study: StudyRecord, rerun: bool) -> list[DoneTria
     ]
 
 
+def open_trials(store: Store, run: RunRecord) -> dict[str, int | None]:
+    """The trials that have not ended, as STUDY/NUMBER, each with the step at which it paused last, None where it did not."""
+    found: dict[str, int | None] = {}
+    for study in run.studies:
+        for name in (study.name, study.name + RERUNS):
+            for trial in store.trials(name):
+                if trial.state == TrialState.RUNNING and "result" not in trial.user_attrs:
+                    found[f"{name}/{trial.number}"] = trial.user_attrs.get("paused", {}).get("steps")
+    return found
+
+
 def trials(store: Store, run: RunRecord) -> pd.DataFrame:
     """One row a trial, reruns included.
 

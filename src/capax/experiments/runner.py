@@ -19,7 +19,7 @@ from capax import user_code
 from capax.experiments import cost
 from capax.experiments.describe import open_run
 from capax.experiments.plan import Plan, StudyPlan, sampler_seed, trial_seed
-from capax.experiments.progress import Display, Progress, Silent, StudyProgress
+from capax.experiments.progress import Display, Kept, Progress, Silent, StudyProgress
 from capax.search import stopping
 from capax.search.bandit import GaussianProcessBandit
 from capax.search.grid import Grid
@@ -373,7 +373,7 @@ def execute(plan: Plan, directory: Path, make_engine: Callable[[], Engine], disp
             ]
             engine = make_engine()
             try:
-                _loop(plan, runs, engine, display)
+                _loop(plan, runs, engine, Kept(directory, display))
             finally:
                 engine.stop()
     finally:

@@ -147,7 +147,11 @@ def _parse(line: bytes) -> tuple[list[Record], str | None, bool]:
 
 
 def _is_record(record: Any) -> bool:
-    return isinstance(record, dict) and "worker_id" in record and KEYS.get(record.get("op_code"), {""}) <= record.keys()
+    return (
+        isinstance(record, dict)
+        and "worker_id" in record
+        and KEYS.get(record.get("op_code", -1), {""}) <= record.keys()
+    )
 
 
 @dataclasses.dataclass
