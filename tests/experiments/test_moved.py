@@ -176,7 +176,7 @@ def test_an_older_directory_is_gone_on_with_and_gets_its_record(at):
         "experiment": record["experiment"],
     }
     (at / "experiment.json").write_text(json.dumps(older))
-    with pytest.raises(CapaxError, match="was written by capax 0.1.0, which kept no record .*: run the same command"):
+    with pytest.raises(CapaxError, match=r"was written by capax 0.1.0, which kept no record .*; run the same command"):
         results.read(at)
     assert "begun by an older capax" in run(at)[0]
     _, found = results.read(at)

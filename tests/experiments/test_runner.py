@@ -237,7 +237,7 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
 
 def test_a_second_process_is_refused_and_told_who_is_there(tmp_path):
     store = open_run(make(TABLE), tmp_path / "run")
-    with pytest.raises(CapaxError, match=rf"in use by process {os.getpid()}, so this one is refused"):
+    with pytest.raises(CapaxError, match=rf"in use by process {os.getpid()} on host .*, so this one is refused"):
         run(tmp_path / "run")
     store.close()
 

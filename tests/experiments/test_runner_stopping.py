@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from capax.engines.local import LocalEngine
 from capax.experiments import results
+from capax.experiments.describe import describe, open_run
 from capax.experiments.design import Experiment, load
 from capax.experiments.plan import plan
 from capax.experiments.runner import StudyRun, execute
@@ -146,7 +147,7 @@ def test_a_trial_that_memorised_everything_ends_at_the_rung_and_is_complete(tmp_
     halted = trial.pause
     run.finish(trial, Result(True, halted, 1.0, scores, scores, np.zeros(100), 1, np.zeros(3), True))
     assert (run.progress.done, run.progress.stopped, run.progress.best) == (1, 0, 50.0)
-    (row,) = [row for row in results.trials(store, planned).to_dict("records") if row["number"] == 0]
+    (row,) = [row for row in results.trials(store, describe(planned)).to_dict("records") if row["number"] == 0]
     assert (row["state"], row["converged"], row["steps"]) == ("complete", True, halted)
     store.close()
 
