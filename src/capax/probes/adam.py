@@ -29,7 +29,10 @@ STEPS, LEARNING_RATE = 1000, 1e-3
 MOMENTS = 50
 """How many states of a training are looked at, beside the first."""
 
-PLAIN = {"optimiser": "adam", "learning_rate_decay": 1.0, "gradient_clip": math.inf, "l2_decay": 0.0}
+NO_CLIP = float(np.finfo(np.float32).max)
+"""A norm of gradients that none exceeds."""
+
+PLAIN = {"optimiser": "adam", "learning_rate_decay": 1.0, "gradient_clip": NO_CLIP, "l2_decay": 0.0}
 """Adam as it is: a constant learning rate, so that rates of different steps can be compared; and no clipping, which would hide how
 large gradients are."""
 
