@@ -63,5 +63,5 @@ def block(cell: type[Cell]) -> type[Cell]:
     doc = f"The deep block (norm, recurrence, GELU, GLU, skip) around {cell.__name__}."
     demands = dataclasses.replace(cell.demands, square=True)
     attributes = {"demands": demands, "__doc__": doc, "__module__": cell.__module__}
-    around: type = _Emitting if issubclass(cell, LinearCell) else _Stepping
+    around: Any = _Emitting if issubclass(cell, LinearCell) else _Stepping
     return type(f"Block{cell.__name__}", (around, cell), attributes)

@@ -4,10 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from capax.cells import registry
-from capax.cells.cell import Cell, Layer
+from capax.cells.cell import Cell, Layer, State, real_steps
 from capax.cells.sequence import Dense, Sequence
 from capax.cells.wiring import Wiring
 from capax.errors import CapaxError, closest
@@ -117,30 +119,114 @@ class Network(Assembled):
         network = Network(cell_class, units=units, nonlinearity=nonlinearity, key=own, **sizes)
         return initialise(network, hyperparameters, drawn)
 
-    def __call__(self, x: Float[Array, "time inputs"]) -> Float[Array, "time outputs"]:
-        """Outputs at every step for one sequence; `jax.vmap` for a batch."""
-        return self.run(Dense(x[..., None]))[:, :, 0].T
+    def __call__(
+        self,
+        x: Float[Array, "*batch time inputs"],
+        lengths: Array | int | None = None,
+        *,
+        states: tuple[State, ...] | None = None,
+        return_states: bool = False,
+    ) -> Any:
+        """Outputs at every step, of shape (time, outputs) for one sequence and (batch, time, outputs) for a batch.
 
-    def run(self, sequence: Sequence, first: int = 0, way: Way | None = None) -> Float[Array, "outputs time batch"]:
-        """Outputs at the steps from `first` on, for a batch of sequences, features first.
+        **Arguments:**
 
-        `way`: how to run (networks/ways.py); by default what is fastest for sequences of this length."""
+        - `x`: one sequence, (time, inputs), or a batch of them, (batch, time, inputs).
+        - `lengths`: how many steps of each sequence are real, from the first on: a number for one sequence, an
+          array (batch,) for a batch. What stands behind a length, were it NaN, changes neither outputs nor states
+          nor gradients; outputs there are 0.
+        - `states`: those before the first step, as `initial`, `step`, or an earlier call gave them.
+        - `return_states`: to return `(outputs, states)`, with the states after the last real step.
+
+        To run a long sequence in parts, hand the states of one call to the next.
+
+        Raises `CapaxError` for lengths that are no steps of `x`, and for states of layers that have none.
+        """
+        single = x.ndim == 2
+        batch = jnp.moveaxis(x[None] if single else x, 0, 2)
+        if lengths is not None:
+            lengths = jnp.atleast_1d(jnp.asarray(lengths))
+        found, after = self.run(
+            Dense(batch),
+            states=_with_batch(states) if single and states is not None else states,
+            lengths=lengths,
+            return_states=True,
+        )
+        outputs = found[:, :, 0].T if single else found.T
+        if not return_states:
+            return outputs
+        self._require_states("return_states")
+        return outputs, _without_batch(after) if single else after
+
+    def initial(self, batch: int | None = None) -> tuple[State, ...]:
+        """The learned states before the first step, one a layer, of vectors (units,), or (units, batch) for a batch.
+
+        Raises `CapaxError` where the layers have no states."""
+        self._require_states("initial")
+        states = ways.first_states(self.layers, 1 if batch is None else batch)
+        return _without_batch(states) if batch is None else states
+
+    def step(
+        self, states: tuple[State, ...], x: Float[Array, "*batch inputs"]
+    ) -> tuple[tuple[State, ...], Float[Array, "*batch outputs"]]:
+        """One step: the new states, and the outputs. Step by step it gives what a call gives for the whole sequence.
+
+        **Arguments:** `states`, of `initial()` for one sequence, `initial(batch)` for a batch; `x`, (inputs,) or
+        (batch, inputs).
+
+        Raises `CapaxError` where the layers have no steps.
+        """
+        single = x.ndim == 1
+        columns = x[:, None] if single else x.T
+        before = _with_batch(states) if single else states
+        self._require_states("step")
+        top, after = ways.one_step(self.layers, before, self.enter(columns))
+        outputs = self.read_all(top[None], columns[None])[:, 0]
+        return (_without_batch(after), outputs[:, 0]) if single else (after, outputs.T)
+
+    def run(
+        self,
+        sequence: Sequence,
+        first: int = 0,
+        way: Way | None = None,
+        *,
+        states: tuple[State, ...] | None = None,
+        lengths: Array | None = None,
+        return_states: bool = False,
+    ) -> Any:
+        """Outputs at the steps from `first` on, (outputs, time, batch), for a batch of sequences, features first.
+
+        **Arguments:** `way`, how to run (networks/ways.py), by default what is fastest for sequences of this length;
+        `states`, `lengths`, and `return_states` as in a call, with a batch.
+        """
+        if states is not None:
+            self._require_states("states")
+        if lengths is not None:
+            _check_lengths(lengths, sequence.length)
         way = self.usual_way(sequence.length) if way is None else way
-        outputs, _ = ways.run(way, self._stack(), sequence, first=first)
-        return self._with_direct(outputs, sequence, first)
+        outputs, after = ways.run(way, self._stack(), sequence, first=first, states=states, lengths=lengths)
+        outputs = self._completed(outputs, sequence, first, lengths)
+        return (outputs, after) if return_states else outputs
 
-    def run_fused(self, sequence: Sequence, first: int = 0) -> Float[Array, "outputs time batch"] | Refusal:
+    def run_fused(
+        self, sequence: Sequence, first: int = 0, lengths: Array | None = None
+    ) -> Float[Array, "outputs time batch"] | Refusal:
         """As `run` with `ways.KERNELS`, or why there are no kernels for this network and this batch."""
-        found = ways.in_kernels(self._stack(), sequence, first)
-        return found if isinstance(found, Refusal) else self._with_direct(found[0], sequence, first)
+        found = ways.in_kernels(self._stack(), sequence, first, lengths=lengths)
+        return found if isinstance(found, Refusal) else self._completed(found[0], sequence, first, lengths)
 
     def _stack(self) -> ways.Stack:
         return ways.Stack(self.layers, self.enter, self.read)
 
-    def _with_direct(self, outputs: Array, sequence: Sequence, first: int) -> Float[Array, "outputs time batch"]:
-        if self.direct is None:
+    def _completed(
+        self, outputs: Array, sequence: Sequence, first: int, lengths: Array | None
+    ) -> Float[Array, "outputs time batch"]:
+        """With the part that is linear in the input, and zeros behind the lengths."""
+        if self.direct is not None:
+            outputs = outputs + self._straight(_values(sequence, lengths)[first:])
+        if lengths is None:
             return outputs
-        return outputs + self._straight(sequence.values_at_every_step()[first:])
+        return jnp.where(real_steps(lengths, sequence.length)[first:], outputs, 0.0)
 
     def usual_way(self, length: int, *, checkpoint_every: int | None = None, backend: str | None = None) -> Way:
         """What is fastest for sequences of this length (`ways.usual`)."""
@@ -149,12 +235,15 @@ class Network(Assembled):
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The layers of a recurrent network. Raises `CapaxError` for one whose layers have no steps."""
-        found = tuple(layer for layer in self.layers if isinstance(layer, Cell))
-        if len(found) < len(self.layers):
+        self._require_states("cells")
+        return tuple(layer for layer in self.layers if isinstance(layer, Cell))
+
+    def _require_states(self, wanted: str) -> None:
+        if not self.recurrent:
+            name = type(self.layers[0]).__name__
             raise CapaxError(
-                f"a network of {type(self.layers[0]).__name__} layers has no recurrence: they see whole sequences."
+                f"{wanted}: a network of {name} layers sees whole sequences: it has no steps and no states."
             )
-        return found
 
     @property
     def recurrent(self) -> bool:
@@ -180,3 +269,29 @@ class Network(Assembled):
         """What the readout makes of the top layer's outputs."""
         outputs = jnp.moveaxis(outputs, 0, 1)
         return self.readout(outputs if self.norm is None else self.norm(outputs))
+
+
+def _with_batch(states: tuple[State, ...]) -> tuple[State, ...]:
+    return jax.tree.map(lambda leaf: leaf[..., None], states)
+
+
+def _without_batch(states: tuple[State, ...]) -> tuple[State, ...]:
+    return jax.tree.map(lambda leaf: leaf[..., 0], states)
+
+
+def _values(sequence: Sequence, lengths: Array | None) -> Float[Array, "time inputs batch"]:
+    """Inputs at every step, zero behind a length."""
+    if lengths is not None:
+        sequence = sequence.cleared(real_steps(lengths, sequence.length))
+    return sequence.values_at_every_step()
+
+
+def _check_lengths(lengths: Array, time: int) -> None:
+    """Raise `CapaxError` for lengths that are no steps of a sequence; what is traced cannot be looked at."""
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise CapaxError(f"lengths are whole numbers of steps, not of type {lengths.dtype}.")
+    if isinstance(lengths, Tracer):
+        return
+    known = np.asarray(lengths)
+    if ((known < 0) | (known > time)).any():
+        raise CapaxError(f"lengths must be from 0 to the {time} steps of the sequences, not {known.tolist()}.")

@@ -237,17 +237,25 @@ def _at_the_end(states: State, before: State, lengths: Int[Array, " batch"]) -> 
 
 def _in_kernels(way: Way, stack: Stack, sequence: Sequence, first: int, given: Given, real: Real) -> Any:
     del way
-    found = in_kernels(stack, sequence, first, given, real)
+    found = _kernels(stack, sequence, first, given, real)
     if isinstance(found, Refusal):
         raise CapaxError(f"No kernels for this network: {found.reason}.")
     return found
 
 
 def in_kernels(
-    stack: Stack, sequence: Sequence, first: int = 0, given: Given = None, real: Real = None
+    stack: Stack, sequence: Sequence, first: int = 0, *, lengths: Int[Array, " batch"] | None = None
 ) -> tuple[Float[Array, "outputs time batch"], tuple[State, ...]] | Refusal:
-    """As `run` with `KERNELS`, or why that cannot be. `given`: the states before the first step; `real`: the steps before
-    each sequence's end."""
+    """As `run` with `KERNELS`, or why that cannot be."""
+    if lengths is None:
+        return _kernels(stack, sequence, first, None, None)
+    real = real_steps(lengths, sequence.length)
+    return _kernels(stack, sequence.cleared(real), first, None, real)
+
+
+def _kernels(
+    stack: Stack, sequence: Sequence, first: int, given: Given, real: Real
+) -> tuple[Float[Array, "outputs time batch"], tuple[State, ...]] | Refusal:
     if not all(isinstance(layer, Cell) for layer in stack.layers):
         return Refusal("a layer that sees whole sequences has no loop over time")
     symbols, projected = None, None
