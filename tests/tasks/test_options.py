@@ -83,6 +83,7 @@ OTHER = {
     "hidden": 4,
     "least_modulus": 0.2,
     "largest_phase": 1.0,
+    "alphabet": "unicode",
 }
 
 
@@ -99,7 +100,13 @@ def traces(task):
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [pair for pair in OPTIONS if pair not in (("teacher", "told"), ("text", "path"), ("text", "data_seed"))],
+    [
+        pair
+        for pair in OPTIONS
+        if pair != ("teacher", "told")
+        and pair[0] != "text"
+        or pair[1] in ("window", "warm_up", "batch_size", "alphabet")
+    ],
 )
 def test_each_option_changes_the_data(name, option):
     one, other = tasks.get(name, **SMALL[name]), tasks.get(name, **{**SMALL[name], option: OTHER[option]})
@@ -107,6 +114,11 @@ def test_each_option_changes_the_data(name, option):
     assert len(before) != len(after) or any(
         a.shape != b.shape or np.any(a != b) for a, b in zip(before, after, strict=True)
     )
+
+
+def test_a_seed_that_would_change_nothing_is_refused():
+    with pytest.raises(CapaxError, match="data_seed changes nothing"):
+        tasks.get("text", data_seed=1)
 
 
 def test_a_teacher_that_is_told_starts_cells_otherwise():

@@ -352,7 +352,7 @@ def test_a_unicode_alphabet_takes_every_character_as_it_is(make):
     text = RUSSIAN * 100 + "zq" * 60  # z and q stand in the held-out sections alone
     task = make(text, alphabet="unicode")
     known = len(set(RUSSIAN))
-    assert task.inputs == task.outputs == known + 1 and task.chance == math.log2(known + 1)
+    assert task.inputs == task.outputs == known + 1 and task.facts.chance == math.log2(known + 1)
     begin, end = task.section("train")
     symbols = {character: symbol for character, symbol in zip(text, task.letters("train"), strict=False)}
     assert len(set(symbols.values())) == known
@@ -384,7 +384,8 @@ def test_the_share_of_letters_that_cleaning_drops_is_a_fact_of_the_task(make):
 
 def test_a_small_text_is_said_to_give_rough_scores(make):
     assert (
-        "evaluation section has 99 characters, so that scores on it are rough" in make(random_letters(1999)).remarks()[-1]
+        "evaluation section has 99 characters, so that scores on it are rough"
+        in make(random_letters(1999)).remarks()[-1]
     )
 
 

@@ -177,6 +177,10 @@ class Text(Task):
             raise CapaxError(
                 f"task text: warm_up must be from 0 to window - 1 = {self.window - 1}, not {self.warm_up}."
             )
+        if self.data_seed:
+            raise CapaxError(
+                "task text: data_seed changes nothing, since the sections of a text are fixed; leave it out."
+            )
         if self.path is not None:  # relative paths mean what they meant where the experiment was started
             object.__setattr__(self, "path", str(Path(self.path).resolve()))
         if self.alphabet not in ALPHABETS:
