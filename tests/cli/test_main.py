@@ -148,8 +148,13 @@ def test_list_hyperparameters_says_of_each_its_default_range_scale_and_meaning(c
             ["probe", "sensitivity", "gru", "--set", "hyperparameters.gate_int=normal"],
             r"has no hyperparameter 'gate_int'",
         ),
-        (["probe", "sensitivity", "gru", "--data", "none.csv"], r"data none.csv cannot be read"),
-        (["probe", "landscape", "gru"], r"this probe needs a loss: name a task \(--task\)"),
+        (["probe", "sensitivity", "gru", "--data", "none.csv"], r"none.csv cannot be read: No such file"),
+        (["probe", "landscape", "gru"], r"probe landscape measures a task's loss: name a task, such as --task memory"),
+        (["run", "capacity", "--trials", "3"], r"No such option: --trials.* set with --set, such as --set trials=3"),
+        (["run", "capacity", "--trials=3"], r"--set trials=3"),
+        (["run", "capacity", "--trails", "3"], r"No such option: --trails"),
+        (["cost", "gru", "lstm"], r"--units 64\) or a budget of parameters \(--budget 10000\): one of them is needed"),
+        (["cost", "gru", "--units", "4", "--budget", "100"], r"and not both"),
         (
             ["bounds", "lstm", "--layers", "1,x"],
             r"--layers must be whole numbers with commas, such as 1,2,4, not '1,x'",
@@ -310,3 +315,95 @@ def test_the_live_display_shows_every_study_and_the_time_left():
     other = planned.studies[1]
     ratio = other.expected_cost * other.shape.parameters / (half.work_done / 5)
     assert progress.seconds_left == pytest.approx(10 * (5 + 10 * ratio) / 5, rel=1e-6)
+
+
+def test_an_error_with_json_is_one_object_on_standard_error(capax):
+    code, out, err = capax("size", "gro", "--budget", 10, "--json")
+    assert code == 2 and out == "" and "did you mean 'gru'?" in json.loads(err)["error"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [["list", "probes"], ["list", "experiments", "--json"]])
+def test_a_full_disk_under_standard_output_is_one_line(arguments):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", "from capax.cli.main import main; main()", *arguments]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
+    assert "standard output: No space left on device" in result.stderr
+
+
+def test_lists_of_probes_and_experiments_and_refusals_of_probes_do_not_load_jax():
+    code = (
+        "import sys\n"
+        "from capax.cli.main import main\n"
+        "for words, code in ((['list', 'probes'], 0), (['list', 'experiments'], 0), (['probe', 'adam', 'gru'], 2)):\n"
+        "    sys.argv = ['capax', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: assert end.code == code\n"
+        "heavy = {'jax', 'scipy', 'optuna', 'pandas', 'matplotlib', 'equinox', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_what_is_listed_of_probes_says_what_they_need_and_no_title_of_a_paper(capax):
+    from capax.probes.names import OF_A_TASK
+
+    listed = json.loads(capax("list", "probes", "--json")[1])
+    assert {name for name, text in listed.items() if "Needs a task" in text} == set(OF_A_TASK)
+    assert not any("vanishing and exploding" in text for text in listed.values())
+
+
+def test_probes_that_need_a_task_are_those_that_fail_without_one():
+    from capax.probes import PROBES, Subject, probe
+    from capax.probes.names import OF_A_TASK
+
+    subject = Subject.create("rnn", units=2, length=4, batch=2)
+    for name in set(PROBES) - set(OF_A_TASK):
+        probe(name, subject)
+
+
+def test_help_of_run_names_every_key_of_the_experiment():
+    from capax.cli.main import SET_HELP
+    from capax.experiments.design import Experiment
+
+    assert not [
+        key
+        for key in Experiment.model_fields
+        if key not in SET_HELP and key not in ("name", "question", "source", "task")
+    ]
+
+
+def test_completion_can_be_installed(capax):
+    assert "--install-completion" in capax("--help")[1]
+
+
+TABLE = "date;shop;sold\n" + "".join(f"{day:02}.01.2024;{shop};{day},5\n" for day in range(1, 31) for shop in "AB")
+
+
+def test_a_probe_of_a_file_says_what_it_took_the_file_for(capax, tmp_path):
+    (tmp_path / "sold.csv").write_text(TABLE)
+    code, out, err = capax("probe", "autocorrelation", "rnn", "--units", 2, "--data", "sold.csv", "--length", 10)
+    assert code == 0 and "inputs 1" in out
+    for said in (
+        "data: sold.csv: 60 rows of 3 columns, separated by semicolons; the first line names the columns",
+        "data: numbers have a decimal comma, as in '1,5' (column 'sold', row 1); otherwise: --decimal",
+        "data: time: 'date' (dates as day.month.year), 2024-01-01 to 2024-01-30; otherwise: --time COLUMN or none",
+        "data: series: 'shop' tells 2 apart: A, B; otherwise: --series COLUMN or none",
+        "data: numbers: sold",
+        "data: 6 windows of 10 steps",
+    ):
+        assert said in err.splitlines(), err
+    notes = json.loads((tmp_path / "probes" / "rnn" / "autocorrelation.json").read_text())["notes"]
+    assert [f"data: {note}" for note in notes] == err.splitlines()
+
+
+def test_a_file_can_be_told_how_to_be_read(capax, refused, tmp_path):
+    (tmp_path / "sold.csv").write_bytes(TABLE.replace("shop", "Gesch\u00e4ft").encode("cp1252"))
+    short = ["probe", "autocorrelation", "rnn", "--units", 2, "--data", "sold.csv", "--length", 10]
+    assert "line 1, byte 11 is 0xe4" in refused(*short)
+    code, _, err = capax(*short, "--encoding", "cp1252", "--series", "none", "--time", "none", "--decimal", ",")
+    assert code == 0 and "each row" not in err and "data: numbers: sold" in err and "series:" not in err
+    assert "time is no way to read a text" in refused(*short, "--text", "letters", "--time", "date")
+    assert "encoding is no way to read a file" in refused("probe", "autocorrelation", "rnn", "--encoding", "cp1252")

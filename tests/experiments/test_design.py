@@ -239,3 +239,7 @@ def test_tuning_and_reruns_never_share_a_seed():
     assert not tuning & reruns
     assert trial_seed(0, "study", 0, 5) != trial_seed(1, "study", 0, 5) != trial_seed(0, "other", 0, 5)
     assert sampler_seed(0, "study") != sampler_seed(1, "study")
+
+
+def test_a_list_of_one_number_of_steps_is_a_fixed_number():
+    assert load("capacity", {"steps": [60]}).steps == (60, 60) == load("capacity", {"steps": 60}).steps

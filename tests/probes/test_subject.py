@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_said_in_one_line():
         ("sensitivity", {"direction": 3}, "did you mean 'directions'"),
         ("sensitivity", {"directions": "many"}, "must be like 64, not 'many'"),
         ("sensitivity", {"directions": True}, "must be like 64, not True"),
-        ("curvature", {}, "this probe needs a loss"),
+        ("curvature", {}, "probe curvature measures a task's loss"),
     ]:
         with pytest.raises(CapaxError, match=said):
             probe(name, subject, **options)

@@ -1,6 +1,7 @@
 """The commands. JAX and all that needs it are imported inside them: `capax --help` must be quick."""
 
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -16,7 +17,6 @@ app = typer.Typer(
     name="capax",
     help="A measuring bench for recurrent sequence models: what a cell can hold, how hard it is to train, what it costs.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -24,8 +24,19 @@ app = typer.Typer(
 # Typer carries its own copy of click and exports only some of its exceptions: this is the base of them all.
 _ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="One JSON object on standard output, nothing else there; an error is one on standard error."
+    ),
+]
 
+
+SET_HELP = (
+    "A key of the experiment, such as --set trials=8 --set cells=gru,lstm --set budgets=1000; of a task TASK.OPTION, such as "
+    "--set text.path=my.txt; may be repeated. Keys: cells, tasks, depths, budgets, units, trials, steps, sampler, batch, "
+    "reruns, stopping, checkpoint_every, seed, hyperparameters.NAME."
+)
 
 _SHOW_WARNING = warnings.showwarning
 
@@ -38,18 +49,22 @@ def main() -> NoReturn:
     warnings.showwarning = _show_warning
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()  # here, where a full disk can be said
         if code == INTERRUPTED:  # Typer turns a KeyboardInterrupt into this exit code
             _interrupted()
         sys.exit(code if isinstance(code, int) else 0)
     except CapaxError as error:
         _fail(error)
     except _ClickException as error:
-        _fail(CapaxError(" ".join(error.format_message().split())))
+        _fail(CapaxError(" ".join(error.format_message().split()) + _hint(error)))
     except (typer.Abort, KeyboardInterrupt):
         _interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to print would fail again at the end
+        _fail(CapaxError(f"{error.filename or 'standard output'}: {error.strerror or error}."))
     except Exception as error:
         told = user_code.explained(f"the command {' '.join(sys.argv[1:2])}", error)
         if not isinstance(told, CapaxError):
@@ -71,8 +86,33 @@ def _interrupted() -> NoReturn:
 
 def _fail(error: CapaxError) -> NoReturn:
     of_the_user = error.user_traceback if isinstance(error, UserCodeError) else ""
-    print(f"{of_the_user}capax: {error}", file=sys.stderr)
+    if "--json" in sys.argv:
+        print(json.dumps({"error": str(error), **({"traceback": of_the_user} if of_the_user else {})}), file=sys.stderr)
+    else:
+        print(f"{of_the_user}capax: {error}", file=sys.stderr)
     sys.exit(2)
+
+
+def _hint(error: Any) -> str:
+    """For an unknown option that is a key of the experiment: how to set it."""
+    key = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
+    if not key or sys.argv[1:2] != ["run"]:
+        return ""
+    from capax.experiments.design import Experiment
+
+    if key not in Experiment.model_fields:
+        return ""
+    return (
+        f" A key of the experiment is set with --set, such as --set {key}={_value_of(str(error.option_name)) or '..'}"
+    )
+
+
+def _value_of(option: str) -> str:
+    """What stands behind an option on the command line, or behind its =."""
+    for word, following in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+        if word.partition("=")[0] == option:
+            return word.partition("=")[2] or ("" if following.startswith("-") else following)
+    return ""
 
 
 @app.callback(invoke_without_command=True)
@@ -88,9 +128,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def run(
     experiment: Annotated[str, typer.Argument(help="A name (see: capax list experiments) or a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="The run directory; by default runs/NAME.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, or TASK.key=value; may be repeated.")
-    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
     engine: Annotated[str, typer.Option(help="Where populations run: local.")] = "local",
     as_json: Json = False,
 ) -> None:
@@ -129,7 +167,10 @@ def report(directory: Annotated[Path, typer.Argument(help="A run directory.")], 
 
 @app.command()
 def probe(
-    name: Annotated[str, typer.Argument(help="A probe (see: capax list probes).")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A probe (see: capax list probes); landscape, curvature, and adam need a task."),
+    ],
     subject: Annotated[
         str, typer.Argument(help="A cell's name, module.path:Class, or a trained network (.safetensors) of a run.")
     ],
@@ -161,6 +202,10 @@ def probe(
     as_json: Json = False,
 ) -> None:
     """One measurement on a network, random or trained: its numbers, and a figure."""
+    from capax.probes import names
+
+    names.check(name)
+    names.check_task(name, task is not None or subject.endswith(".safetensors"))
     from capax.api import probe as run_probe
     from capax.cli import output
 
@@ -273,16 +318,18 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """What there is, one line each; of hyperparameters a table, or all that is declared as a list of JSON objects."""
-    from capax.cli import output
-
     if what == "hyperparameters":
+        from capax.cli import output
+
         output.hyperparameters(cell, task, as_json)
         return
     if cell is not None:
         raise CapaxError(
             f"capax list {what} takes no further words; only hyperparameters are those of a cell and a task."
         )
-    found = output.inventory(what)
+    from capax.cli.inventory import inventory
+
+    found = inventory(what)
     _print(found, as_json, [f"{name:<16}{text}" for name, text in found.items()])
 
 

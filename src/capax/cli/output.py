@@ -1,6 +1,5 @@
 """What the commands print: tables for people, one JSON object for scripts."""
 
-import inspect
 import json
 import math
 import sys
@@ -12,7 +11,7 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
-from capax.errors import CapaxError, closest
+from capax.errors import CapaxError
 from capax.report import Report, Table, tables
 
 if TYPE_CHECKING:
@@ -186,30 +185,6 @@ def whole_numbers(option: str, text: str) -> list[int]:
         raise CapaxError(f"{option} must be whole numbers with commas, such as 1,2,4, not {text!r}.") from None
 
 
-def inventory(what: str) -> dict[str, str]:
-    """Names with one line each. Raises `CapaxError` for a kind of thing there is not."""
-    if what == "cells":
-        from capax.cells import BUILT_IN
-        from capax.cells.registry import MADE
-
-        return {**{name: _first_line(cell) for name, cell in BUILT_IN.items()}, **MADE}
-    if what == "tasks":
-        from capax.tasks import BUILT_IN as TASKS
-
-        return {name: _first_line(task) for name, task in TASKS.items()}
-    if what == "experiments":
-        from capax.experiments.design import load, named
-
-        return {name: load(name).question for name in named()}
-    if what == "probes":
-        from capax.probes.registry import PROBES
-        from capax.probes.registry import get as get_probe
-
-        return {name: _first_line(get_probe(name)) for name in PROBES}
-    known = ["cells", "tasks", "experiments", "probes", "hyperparameters"]
-    raise CapaxError(f"there is no list of '{what}'{closest(what, known)}; choose of {', '.join(known)}.")
-
-
 def hyperparameters(cell: str | None, task: str | None, as_json: bool) -> None:
     """All hyperparameters of a cell on a task; without a cell, those that the optimiser and every task have."""
     from capax.search.space import described
@@ -234,10 +209,3 @@ def _hyperparameter(described: dict[str, Any]) -> tuple[str, str, str, str, str]
     default = described["default"]
     default = str(default).lower() if isinstance(default, bool) else str(default)
     return described["name"], default, between.join(words), ", ".join(scale), described["meaning"]
-
-
-def _first_line(thing: Any) -> str:
-    """The first sentence of a class's module, which says what it is."""
-    module = inspect.getmodule(thing)
-    doc = (thing.__doc__ or (module.__doc__ if module else "") or "").strip()
-    return " ".join(doc.split("\n\n")[0].split())

@@ -62,6 +62,8 @@ class Experiment(pydantic.BaseModel):
         """A single number is a fixed number of steps."""
         if isinstance(value, int) and not isinstance(value, bool):
             return (value, value)
+        if isinstance(value, list) and len(value) == 1:
+            return (value[0], value[0])
         return tuple(value) if isinstance(value, list) else value
 
     @pydantic.model_validator(mode="after")

@@ -41,8 +41,10 @@ STATES = 8
 
 
 def measure(subject: Subject, *, steps: int = STEPS, learning_rate: float | int = LEARNING_RATE) -> Measurement:
-    """Adam's effective learning rate of each parameter, lr / (sqrt(v_hat) + eps), after training from the subject's parameters
-    (Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and exploding gradients are not the end of the story").
+    """Adam's effective learning rate of each parameter, lr / (sqrt(v_hat) + eps), after training from the subject's parameters.
+
+    As in Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and exploding
+    gradients are not the end of the story".
 
     Rates are in units of the parameter per unit of its mean gradient. Training is that of all trials, on the task's own training
     data, with a constant learning rate and no clipping. Recurrent parameters are those that multiply a cell's state: see

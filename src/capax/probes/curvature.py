@@ -46,8 +46,10 @@ Loss = Callable[[Float[Array, " p"]], Float[Array, ""]]
 def measure(
     subject: Subject, *, method: str = "auto", eigenvalues: int = 10, most_parameters: int = 3000
 ) -> Measurement:
-    """The Hessian of the task's loss on the fixed batch, at the network's parameters, in double precision
-    (Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and exploding gradients are not the end of the story").
+    """The Hessian of the task's loss on the fixed batch, at the network's parameters.
+
+    In double precision. As in Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and exploding
+    gradients are not the end of the story".
 
     Curvatures are in units of the loss per squared unit of parameters. Eigenvalues are ordered by magnitude, and "largest" means
     largest in magnitude. The participation ratio of a unit eigenvector, 1 / sum v_i^4, is the number of parameters on which it lives:

@@ -42,9 +42,11 @@ def measure(
     steps: int = adam.STEPS,
     learning_rate: float | int = adam.LEARNING_RATE,
 ) -> Measurement:
-    """The task's loss on the fixed batch at theta + a d_1 + b d_2, theta being the network's parameters (Zucchet & Orvieto 2024,
-    "Recurrent neural networks: vanishing and exploding gradients are not the end of the story"; directions as in Li et al. 2018,
-    "Visualizing the loss landscape of neural nets").
+    """The task's loss on the fixed batch at theta + a d_1 + b d_2, theta being the network's parameters.
+
+    As in Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and exploding
+    gradients are not the end of the story"; directions as in Li et al. 2018, "Visualizing the
+    loss landscape of neural nets".
 
     Computed in double precision; a loss that single precision, in which networks train, cannot hold is infinite.
 

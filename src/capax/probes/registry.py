@@ -7,19 +7,13 @@ from typing import Any
 
 from capax.errors import CapaxError, closest
 from capax.probes.measurement import Measurement
+from capax.probes.names import RECURRENT, check, check_task
 from capax.probes.subject import Subject
-
-PROBES = ("sensitivity", "landscape", "curvature", "adam", "propagation", "jacobian", "gradients", "autocorrelation")
-"""The names; each is a module of this package with a function `measure`."""
-
-RECURRENT = ("adam", "propagation", "jacobian")
-"""Those that need a recurrence."""
 
 
 def get(name: str) -> Callable[..., Measurement]:
     """A probe's function. Raises `CapaxError` for an unknown name."""
-    if name not in PROBES:
-        raise CapaxError(f"unknown probe '{name}'{closest(name, list(PROBES))}; choose of {', '.join(PROBES)}.")
+    check(name)
     return importlib.import_module(f"capax.probes.{name}").measure
 
 
@@ -34,6 +28,7 @@ def probe(name: str, subject: Subject, **given: Any) -> Measurement:
     Raises `CapaxError` for an unknown probe or option, or an option of the wrong kind.
     """
     known = options(name)
+    check_task(name, subject.task is not None)
     if name in RECURRENT and not subject.network.recurrent:
         raise CapaxError(f"probe {name} needs a recurrence, which {subject.name} has not.")
     for option, value in given.items():

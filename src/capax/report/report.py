@@ -30,6 +30,10 @@ class Report:
     figures: dict[str, Figure]
     analyses: list[Analysis]
 
+    def __repr__(self) -> str:
+        studies = "1 study" if len(self.frame) == 1 else f"{len(self.frame)} studies"
+        return f"Report of {studies}, {len(self.trials)} trials: {self.path} (.frame, .trials, .figures, .analyses)"
+
 
 def build(directory: Path) -> Report:
     """Write results and trials (.csv, .parquet), analyses/ (.csv), figures/ (.svg, .png), and report.html into a run directory.
