@@ -244,3 +244,23 @@ def test_training_with_and_without_kernels_agrees(monkeypatch, name, options):
     assert fused and not plain and found.kernel == "fused" and expected.kernel == "compiled"
     np.testing.assert_allclose(found.curve[:15], expected.curve[:15], rtol=1e-4)
     assert found.evaluation["score"] == pytest.approx(expected.evaluation["score"], rel=1e-3)
+
+
+@needs_compiler
+def test_a_sum_with_a_product_is_given_as_state_and_as_output():
+    """W h + x itself, not a function of it, is what is asked for."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    W, x, h = 0.3 * jax.random.normal(keys[0], (4, 4)), jax.random.normal(keys[1], (5, 4, 16)), jnp.zeros((4, 16))
+
+    def both(W, h, x):
+        new = W @ h + x
+        return new, new
+
+    def apart(W, h, x):
+        new = W @ h + x
+        return jnp.tanh(new), new
+
+    for step in (both, apart):
+        found = jax.jit(lambda W, h, x, step=step: recurrence(step, W, h, x))(W, h, x)
+        expected = jax.lax.scan(lambda state, x, step=step: step(W, state, x), h, x)
+        close(found, expected)

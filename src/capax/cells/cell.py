@@ -308,7 +308,7 @@ class Cell(Layer):
             step = lambda state, p: self.step(state, p)  # noqa: E731
             state, outputs = jax.lax.scan(step, state, projected)
         else:
-            state, outputs = jax.lax.scan(pausing(self.step), state, (projected, real_steps(lengths, x.shape[0])))
+            state, outputs = jax.lax.scan(pausing(self.step), state, (projected, real_steps(lengths, x.shape[0])[:, None]))
         return outputs, state
 
     def first_state(self, batch: int) -> State:
@@ -372,12 +372,12 @@ def real_steps(lengths: Int[Array, " batch"], time: int) -> Bool[Array, "time ba
 
 def pausing(step: Callable[[State, Any], Any]) -> Callable[[State, Any], Any]:
     """The same step for sequences of several lengths: it is given `(projected, real)`, and where a sequence is over
-    (`real`, of shape (batch,), is False) its state stays as it is."""
+    (`real`, of shape (1, batch), is False) its state stays as it is."""
 
-    def step_or_stay(state: State, given: tuple[Projected, Bool[Array, " batch"]]) -> Any:
+    def step_or_stay(state: State, given: tuple[Projected, Bool[Array, "1 batch"]]) -> Any:
         projected, real = given
         after, output = step(state, projected)
-        return jax.tree.map(lambda new, old: jnp.where(real[None], new, old), after, state), output
+        return jax.tree.map(lambda new, old: jnp.where(real, new, old), after, state), output
 
     return step_or_stay
 

@@ -107,7 +107,7 @@ class _Writer:
                     return cpp.number(operand, True)
                 if operand not in known:
                     view = self._views[operand]
-                    known[operand] = self._names("x")
+                    known[operand] = self._names("v")
                     text = cpp.read(view, index if view.shape else [], True)
                     lines.append(f"const auto {known[operand]} = {text};")
                 return known[operand]
@@ -117,7 +117,7 @@ class _Writer:
                 kinds = [operand.kind for operand in equation.inputs]
                 out = equation.output
                 text = expression(equation.name, equation.params, terms, kinds)
-                known[out] = self._names("x")
+                known[out] = self._names("v")
                 lines.append(f"const auto {known[out]} = {text};")
                 if out in step.stored:
                     lines.append(cpp.write(self._views[out], index, True, known[out]))
@@ -151,7 +151,7 @@ class _Writer:
             if weights.shape[i] != 1:
                 inner, wk, xk = weights.shape[i], weights.strides[i], values.strides[j]
         om = _single([(lies.shape[i], lies.strides[i]) for i in range(len(w_free))])[1]
-        others = {axis: self._names("f") for axis in x_free if values.shape[axis] != 1 and axis != values.samples}
+        others = {axis: self._names("m") for axis in x_free if values.shape[axis] != 1 and axis != values.samples}
         opening = [f"for (int {name} = 0; {name} < {values.shape[axis]}; {name}++)" for axis, name in others.items()]
         x_at = [values.base, str(values.offset), *(f"{name} * {values.strides[a]}" for a, name in others.items())]
         strides = {a: lies.strides[len(w_free) + x_free.index(a)] for a in others}
@@ -220,7 +220,7 @@ class _Writer:
     def _sum_rows(self, equation: Equation) -> str:
         source, made = self._views[equation.inputs[0]], self._views[equation.output]
         axes = equation.params["axes"]
-        inner = {axis: self._names("k") for axis in axes if source.shape[axis] != 1}
+        inner = {int(axis): self._names("n") for axis in axes if source.shape[axis] != 1}
 
         def body(index: list[str]) -> list[str]:
             rest = iter(index)
@@ -273,7 +273,7 @@ class _Writer:
 
     def _plain_sum(self, equation: Equation, made: View) -> str:
         source = self._views[equation.inputs[0]]
-        inner = {axis: self._names("k") for axis in equation.params["axes"]}
+        inner = {int(axis): self._names("n") for axis in equation.params["axes"]}
 
         def body(index: list[str]) -> list[str]:
             rest = iter(index)
@@ -286,7 +286,7 @@ class _Writer:
     def _plain_product(self, equation: Equation, made: View) -> str:
         (a, a_free, a_axes), (b, b_free, b_axes) = product_axes(equation)
         va, vb = self._views[a], self._views[b]
-        names = [self._names("k") for _ in a_axes]
+        names = [self._names("n") for _ in a_axes]
 
         def body(index: list[str]) -> list[str]:
             left, right = index[: len(a_free)], index[len(a_free) :]

@@ -128,7 +128,7 @@ class _Scheduler:
         places: Mapping[Equation, Place],
         destined: Mapping[Operand, Destination],
     ):
-        self._traced, self._labels, self._places, self._destined = traced, labels, places, destined
+        self._traced, self._labels, self._places, self._destined = traced, labels, places, dict(destined)
         self._producer, self._consumers = traced.producers(), traced.consumers()
         self._order = {equation: number for number, equation in enumerate(traced.equations)}
         self._outputs = {output for output in traced.outputs if isinstance(output, Value)}
@@ -241,6 +241,7 @@ class _Scheduler:
             self._steps.append(Multiply(equation, values, begin, use.output))
             self._done.add(use)
             self._ready.add(use.output)
+            self._destined.pop(use.output, None)  # a product is written to memory of its own, and copied from there
         self._ready.add(equation.output)
 
     def _added_to(self, equation: Equation) -> Equation | None:

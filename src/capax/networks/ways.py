@@ -183,7 +183,7 @@ def _unrolled(way: Way, stack: Stack, sequence: Sequence, first: int, given: Giv
         state = _first_state(cell, projected[0]) if state is None else state
         step, outputs = cell.step, []
         if real is not None:
-            step, projected = pausing(cell.step), list(zip(projected, real, strict=True))
+            step, projected = pausing(cell.step), list(zip(projected, real[:, None], strict=True))
         for p in projected:
             state, output = step(state, p)
             outputs.append(output)
@@ -255,7 +255,7 @@ def in_kernels(
 
 def _kernels(
     stack: Stack, sequence: Sequence, first: int, given: Given, real: Real
-) -> tuple[Float[Array, "outputs time batch"], tuple[State, ...]] | Refusal:
+) -> tuple[Float[Array, "outputs scored batch"], tuple[State, ...]] | Refusal:
     if not all(isinstance(layer, Cell) for layer in stack.layers):
         return Refusal("a layer that sees whole sequences has no loop over time")
     symbols, projected = None, None
@@ -278,7 +278,7 @@ def _kernels(
         def step(arrays: PyTree, state: State, p: Any) -> tuple[State, Array]:
             if real is None:
                 return eqx.combine(arrays, static).step(state, p)
-            return pausing(eqx.combine(arrays, static).step)(state, (p[0], p[1][0] > 0))
+            return pausing(eqx.combine(arrays, static).step)(state, (p[0], p[1] > 0))
 
         found = recurrence(
             step,
@@ -354,13 +354,13 @@ def _scan(cell: Cell, steps: Steps, state: State, real: Real) -> tuple[Float[Arr
         if real is None:
             state, states = jax.lax.scan(advance, state, projected)
         else:
-            state, states = jax.lax.scan(pausing(advance), state, (projected, real))
+            state, states = jax.lax.scan(pausing(advance), state, (projected, real[:, None]))
         return jax.vmap(cell.emit)(states, projected), state
     if real is None:
         state, outputs = jax.lax.scan(lambda state, x: cell.step(state, steps.read(x)), state, steps.xs)
     else:
         step = pausing(cell.step)
-        state, outputs = jax.lax.scan(lambda s, x: step(s, (steps.read(x[0]), x[1])), state, (steps.xs, real))
+        state, outputs = jax.lax.scan(lambda s, x: step(s, (steps.read(x[0]), x[1])), state, (steps.xs, real[:, None]))
     return outputs, state
 
 
