@@ -50,9 +50,9 @@ class Population:
 
         from capax.training.population import Population as Trained
 
-        program, trial = program_of(cell, budget, "vectorised")
+        program, data, trial = program_of(cell, budget, "vectorised")
         self.size, self.units = size, trial.shape.units
-        self._lane = Trained(program, slots=size)
+        self._lane = Trained(program, data, slots=size)
         trial = type(trial)(**{**vars(trial), "steps": 10**9})
         for _ in range(size):
             self._lane.add(trial)

@@ -112,10 +112,10 @@ def trial_of(workload: Workload, cell: str, task: Task) -> Trial:
     return Trial("benchmark", task, NetworkShape(cell, workload.depth, units, number), hyperparameters, 10**9, 0)
 
 
-def write_start(program: Program, trial: Trial, workload: Workload, path: str) -> None:
+def write_start(program: Program, data: Any, trial: Trial, workload: Workload, path: str) -> None:
     """Data and initial parameters, blocks stacked in capax's order, layers numbered."""
     state, settings = program.start(trial)
-    network = program.network(state.parameters, settings.constants)
+    network = program.template.network(state.parameters, settings.constants)
     arrays: dict[str, Any] = {"readout": network.readout.weight, "readout_bias": network.readout.bias}
     for l, layer in enumerate(network.layers):
         initial = layer.initial if isinstance(layer.initial, tuple) else (layer.initial,)
@@ -130,7 +130,7 @@ def write_start(program: Program, trial: Trial, workload: Workload, path: str) -
         arrays["forget_bias"] = getattr(layer, "forget_bias", 0.0)
     if workload.kind == "held":  # the task's own draw
         samples = int(settings.scalars["samples"])
-        arrays["x"], arrays["y"] = program.data[0][:, :samples], program.data[1][:samples]
+        arrays["x"], arrays["y"] = data[0][:, :samples], data[1][:samples]
     else:
         arrays["x"], arrays["y"] = workload.data()
     np.savez(path, learning_rate=LEARNING_RATE, **arrays)
@@ -142,11 +142,12 @@ def main() -> None:
     task = tasks.get("capacity") if workload.kind == "held" else Fixed(workload=name)
     trial = trial_of(workload, cell, task)
     began = time.perf_counter()
-    program = Program.get(*trial.program_key, "mapped")
-    write_start(program, trial, workload, start)
+    data = task.data(trial.shape.parameters)
+    program = Program(trial.program_key, "mapped", data)
+    write_start(program, data, trial, workload, start)
 
     def fresh() -> list[Population]:
-        found = [Population(program) for _ in range(2)]
+        found = [Population(program, data) for _ in range(2)]
         for lane in found:
             lane.add(trial)
         return found
@@ -168,7 +169,7 @@ def main() -> None:
         if order["restart"]:
             slot = lanes[0]._slots[0]
             assert slot is not None
-            loss = program.scores(slot.state, slot.settings)[0]["loss"]
+            loss = program.scores(slot.state, slot.settings, data)[0]["loss"]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(json.dumps({"loss": loss, "memory": memory}), flush=True)
 

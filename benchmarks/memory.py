@@ -17,8 +17,8 @@ from typing import Any
 LIMIT = 4 * 2**30
 
 
-def program_of(cell: str, budget: int, batching: Any) -> tuple[Any, Any]:
-    """A program for the capacity task with five samples per parameter, and a trial of it."""
+def program_of(cell: str, budget: int, batching: Any) -> tuple[Any, Any, Any]:
+    """A program for the capacity task with five samples per parameter, its data, and a trial of it."""
     from capax.training import backend
 
     backend.configure()
@@ -31,15 +31,16 @@ def program_of(cell: str, budget: int, batching: Any) -> tuple[Any, Any]:
     shape = NetworkShape(cell, 1, size.units, size.parameters)
     hyperparameters = {"nonlinearity": "tanh", "samples_per_parameter": 5 * budget / size.parameters}
     trial = Trial("benchmark", task, shape, hyperparameters, 10, 0)
-    return Program.get(*trial.program_key, batching), trial
+    data = task.data(shape.parameters)
+    return Program(trial.program_key, batching, data), data, trial
 
 
 def mapped(cell: str, budget: int, trials: int) -> dict[str, float]:
     """Peak resident memory of this process, in which the whole population trains for one step."""
     from capax.training.population import Population
 
-    program, trial = program_of(cell, budget, "mapped")
-    lanes = [Population(program, slots=trials // 2) for _ in range(2)]
+    program, data, trial = program_of(cell, budget, "mapped")
+    lanes = [Population(program, data, slots=trials // 2) for _ in range(2)]
     for lane in lanes:
         for _ in range(trials // 2):
             lane.add(trial)
@@ -56,11 +57,11 @@ def vectorised(cell: str, budget: int, trials: int) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
-    program, trial = program_of(cell, budget, "vectorised")
+    program, data, trial = program_of(cell, budget, "vectorised")
     pair = program.start(trial)
     states, settings = jax.tree.map(lambda leaf: jnp.stack([leaf] * trials), pair)
     advance = jax.jit(program._advance)
-    plan = advance.lower(states, settings, program.data, jnp.asarray(1, jnp.int32)).compile().memory_analysis()
+    plan = advance.lower(states, settings, data, jnp.asarray(1, jnp.int32)).compile().memory_analysis()
     assert plan is not None
     return {
         "vectorised_planned_bytes": float(

@@ -1,7 +1,7 @@
 """What stopping trials early saves, and what it costs in the score: python benchmarks/stopping.py [--seeds N] [--json].
 
 Studies of the quickstart (capacity; text with 12 trials) and a longer one of text (24 trials), each with `stopping = "none"`
-and with `"halving"`, in turn, for each seed. All in one process, programs compiled before: compiling takes as long either way.
+and with `"halving"`, in turn, for each seed. All in one process, programs compiled before each run: compiling takes as long either way.
 Columns, means over the seeds:
 
 - best score, as the report gives it, and the gain by stopping, with Student's 95% interval over the seeds (positive: the
@@ -32,9 +32,8 @@ from capax.experiments import results  # noqa: E402
 from capax.experiments.design import load  # noqa: E402
 from capax.experiments.plan import Plan, plan  # noqa: E402
 from capax.experiments.runner import execute  # noqa: E402
-from capax.search.store import RERUNS  # noqa: E402
 from capax.training.population import Population, default_batching  # noqa: E402
-from capax.training.program import Program  # noqa: E402
+from capax.training.resident import Resident  # noqa: E402
 from capax.training.trial import Trial  # noqa: E402
 
 STUDIES: dict[str, dict[str, Any]] = {
@@ -48,14 +47,14 @@ STUDIES: dict[str, dict[str, Any]] = {
 RULES = ("none", "halving")
 
 
-def compile_programs(planned: Plan) -> None:
-    """Compile all that a plan's trials can need."""
+def compile_programs(planned: Plan, resident: Resident) -> None:
+    """Compile all that a plan's trials can need; `resident` keeps it for the runs, which hold it under other names."""
     for study in planned.studies:
         kinds = getattr(study.space.get("nonlinearity"), "choices", [None])
         for kind in kinds:
             hyperparameters = {**study.defaults, **({} if kind is None else {"nonlinearity": kind})}
             trial = Trial("warm", study.task, study.shape, hyperparameters, steps=1, seed=0)
-            population = Population(Program.get(*trial.program_key, default_batching()))
+            population = Population(resident.program(trial), resident.data(trial))
             population.add(trial)
             population.advance(1)
 
@@ -64,16 +63,18 @@ def measure(settings: dict[str, Any], rule: str, seed: int) -> dict[str, Any]:
     """One run of one study."""
     planned = plan(load("quickstart", {**settings, "seed": seed, "stopping": rule}))
     (study,) = planned.studies
-    compile_programs(planned)
+    resident = Resident(default_batching())
+    compile_programs(planned, resident)
     with tempfile.TemporaryDirectory() as directory:
         before, started = time.process_time(), time.perf_counter()
-        execute(planned, Path(directory) / "run", LocalEngine)
+        execute(planned, Path(directory) / "run", lambda: LocalEngine(resident=resident))
         core_seconds, seconds = time.process_time() - before, time.perf_counter() - started
         store, run = results.read(Path(directory) / "run")
         row = results.studies(store, run).iloc[0].to_dict()
-        tuned, reruns = store.trials(study.name), store.trials(study.name + RERUNS)
+        ledger = store.ledger(study.name)
     work = [
-        t.user_attrs["result"]["steps"] * study.task.work(t.params, study.shape.parameters) for t in [*tuned, *reruns]
+        entry.ended.steps * study.task.work(entry.hyperparameters, study.shape.parameters)
+        for entry in (*ledger.tuned, *ledger.reruns)
     ]
     return {
         "sign": 1 if study.task.reporting.direction == "maximise" else -1,
@@ -81,7 +82,7 @@ def measure(settings: dict[str, Any], rule: str, seed: int) -> dict[str, Any]:
         "core_seconds": core_seconds,
         "seconds": seconds,
         "work": sum(work),
-        "tuning_work": sum(work[: len(tuned)]),
+        "tuning_work": sum(work[: len(ledger.tuned)]),
     }
 
 

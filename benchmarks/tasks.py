@@ -25,6 +25,7 @@ import jax.numpy as jnp  # noqa: E402
 from capax import tasks  # noqa: E402
 from capax.networks.network import Network  # noqa: E402
 from capax.networks.parts import count_parameters  # noqa: E402
+from capax.tasks.task import Task  # noqa: E402
 from capax.training.population import Population  # noqa: E402
 from capax.training.program import Program  # noqa: E402
 from capax.training.trial import NetworkShape, Trial  # noqa: E402
@@ -47,10 +48,11 @@ def measure(name: str, cell: str, units: int, rounds: int) -> dict[str, Any]:
     parameters = count_parameters(network)
     shape = NetworkShape(cell, 1, units, parameters)
     trial = Trial("benchmark", task, shape, {"learning_rate": 1e-4, "nonlinearity": "tanh"}, 10**9, 0)
-    program = Program.get(*trial.program_key, "mapped")
-    lane = Population(program)
+    data = task.data(parameters)
+    program = Program(trial.program_key, "mapped", data)
+    lane = Population(program, data)
     lane.add(trial)
-    making = maker(program, trial)
+    making = maker(task, data, trial)
     timed = {"train": timer(lane.advance), "make": timer(making)}
     found: dict[str, list[float]] = {part: [] for part in timed}
     for _ in range(rounds):
@@ -70,9 +72,8 @@ def measure(name: str, cell: str, units: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def maker(program: Program, trial: Trial) -> Callable[[int], Any]:
+def maker(task: Task, data: Any, trial: Trial) -> Callable[[int], Any]:
     """A function that makes a number of batches."""
-    task = program.task
     scalars = task.scalars(trial.hyperparameters, trial.shape.parameters)
 
     @jax.jit
@@ -84,7 +85,7 @@ def maker(program: Program, trial: Trial) -> Callable[[int], Any]:
 
         return jax.lax.fori_loop(0, steps, add, jnp.zeros(()))
 
-    return lambda steps: make(program.data, jnp.asarray(steps)).block_until_ready()
+    return lambda steps: make(data, jnp.asarray(steps)).block_until_ready()
 
 
 def timer(work: Callable[[int], Any]) -> Callable[[], float]:

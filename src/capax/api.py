@@ -20,8 +20,7 @@ from capax.probes import text as probe_text
 from capax.probes.data import Driving
 from capax.report import Report, build, probe_report
 from capax.training import backend
-
-ENGINES = ("local",)
+from capax.training import engine as engines
 
 
 def run(
@@ -38,7 +37,7 @@ def run(
 
     - `experiment`: a name (`capax list experiments`) or a TOML file.
     - `out`: the run directory, by default `runs/NAME`.
-    - `engine`: where populations run; "local" is this process.
+    - `engine`: where trials are trained; "local" is this process, others may be installed.
     - `display`: told of the progress.
     - `settings`: keys of the experiment to replace, such as `cells=["rnn", MyCell]`, `budgets=[1000]`, `trials=64`.
       A cell may be a class at the top of a module, script, or notebook. The run names it `module.path:Class`; one of a
@@ -48,14 +47,11 @@ def run(
 
     Raises `CapaxError` for bad input, before anything is written.
     """
-    if engine not in ENGINES:
-        raise CapaxError(f"unknown engine '{engine}'; choose of {', '.join(ENGINES)}.")
     backend.configure()
-    from capax.engines.local import LocalEngine
-
+    make_engine = engines.get(engine)
     chosen = plan(load(experiment, {key: _named(key, value) for key, value in settings.items()}))
     directory = Path(out) if out is not None else Path("runs") / chosen.experiment.name
-    execute(chosen, directory, LocalEngine, display)
+    execute(chosen, directory, make_engine, display)
     return build(directory)
 
 

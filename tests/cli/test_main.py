@@ -289,32 +289,39 @@ def test_an_interrupt_is_said_and_ends_with_130(capax, monkeypatch):
     )
 
 
-def test_the_live_display_shows_every_study_and_the_time_left():
+def test_the_live_display_shows_every_study_what_is_compiled_and_the_time_left():
     import io
 
     from rich.console import Console
     from rich.live import Live
 
+    from capax.experiments.cost import Cost
     from capax.experiments.design import load
     from capax.experiments.plan import plan
     from capax.experiments.progress import Progress, StudyProgress
+    from capax.training.engine import Compiling, Progressed
 
     planned = plan(load("capacity", {"budgets": [300], "depths": [1], "cells": ["rnn", "gru"], "trials": 10}))
     studies = {study.name: StudyProgress(study) for study in planned.studies}
     half = studies[planned.studies[0].name]
     half.done, half.infeasible, half.best = 5, 1, 123.4
-    half.work_done = 5 * planned.studies[0].expected_cost * planned.studies[0].shape.parameters
-    progress = Progress(planned, studies, steps=1000, seconds=10.0)
+    work = [study.expected_work for study in planned.studies]
+    half.work_done = 5 * work[0]
+    announced = Cost(2, 20, 0, 10 * sum(work), training_seconds=40.0, compiling_seconds=8.0, lanes=2)
+    progress = Progress(planned, studies, announced, lanes=2)
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=20)
     with Live(console=console, auto_refresh=False) as live:
-        display.Moving(live).update(progress)
+        moving = display.Moving(live)
+        progress.note(Compiling("rnn on capacity (300 parameters, relu)"))
+        moving.update(progress)
+        live.refresh()
+        early = console.file.getvalue()
+        progress.note(Progressed({"a": 1000}, trial_steps=1000, seconds=20.0, work=5 * work[0]))
+        moving.update(progress)
         live.refresh()
     shown = console.file.getvalue()
+    assert "compiling rnn on capacity (300 parameters, relu)" in early and "trial-steps/s" not in early
     assert "5/10" in shown and "123.4" in shown and "100 trial-steps/s" in shown
-    # As much again is left of this study, and all of the other: its work per trial decides.
-    other = planned.studies[1]
-    ratio = other.expected_cost * other.shape.parameters / (half.work_done / 5)
-    assert progress.seconds_left == pytest.approx(10 * (5 + 10 * ratio) / 5, rel=1e-6)
 
 
 def test_an_error_with_json_is_one_object_on_standard_error(capax):

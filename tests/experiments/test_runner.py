@@ -17,7 +17,8 @@ from capax.experiments import results
 from capax.experiments.describe import open_run
 from capax.experiments.design import Experiment
 from capax.experiments.plan import plan
-from capax.experiments.runner import StudyRun, execute
+from capax.experiments.runner import execute
+from capax.experiments.study import StudyRun
 from capax.training.checkpoint import load_arrays
 from capax.training.population import Population
 from capax.training.program import SWITCH
@@ -141,9 +142,9 @@ import sys
 from pathlib import Path
 from capax.training import backend
 backend.configure()
-from capax.engines import local
+from capax.training import worker
 from tests.experiments.test_runner import CHUNK_SECONDS, LONG, run
-local.CHUNK_SECONDS = CHUNK_SECONDS
+worker.CHUNK_SECONDS = CHUNK_SECONDS
 run(Path(sys.argv[1]), LONG)
 """
 
@@ -181,7 +182,7 @@ def wait_for(condition, seconds=120):
 
 def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_their_last_chunk(tmp_path, monkeypatch):
     directory, whole = tmp_path / "killed", tmp_path / "whole"
-    monkeypatch.setattr("capax.engines.local.CHUNK_SECONDS", CHUNK_SECONDS)
+    monkeypatch.setattr("capax.training.worker.CHUNK_SECONDS", CHUNK_SECONDS)
     monkeypatch.setenv(
         SWITCH, "0"
     )  # with a fused kernel a trial is over before it can be killed; for this process and the child
@@ -223,7 +224,7 @@ def test_after_sigkill_finished_trials_are_kept_and_running_ones_go_on_from_thei
             notes.append(text)
 
     notes: list[str] = []
-    monkeypatch.setattr("capax.engines.local.Population", Watched)
+    monkeypatch.setattr("capax.training.worker.Population", Watched)
     resumed = run(directory, LONG, display=Watch())
     monkeypatch.undo()
     monkeypatch.setenv(SWITCH, "0")
@@ -332,13 +333,16 @@ def test_a_cell_that_fails_while_training_stops_the_run_with_its_own_error(tmp_p
         "import capax\n"
         "class Late(capax.cells.get('rnn')):\n"
         "    def step(self, state, projected):\n"
-        "        if projected.shape[-1] == 720:\n"
+        "        if projected.shape[-1] == 37:\n"
         "            raise RuntimeError('only at a whole draw')\n"
         "        return super().step(state, projected)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(RuntimeError, match="only at a whole draw"):
-        run(tmp_path / "run", {**TABLE, "cells": ["late_failure:Late"], "tasks": ["capacity"]})
+    with pytest.raises(CapaxError, match=r"training text-late_failure.*RuntimeError: only at a whole draw"):
+        run(
+            tmp_path / "run",
+            {**TABLE, "cells": ["late_failure:Late"], "tasks": ["text"], "task": {"text": {"batch_size": 37}}},
+        )
 
 
 def test_a_batch_left_with_gaps_is_not_filled_up_again(tmp_path):
@@ -346,17 +350,15 @@ def test_a_batch_left_with_gaps_is_not_filled_up_again(tmp_path):
     planned = make({**LONG, "batch": 4, "trials": 6})
     (study,) = planned.studies
     store = open_run(planned, tmp_path / "run")
-    result = Result(True, 10, 1.0, {"score": 1.0}, {"score": 1.0}, np.zeros(100), 1, np.zeros(3))
-    run = StudyRun(study, store, 0, "bandit", 4)
-    batch = run.propose()
+    result = Result(None, 10, 1.0, {"score": 1.0}, {"score": 1.0}, np.zeros(100), 1, np.zeros(3))
+    run = StudyRun(study, store, planned.experiment)
+    batch = run.next_trials(may_propose=True)
     assert [trial.name.split("/")[1] for trial in batch] == ["0", "1", "2", "3"]
-    for trial in batch[2:]:
+    for trial in [*batch[2:], batch[0]]:
         run.finish(trial, result)
-    run._tell = lambda *_: None  # the kill
-    run.finish(batch[0], result)
-    again = StudyRun(study, store, 0, "bandit", 4)
-    assert [trial.name for trial in again.propose()] == [batch[1].name]
+    again = StudyRun(study, store, planned.experiment)  # after a kill
+    assert [trial.name for trial in again.next_trials(may_propose=True)] == [batch[1].name]
     assert again.progress.done == 3
     again.finish(batch[1], result)
-    assert [trial.name.split("/")[1] for trial in again.propose()] == ["4", "5"]
+    assert [trial.name.split("/")[1] for trial in again.next_trials(may_propose=True)] == ["4", "5"]
     store.close()

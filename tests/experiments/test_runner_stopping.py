@@ -6,18 +6,21 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from capax.engines.local import LocalEngine
-from capax.experiments import results
-from capax.experiments.describe import describe, open_run
+from capax.experiments import decisions, results
+from capax.experiments.describe import open_run
 from capax.experiments.design import Experiment, load
 from capax.experiments.plan import plan
-from capax.experiments.runner import StudyRun, execute
+from capax.experiments.runner import execute
+from capax.experiments.study import StudyRun
 from capax.search.stopping import rungs
+from capax.training.divergence import Divergence
 from capax.training.trial import Result
 
 TABLE = {
@@ -39,6 +42,11 @@ def make(table):
     return plan(Experiment.model_validate(table, strict=False))
 
 
+def trials_of(store, study):
+    """As Optuna has them."""
+    return optuna.load_study(study_name=study.name, storage=store.storage).trials
+
+
 def made_up(trial):
     """A result without training: some trials diverge on the way, the others rise at different speeds."""
     step = trial.pause or trial.steps
@@ -47,7 +55,17 @@ def made_up(trial):
     score = quality * (1 - math.exp(-5 * step / trial.steps))
     scores = {} if diverges else {"score": score, "loss": 1 - score}
     paused = not diverges and step < trial.steps
-    return Result(not diverges, step, 1.0, scores, scores, np.zeros(100), 1, np.zeros(3), paused)
+    return Result(
+        Divergence("exploded loss", step) if diverges else None,
+        step,
+        1.0,
+        scores,
+        scores,
+        np.zeros(100),
+        1,
+        np.zeros(3),
+        paused,
+    )
 
 
 def drive(directory, order=None, kill=0.0):
@@ -56,22 +74,22 @@ def drive(directory, order=None, kill=0.0):
     (study,) = planned.studies
     store = open_run(planned, directory)
     dice = random.Random(order)
-    run = StudyRun(study, store, 0, "bandit", 8, "halving")
-    pending = run.propose()
+    run = StudyRun(study, store, planned.experiment)
+    pending = run.next_trials(may_propose=True)
     while pending:
         trial = pending.pop(0 if order is None else dice.randrange(len(pending)))
         run.finish(trial, made_up(trial))
         if dice.random() < kill:
             store.close()
             store = open_run(planned, directory)
-            run = StudyRun(study, store, 0, "bandit", 8, "halving")
+            run = StudyRun(study, store, planned.experiment)
             pending = []
-        pending += run.go_on()
+        pending += run.next_trials(may_propose=False)
         if not pending or dice.random() < 0.5:  # the runner asks when the lanes have little left
-            pending += run.propose()
+            pending += run.next_trials(may_propose=True)
     assert run.progress.done == study.trials
     assert run.progress.infeasible + run.progress.stopped < study.trials
-    trials = store.trials(study.name)
+    trials = trials_of(store, study)
     store.close()
     return [(t.number, t.params, t.state, t.value, t.intermediate_values, t.user_attrs["result"]) for t in trials], run
 
@@ -107,32 +125,33 @@ def test_trials_end_in_all_ways_and_the_tuner_is_told_which(in_order):
 
 def test_the_best_was_trained_to_its_end(in_order):
     trials, run = in_order
-    assert run.best.state == TrialState.COMPLETE
-    assert run.best.value == max(value for _, _, state, value, _, _ in trials if state == TrialState.COMPLETE)
+    best = decisions.best(run._tuning.ledger(), run.rules)
+    assert best.result.state == "complete"
+    assert best.result.score == max(value for _, _, state, value, _, _ in trials if state == TrialState.COMPLETE)
 
 
-def test_what_the_tuner_knows_follows_from_the_numbers(tmp_path):
+def test_what_the_tuner_knows_follows_from_the_numbers(tmp_path, monkeypatch):
     """Groups of four, two open: 8 is proposed when 0 to 3 have ended, and 4 to 7 stay unknown though they have ended, too."""
     planned = make({**MADE_UP, "stopping": "none"})
     (study,) = planned.studies
     store = open_run(planned, tmp_path / "run")
-    run = StudyRun(study, store, 0, "bandit", 8)
-    first = run.propose()
+    run = StudyRun(study, store, planned.experiment)
+    first = run.next_trials(may_propose=True)
     assert [trial.name.split("/")[1] for trial in first] == [str(number) for number in range(8)]
     for trial in first[4:]:
         run.finish(trial, made_up(trial))
-    assert run.propose() == []
+    assert run.next_trials(may_propose=True) == []
     for trial in first[:4]:
         run.finish(trial, made_up(trial))
     told_at = []
-    ask = run._tuning.ask
+    ask = optuna.Study.ask
 
-    def watched():
-        told_at.append(sum(trial.state.is_finished() for trial in store.trials(study.name)))
-        return ask()
+    def watched(self, *arguments):
+        told_at.append(sum(trial.state.is_finished() for trial in trials_of(store, study)))
+        return ask(self, *arguments)
 
-    run._tuning.ask = watched
-    assert len(run.propose()) == 7
+    monkeypatch.setattr(optuna.Study, "ask", watched)
+    assert len(run.next_trials(may_propose=True)) == 7
     assert told_at == [4] * 4 + [8] * 3
     store.close()
 
@@ -141,13 +160,13 @@ def test_a_trial_that_memorised_everything_ends_at_the_rung_and_is_complete(tmp_
     planned = make(MADE_UP)
     (study,) = planned.studies
     store = open_run(planned, tmp_path / "run")
-    run = StudyRun(study, store, 0, "bandit", 8, "halving")
-    trial = run.propose()[0]
+    run = StudyRun(study, store, planned.experiment)
+    trial = run.next_trials(may_propose=True)[0]
     scores = {"score": 50.0, "loss": 0.001, "samples": 50.0, "fraction_correct": 1.0}
     halted = trial.pause
-    run.finish(trial, Result(True, halted, 1.0, scores, scores, np.zeros(100), 1, np.zeros(3), True))
+    run.finish(trial, Result(None, halted, 1.0, scores, scores, np.zeros(100), 1, np.zeros(3), True))
     assert (run.progress.done, run.progress.stopped, run.progress.best) == (1, 0, 50.0)
-    (row,) = [row for row in results.trials(store, describe(planned)).to_dict("records") if row["number"] == 0]
+    (row,) = [row for row in results.trials(*results.read(tmp_path / "run")).to_dict("records") if row["number"] == 0]
     assert (row["state"], row["converged"], row["steps"]) == ("complete", True, halted)
     store.close()
 

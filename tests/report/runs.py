@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from capax.experiments.describe import open_run
 from capax.experiments.design import Experiment
 from capax.experiments.plan import Plan, StudyPlan, plan
-from capax.search.random import SeededRandom
-from capax.search.store import RERUNS, Store
+from capax.search.ledger import RERUNS
+from capax.search.store import JOURNAL, Store
 from capax.tasks.capacity import Capacity
 
 
@@ -40,6 +42,13 @@ def scored(bits: float) -> dict[str, float]:
     return {"score": bits, "loss": bits * 0.6931, "characters": 1000.0}
 
 
+def journal_of(store: Store, study: StudyPlan, name: str) -> optuna.Study:
+    """A study in the run's journal, begun if it is new."""
+    storage = JournalStorage(JournalFileBackend(str(store.directory / JOURNAL)))
+    towards = "maximize" if study.task.reporting.direction == "maximise" else "minimize"
+    return optuna.create_study(study_name=name, storage=storage, direction=towards, load_if_exists=True)
+
+
 def add(
     store: Store,
     study: StudyPlan,
@@ -55,7 +64,7 @@ def add(
     record |= {"stopped": True} if stopped else {}
     ended = TrialState.PRUNED if stopped else TrialState.COMPLETE if scores else TrialState.FAIL
     state = TrialState.RUNNING if running else ended
-    store.study(name, study.task.reporting.direction, SeededRandom(0)).add_trial(
+    journal_of(store, study, name).add_trial(
         optuna.trial.create_trial(
             state=state,
             value=found.get("score"),
@@ -89,7 +98,7 @@ def write_run(directory: Path, fill: Callable[[Store, StudyPlan], None] = finish
     store = open_run(planned, directory)
     try:
         for study in planned.studies:
-            store.study(study.name, study.task.reporting.direction, SeededRandom(0))
+            journal_of(store, study, study.name)
             fill(store, study)
     finally:
         store.close()

@@ -103,8 +103,7 @@ def traces(task):
     [
         pair
         for pair in OPTIONS
-        if pair != ("teacher", "told")
-        and pair[0] != "text"
+        if (pair != ("teacher", "told") and pair[0] != "text")
         or pair[1] in ("window", "warm_up", "batch_size", "alphabet")
     ],
 )

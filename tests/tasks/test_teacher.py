@@ -10,9 +10,8 @@ import pytest
 from capax import tasks
 from capax.networks.sizing import parameters
 from capax.tasks.teacher import TEACHERS, moved, response
-from capax.training.population import Population
 from capax.training.program import Program
-from capax.training.trial import NetworkShape, Trial
+from capax.training.trial import NetworkShape, ProgramKey, Trial
 
 
 def simulated(random, x, hidden, least_modulus, largest_phase):
@@ -58,13 +57,14 @@ def test_a_batch_has_white_inputs_and_the_first_teacher_s_outputs():
 def test_trials_share_a_teacher_and_every_rerun_has_its_own():
     task = tasks.get("teacher", time_steps=8, hidden=2, batch_size=4, held_out=64)
     shape = NetworkShape("system-lru", 1, 4, parameters("system-lru", inputs=1, outputs=1, depth=1, units=4))
-    program = Program.get(task, shape, None, "mapped")
+    data = task.data(shape.parameters)
+    program = Program(ProgramKey(task, shape, None), "mapped", data)
 
     def chance(data_seed, seed=0):
         """The power of the held-out targets: share of power and error of a network that is there, from its scores."""
         trial = Trial("t", task, shape, {}, steps=1, seed=seed, data_seed=data_seed)
         state, settings = program.start(trial)
-        scores = program.scores(state, settings)[0]
+        scores = program.scores(state, settings, data)[0]
         return scores["score"] / scores["share_of_power"]
 
     powers = task.powers()
@@ -72,7 +72,6 @@ def test_trials_share_a_teacher_and_every_rerun_has_its_own():
         assert chance(data_seed) == pytest.approx(powers[data_seed % TEACHERS], rel=0.7)
     assert chance(0, seed=5) == pytest.approx(chance(0)) and chance(TEACHERS + 1) == pytest.approx(chance(1))
     assert len({round(chance(k), 5) for k in range(4)}) == 4
-    assert Population(program).program_key == (task, shape, None)
 
 
 def test_a_cell_that_is_told_starts_with_the_teachers_modulus():

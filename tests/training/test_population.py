@@ -7,7 +7,8 @@ import pytest
 
 from capax import networks, tasks
 from capax.training.population import Population
-from capax.training.program import Program, curve_interval
+from capax.training.program import curve_interval
+from capax.training.resident import Resident
 from capax.training.trial import NetworkShape, Trial
 
 STEPS = 37
@@ -36,8 +37,15 @@ def make_trials(task, cell="gru", budget=150, number=5, **hyperparameters):
     ]
 
 
+RESIDENT = {batching: Resident(batching) for batching in ("mapped", "vectorised")}
+
+
+def populate(trial, slots=1, batching="mapped"):
+    return Population(RESIDENT[batching].program(trial), RESIDENT[batching].data(trial), slots)
+
+
 def train(trials, slots=1, chunk=10**6, batching="mapped"):
-    population = Population(Program.get(*trials[0].program_key, batching), slots)
+    population = populate(trials[0], slots, batching)
     waiting, results = list(trials), {}
     while waiting or population.trials:
         while waiting and population.free:
@@ -83,7 +91,7 @@ def test_pauses_change_nothing(trials, alone, tmp_path):
         for number, trial in enumerate(trials)
     ]
     paused, results = [], {}
-    population = Population(Program.get(*trials[0].program_key, "mapped"), 3)
+    population = populate(trials[0], 3)
     while waiting or population.trials:
         while waiting and population.free:
             population.add(waiting.pop(0))
@@ -103,10 +111,9 @@ def test_pauses_change_nothing(trials, alone, tmp_path):
 
 def test_a_trial_at_its_pause_is_handed_back_at_once(trials, tmp_path):
     trial = dataclasses.replace(trials[0], checkpoint=tmp_path / "kept", pause=5)
-    program = Program.get(*trial.program_key, "mapped")
     found = []
     for _ in range(2):  # the second time from the checkpoint, as after a kill
-        population = Population(program)
+        population = populate(trial)
         population.add(trial)
         found += population.advance(1000)
         assert not population.trials
@@ -117,14 +124,14 @@ def test_a_trial_at_its_pause_is_handed_back_at_once(trials, tmp_path):
 def test_an_interruption_changes_nothing(trials, alone, tmp_path):
     kept = [dataclasses.replace(trial, checkpoint=tmp_path / trial.name) for trial in trials]
     kept = kept[:3]
-    population = Population(Program.get(*trials[0].program_key, "mapped"), len(kept))
+    population = populate(trials[0], len(kept))
     for trial in kept:
         population.add(trial)
     population.advance(11)
     population.checkpoint()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(trial.name for trial in kept)
 
-    resumed = Population(Program.get(*trials[0].program_key, "mapped"), len(kept))
+    resumed = populate(trials[0], len(kept))
     for trial in kept:
         resumed.add(trial)
     assert dict.fromkeys((trial.name for trial in kept), 11) == {t.name: steps for t, steps in resumed.progress()}
@@ -136,12 +143,12 @@ def test_an_interruption_changes_nothing(trials, alone, tmp_path):
 
 def test_a_checkpoint_of_other_hyperparameters_is_not_taken(trials, tmp_path):
     first = dataclasses.replace(trials[0], checkpoint=tmp_path / "kept")
-    population = Population(Program.get(*first.program_key, "mapped"))
+    population = populate(first)
     population.add(first)
     population.advance(5)
     population.checkpoint()
     other = dataclasses.replace(first, hyperparameters={**first.hyperparameters, "learning_rate": 0.5})
-    fresh = Population(Program.get(*first.program_key, "mapped"))
+    fresh = populate(first)
     fresh.add(other)
     assert fresh.progress()[0][1] == 0
 
@@ -208,12 +215,12 @@ def test_training_does_what_a_plain_loop_does():
     given = {"learning_rate": 0.003, "learning_rate_decay": 0.1, "gradient_clip": 0.05, "l2_decay": 1e-3}
     (trial,) = make_trials(tasks.get("capacity"), number=1, samples_per_parameter=4.3, **given)
     result = train([trial])[trial.name]
-    program = Program.get(*trial.program_key, "mapped")
+    program = RESIDENT["mapped"].program(trial)
     state, settings = program.start(trial)
-    network = program.network(state.parameters, settings.constants)
+    network = program.template.network(state.parameters, settings.constants)
     trained, fixed = eqx.partition(network, trainable(network))
     samples = trial.task.samples(trial.hyperparameters, trial.shape.parameters)
-    columns, labels = program.data
+    columns, labels = RESIDENT["mapped"].data(trial)
     x = jnp.broadcast_to(columns[None, :, :samples], (trial.task.time_steps, *columns[:, :samples].shape))
 
     def loss(trained):

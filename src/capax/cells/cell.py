@@ -308,7 +308,9 @@ class Cell(Layer):
             step = lambda state, p: self.step(state, p)  # noqa: E731
             state, outputs = jax.lax.scan(step, state, projected)
         else:
-            state, outputs = jax.lax.scan(pausing(self.step), state, (projected, real_steps(lengths, x.shape[0])[:, None]))
+            state, outputs = jax.lax.scan(
+                pausing(self.step), state, (projected, real_steps(lengths, x.shape[0])[:, None])
+            )
         return outputs, state
 
     def first_state(self, batch: int) -> State:

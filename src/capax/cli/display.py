@@ -30,12 +30,14 @@ def choose(quiet: bool) -> Iterator[Display]:
 
 
 def _speed(progress: Progress) -> str:
-    if math.isnan(progress.steps_per_second):
-        return "starting"
-    return (
-        f"{progress.steps_per_second:,.0f} trial-steps/s, {duration(progress.seconds)} so far, "
-        f"about {duration(progress.seconds_left)} left"
-    )
+    """How fast it goes, what is being compiled, and the time left."""
+    now = []
+    if not math.isnan(progress.steps_per_second):
+        now.append(f"{progress.steps_per_second:,.0f} trial-steps/s")
+    if progress.compiling:
+        now.append(f"compiling {', '.join(progress.compiling)}")
+    now.append(f"{duration(progress.seconds)} so far" if progress.seconds >= 1 else "starting")
+    return f"{', '.join(now)}, about {duration(progress.seconds_left)} left"
 
 
 def _best(study: StudyProgress) -> str:

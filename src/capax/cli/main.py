@@ -129,7 +129,9 @@ def run(
     experiment: Annotated[str, typer.Argument(help="A name (see: capax list experiments) or a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="The run directory; by default runs/NAME.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
-    engine: Annotated[str, typer.Option(help="Where populations run: local.")] = "local",
+    engine: Annotated[
+        str, typer.Option(help="Where trials are trained: local, or another that is installed.")
+    ] = "local",
     as_json: Json = False,
 ) -> None:
     """Run an experiment, or go on with it; ends with the table and the path of report.html."""

@@ -1,66 +1,40 @@
-"""The local engine: populations in this process, one lane per CPU core or per accelerator.
+"""The local engine: workers in this process, one per CPU core or per accelerator.
 
-A lane is a thread with a population. On a CPU all lanes share one device and one compiled program (XLA runs each call
-in the calling thread's stead and lets go of Python's lock), so a program is compiled once and the lanes run freely.
+Each worker has a thread. On a CPU all of them share one device and one compiled program (XLA runs
+each call in the calling thread's stead and lets go of Python's lock), so a program is compiled once
+and the threads run freely.
 """
 
-import dataclasses
 import queue
 import threading
-import time
 from typing import Any
 
 import jax
 
-from capax.training.population import Population, default_batching
+from capax.training.engine import Engine, Event, Failed
+from capax.training.population import default_batching
 from capax.training.processor import cores
-from capax.training.program import Batching, Program
-from capax.training.trial import Result, Trial
-
-CHUNK_SECONDS = 2.0
-"""About how long a chunk takes: how often progress shows and checkpoints are written."""
-VECTORISED_SLOTS = 64
-"""Trials in one vectorised population on an accelerator."""
+from capax.training.program import Batching
+from capax.training.resident import Resident
+from capax.training.trial import Trial
+from capax.training.worker import Worker, slots
 
 
-@dataclasses.dataclass(frozen=True)
-class Progressed:
-    """A chunk is done: the steps that each trial in the lane has reached."""
+class LocalEngine(Engine):
+    """Trains in threads of this process.
 
-    steps: dict[str, int]
+    **Arguments:**
 
+    - `lanes`: how many threads; by default one per core that may be used, or per accelerator.
+    - `batching`: how a population runs; by default what is best on this machine.
+    - `resident`: programs and data to share with other engines of this process; by default its own.
+    """
 
-@dataclasses.dataclass(frozen=True)
-class Finished:
-    """A trial has ended, or come to its pause."""
-
-    trial: Trial
-    result: Result
-
-
-@dataclasses.dataclass(frozen=True)
-class Failed:
-    """A lane could not go on: an error in a cell or in writing, not a diverged trial."""
-
-    trials: list[Trial]
-    error: BaseException
-
-
-Event = Progressed | Finished | Failed
-
-
-class LocalEngine:
-    """Takes trials, trains them, and hands back events in `next_event`."""
-
-    def __init__(self, lanes: int | None = None):
-        batching = default_batching()
-        devices = jax.local_devices()
-        if batching == "mapped":
-            places: list[Any] = [None] * (lanes or cores())
-        else:
-            places = list(devices[:lanes])
-        self._batching: Batching = batching
-        self._slots = 1 if batching == "mapped" else VECTORISED_SLOTS
+    def __init__(self, lanes: int | None = None, batching: Batching | None = None, resident: Resident | None = None):
+        self.resident = resident or Resident(batching or default_batching())
+        on_cpu = jax.default_backend() == "cpu"
+        places: list[Any] = [None] * (lanes or cores()) if on_cpu else list(jax.local_devices()[:lanes])
+        self._slots = 1
         self._waiting: list[Trial] = []
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -70,8 +44,13 @@ class LocalEngine:
             thread.start()
 
     @property
+    def lanes(self) -> int:
+        """The number of threads."""
+        return len(self._threads)
+
+    @property
     def capacity(self) -> int:
-        """How many trials train at the same time."""
+        """How many trials train at the same time, with populations as large as the last one that was submitted needs."""
         return len(self._threads) * self._slots
 
     @property
@@ -83,7 +62,8 @@ class LocalEngine:
     def submit(self, trials: list[Trial]) -> None:
         """Queue trials; within one call, long ones start first, so that lanes finish together."""
         with self._changed:
-            self._waiting += sorted(trials, key=lambda trial: -trial.cost)
+            self._waiting += sorted(trials, key=lambda trial: -trial.work)
+            self._slots = max([slots(trial, self.resident.batching) for trial in trials], default=self._slots)
             self._changed.notify_all()
 
     def next_event(self, timeout: float) -> Event | None:
@@ -93,6 +73,10 @@ class LocalEngine:
         except queue.Empty:
             return None
 
+    def release(self, study: str) -> None:
+        """Drop the programs and data that this study alone needs."""
+        self.resident.release(study)
+
     def stop(self) -> None:
         """Let the lanes finish their chunk, keep their checkpoints, and end."""
         with self._changed:
@@ -101,54 +85,25 @@ class LocalEngine:
         for thread in self._threads:
             thread.join()
 
-    def _take(self, population: Population | None) -> list[Trial] | None:
-        """Trials for a lane: those of its population's program while it trains, the first in the queue when it is empty.
-        None when the engine stops."""
+    def _take(self, worker: Worker) -> list[Trial] | None:
+        """Trials for a lane to start, which may be none while others train in it; None when the engine stops."""
         with self._changed:
             while not self._stopping:
-                running = population is not None and bool(population.trials)
-                key = population.program_key if running and population is not None else None
-                if key is None and self._waiting:
-                    key = self._waiting[0].program_key
-                free = population.free if running and population is not None else self._slots
-                taken = [trial for trial in self._waiting if trial.program_key == key][:free]
+                taken = worker.choose(self._waiting)
                 names = {trial.name for trial in taken}
                 self._waiting = [trial for trial in self._waiting if trial.name not in names]
-                if taken or running:
+                if taken or worker.trials:
                     return taken
                 self._changed.wait()
             return None
 
-    def _lane(self, device: Any) -> None:
-        population: Population | None = None
-        chunk = 1
-        while True:
-            trials = self._take(population)
-            if trials is None:
-                return
-            busy = (population.trials if population is not None else []) + trials
+    def _lane(self, place: Any) -> None:
+        worker = Worker(self.resident, place)
+        while (started := self._take(worker)) is not None:
+            trials = worker.trials + started
             try:
-                if trials and (population is None or population.program_key != trials[0].program_key):
-                    program = Program.get(*trials[0].program_key, self._batching)
-                    population, chunk = Population(program, self._slots, device), 1
-                assert population is not None
-                for trial in trials:
-                    population.add(trial)
-                before, started = dict(population.progress()), time.perf_counter()
-                ended = population.advance(chunk)
-                done = max([r.steps - before[t] for t, r in ended] + [s - before[t] for t, s in population.progress()])
-                if done:  # a trial may be at its pause already
-                    chunk = _next_chunk(chunk, done, time.perf_counter() - started)
-                population.checkpoint()
+                for event in worker.train(started):
+                    self._events.put(event)
             except BaseException as error:
-                self._events.put(Failed(busy, error))
+                self._events.put(Failed(trials, error))
                 return
-            self._events.put(Progressed({trial.name: steps for trial, steps in population.progress()}))
-            for trial, result in ended:
-                self._events.put(Finished(trial, result))
-
-
-def _next_chunk(chunk: int, done: int, seconds: float) -> int:
-    """Steps of the next chunk, so that it takes about CHUNK_SECONDS, from how long `done` steps took; at most eight times
-    as many as before, since trials of one program differ in their cost."""
-    return max(1, min(8 * chunk, int(done * CHUNK_SECONDS / seconds)))

@@ -10,27 +10,47 @@ from capax.experiments.standing import duration
 from capax.training.processor import cores
 
 EFFICIENCY = 0.4
-"""Of the rate of matrix products of all cores, the part that whole studies reach, tuning and scoring included: the studies of
-papers/collins2017 took 0.6 to 2.4 times the time that this gives, on a machine that was busy with other work, too."""
+"""Of the rate of matrix products of all cores, the part that whole studies reach, tuning and scoring
+included: the studies of papers/collins2017 took 0.6 to 2.4 times the time that this gives, on a
+machine that was busy with other work, too."""
 
 COMPILING = 8.0
 """Seconds until a study's programs are compiled, one for each nonlinearity; nothing where they are in the cache."""
 
+OPERATIONS = 6.0
+"""For each parameter, sequence, time step, and training step: a multiplication and an addition forward,
+twice that backward."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """`operations`: floating-point operations of all training steps; `seconds`: a guess for the whole machine."""
+    """What all trials and reruns take, nothing stopped early.
+
+    `work`: parameters x sequences x time steps x training steps; the seconds are a guess for a
+    machine that works on `lanes` trials at the same time.
+    """
 
     studies: int
     trials: int
     reruns: int
-    operations: float
-    seconds: float
+    work: float
+    training_seconds: float
+    compiling_seconds: float
+    lanes: int
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations of all training steps."""
+        return OPERATIONS * self.work
+
+    @property
+    def seconds(self) -> float:
+        """Training and compiling."""
+        return self.training_seconds + self.compiling_seconds
 
 
-def statement(plan: Plan) -> str:
+def statement(plan: Plan, cost: Cost) -> str:
     """What an experiment is expected to take, as one line."""
-    cost = expected(plan)
     reruns = f", {cost.reruns:,} reruns" if cost.reruns else ""
     stopped = "" if plan.experiment.stopping == "none" else ", less what is stopped early"
     return (
@@ -42,22 +62,29 @@ def statement(plan: Plan) -> str:
 def expected(plan: Plan) -> Cost:
     """The cost of all trials and reruns of a plan, nothing stopped early, with hyperparameters drawn at random.
 
-    Operations are 6 for each parameter, sequence, time step, and training step: a multiplication and an addition forward,
-    twice that backward. Reruns are taken to train as long as the longest trial.
+    Reruns are taken to train as long as the longest trial. Cores count that this process may use.
     """
-    rate, operations = cores() * _products_per_second(), 0.0
+    work = 0.0
     for study in plan.studies:
         steps = plan.experiment.for_task(study.task.name).steps
-        trials = study.trials + study.reruns * steps[1] / mean_steps(steps)
-        operations += trials * study.expected_cost * 6.0 * study.shape.parameters
-    seconds = operations / (EFFICIENCY * rate) + COMPILING * len(plan.studies) / cores()
-    trials, reruns = sum(study.trials for study in plan.studies), sum(study.reruns for study in plan.studies)
-    return Cost(len(plan.studies), trials, reruns, operations, seconds)
+        work += (study.trials + study.reruns * steps[1] / mean_steps(steps)) * study.expected_work
+    lanes = cores()
+    return Cost(
+        studies=len(plan.studies),
+        trials=sum(study.trials for study in plan.studies),
+        reruns=sum(study.reruns for study in plan.studies),
+        work=work,
+        training_seconds=OPERATIONS * work / (EFFICIENCY * lanes * _products_per_second()),
+        compiling_seconds=COMPILING * len(plan.studies) / lanes,
+        lanes=lanes,
+    )
 
 
 def _products_per_second(size: int = 512, repeats: int = 10) -> float:
-    """Floating-point operations a second of one core's matrix products, by NumPy (one thread: training/backend.py), at best: a busy
-    moment does not count."""
+    """Floating-point operations a second of one core's matrix products at best: a busy moment does not count.
+
+    By NumPy, which has one thread here (training/backend.py).
+    """
     a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
     times = []
     for _ in range(repeats):

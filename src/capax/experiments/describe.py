@@ -10,15 +10,16 @@ from typing import Any
 
 import jax
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from capax import cells, contents
 from capax.experiments.plan import Plan, StudyPlan
 from capax.experiments.record import Baseline, CellRecord, RunRecord, SpaceRecord, StudyRecord, TaskRecord, to_json
 from capax.experiments.resuming import begun, check_extends, join
+from capax.search.space import as_data
 from capax.search.store import Store
 from capax.tasks.task import Task
 from capax.training import environment
+from capax.training.divergence import CRITERION
 
 LEAST_SCORE_POINTS = 65
 """Numbers of units at which a task's least score is written down, from half the smallest network's to twice the largest one's."""
@@ -56,6 +57,7 @@ def describe(plan: Plan, known: Mapping[str, TaskRecord] = types.MappingProxyTyp
         by_label.setdefault(study.label, []).append(study)
     names = dict.fromkeys(study.shape.cell for study in plan.studies)
     return RunRecord(
+        divergence=CRITERION,
         experiment=plan.experiment,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         environments=(environment.here(_device()),),
@@ -130,14 +132,5 @@ def _study(plan: Plan, study: StudyPlan) -> StudyRecord:
         stopping=design.stopping,
         direction=study.task.reporting.direction,
         first_proposal=study.defaults,
-        space={name: _space(distribution) for name, distribution in study.space.items()},
+        space={name: SpaceRecord(**as_data(distribution)) for name, distribution in study.space.items()},
     )
-
-
-def _space(distribution: BaseDistribution) -> SpaceRecord:
-    found: Any = distribution
-    if isinstance(distribution, CategoricalDistribution):
-        return SpaceRecord(choices=tuple(distribution.choices))
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    whole = isinstance(distribution, IntDistribution)
-    return SpaceRecord(low=float(found.low), high=float(found.high), log=found.log, whole=whole)

@@ -32,7 +32,7 @@ class StudyPlan:
     defaults: dict[str, Any]  # the first proposal
     trials: int
     reruns: int
-    expected_cost: float  # of one trial, relative, for the estimate of the time left
+    expected_work: float  # of one trial: parameters x sequences x time steps x training steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _study(
         defaults=defaults(cell, task, hyperparameters),
         trials=min(design.trials, combinations(hyperparameters)) if grid else design.trials,
         reruns=design.reruns if task.reporting.reruns else 0,
-        expected_cost=_expected_cost(task, shape.parameters, design.steps),
+        expected_work=_expected_work(task, shape.parameters, design.steps),
     )
 
 
@@ -131,11 +131,11 @@ def mean_steps(steps: tuple[int, int]) -> float:
     return float(low if low == high else (high - low) / np.log(high / low))
 
 
-def _expected_cost(task: Task, parameters: int, steps: tuple[int, int]) -> float:
-    """Mean cost of a trial with training steps log-uniform in their range, over the task's own hyperparameters."""
+def _expected_work(task: Task, parameters: int, steps: tuple[int, int]) -> float:
+    """Mean work of a trial with training steps log-uniform in their range, over the task's own hyperparameters."""
     random = np.random.default_rng(0)
-    costs = [task.work(_draw(task, random), parameters) for _ in range(100)]
-    return mean_steps(steps) * float(np.mean(costs))
+    work = [task.work(_draw(task, random), parameters) for _ in range(100)]
+    return mean_steps(steps) * float(np.mean(work)) * parameters
 
 
 def _draw(task: Task, random: np.random.Generator) -> dict[str, Any]:

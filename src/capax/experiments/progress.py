@@ -1,13 +1,21 @@
-"""What the runner tells of itself while it works; the command line draws it, a script may ignore it."""
+"""What a run tells of itself while it works; the command line draws it, a script may ignore it."""
 
+import collections
 import dataclasses
 import math
 import time
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from capax.experiments import standing
+from capax.experiments import decisions, standing
+from capax.experiments.cost import Cost
+from capax.experiments.decisions import Rules
 from capax.experiments.plan import Plan, StudyPlan
+from capax.search.ledger import Entry, Ledger
+from capax.training.engine import Compiled, Compiling, Progressed
+
+TRUST_SECONDS = 5.0
+"""After so many seconds of training, the measured speed counts as much as the announced one."""
 
 KEEP_SECONDS = 5.0
 """How often progress is written down for those who watch."""
@@ -15,18 +23,37 @@ KEEP_SECONDS = 5.0
 
 @dataclasses.dataclass
 class StudyProgress:
-    """Where one study stands. `best` is the best validation score so far; `partial` the work in trials under way."""
+    """Where one study stands. `best` is the best validation score so far; work as `Trial.work` counts it."""
 
     plan: StudyPlan
     done: int = 0
     infeasible: int = 0
     stopped: int = 0
     reruns: int = 0
+    finished: bool = False
     best: float = math.nan
     work_done: float = 0.0
     running: dict[str, tuple[int, float]] = dataclasses.field(
         default_factory=dict
     )  # trial -> steps done, work per step
+
+    def update(self, ledger: Ledger, rules: Rules) -> None:
+        """Read off where the study stands."""
+        tuned = [entry.result for entry in ledger.tuned if entry.result is not None]
+        self.done = len(tuned)
+        self.infeasible = sum(result.state == "infeasible" for result in tuned)
+        self.stopped = sum(result.state == "stopped" for result in tuned)
+        self.reruns = sum(entry.result is not None for entry in ledger.reruns)
+        self.finished = decisions.is_done(ledger, rules)
+        best = decisions.best(ledger, rules)
+        self.best = best.result.score if best is not None and best.result is not None else math.nan
+        self.work_done = sum(self._work(entry) for entry in (*ledger.tuned, *ledger.reruns))
+
+    def _work(self, entry: Entry) -> float:
+        if entry.result is None:
+            return 0.0
+        parameters = self.plan.shape.parameters
+        return entry.result.steps * self.plan.task.work(entry.hyperparameters, parameters) * parameters
 
     @property
     def total(self) -> int:
@@ -34,45 +61,77 @@ class StudyProgress:
         return self.plan.trials + self.plan.reruns
 
     @property
-    def finished(self) -> bool:
-        """Whether nothing is left to train."""
-        return self.done == self.plan.trials and self.reruns == self.plan.reruns
-
-    @property
     def work(self) -> float:
-        """Work done, in parameters x sequences x time steps x training steps."""
+        """Work done, that of trials in training included."""
         return self.work_done + sum(steps * work for steps, work in self.running.values())
 
     @property
     def work_left(self) -> float:
         """Work to be expected yet: the mean of a trial done here, or of the space where there is none, times the trials left."""
+        if self.finished:
+            return 0.0
         ended = self.done + self.reruns
-        expected = self.plan.expected_cost * self.plan.shape.parameters
-        mean = (self.work_done + expected) / (ended + 1)
+        mean = (self.work_done + self.plan.expected_work) / (ended + 1)
         return max(0.0, (self.total - ended) * mean - (self.work - self.work_done))
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where an experiment stands."""
+    """Where an experiment stands, and how fast it goes. `lanes`: workers that train side by side."""
 
     plan: Plan
     studies: dict[str, StudyProgress]
+    announced: Cost
+    lanes: int = 1
     steps: int = 0  # trial-steps since this process began
-    seconds: float = 0.0
-    work_before: float = 0.0  # done by earlier processes
+    seconds: float = 0.0  # since this process began
+    trained_seconds: float = 0.0  # in which a lane trained, all lanes together
+    trained_work: float = 0.0
+    compile_seconds: list[float] = dataclasses.field(default_factory=list)  # of programs that are compiled
+    compiling: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # what, in words
+
+    def note(self, event: Compiling | Compiled | Progressed) -> None:
+        """Take what an engine tells of its workers."""
+        match event:
+            case Compiling(program):
+                self.compiling[program] += 1
+            case Compiled(program, seconds):
+                self.compiling -= collections.Counter([program])
+                self.compile_seconds.append(seconds)
+            case Progressed(trial_steps=steps, seconds=seconds, work=work):
+                self.steps += steps
+                self.trained_seconds += seconds
+                self.trained_work += work
 
     @property
     def steps_per_second(self) -> float:
-        """Trial-steps per second since this process began."""
-        return self.steps / self.seconds if self.seconds else math.nan
+        """Trial-steps a second while lanes train, compiling left out; NaN before there are any."""
+        return self.lanes * self.steps / self.trained_seconds if self.trained_seconds and self.steps else math.nan
 
     @property
     def seconds_left(self) -> float:
-        """An estimate from the work done so far, NaN before there is any."""
-        done = sum(study.work for study in self.studies.values()) - self.work_before
+        """An estimate: what is announced at first, what is measured in the end.
+
+        The work left at a pace between the announced and the measured one (the mean of their
+        logarithms, weighted by how long was measured), then the compiling for studies that have not
+        begun, all shared by the lanes.
+        """
         left = sum(study.work_left for study in self.studies.values())
-        return left * self.seconds / done if done > 0 else math.nan
+        return (left * self._lane_seconds_per_work() + self._compiling_left()) / self.lanes
+
+    def _lane_seconds_per_work(self) -> float:
+        announced = self.announced.training_seconds * self.announced.lanes / self.announced.work
+        if not self.trained_work:
+            return announced
+        measured, weight = self.trained_seconds / self.trained_work, self.trained_seconds
+        logarithm = TRUST_SECONDS * math.log(announced) + weight * math.log(measured)
+        return math.exp(logarithm / (TRUST_SECONDS + weight))
+
+    def _compiling_left(self) -> float:
+        to_begin = sum(not study.running and not study.done for study in self.studies.values())
+        announced = self.announced.compiling_seconds * self.announced.lanes / max(1, self.announced.studies)
+        mean = (announced + sum(self.compile_seconds)) / (1 + len(self.compile_seconds))
+        return to_begin * mean
 
 
 @runtime_checkable

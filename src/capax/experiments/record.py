@@ -106,45 +106,12 @@ class StudyRecord:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialRecord:
-    """What came of a trial. `feasible` is False where it diverged; then it has no scores.
-
-    `validation` and `evaluation`: scores by name. `stopped`: ended at a rung by the experiment's rule, with the scores
-    that it had there. `converged`: complete before its last step, since nothing was left to gain. `kernel`: whether its
-    gradients came from "fused" kernels or the "compiled" program; `refusal`: why there were no fused kernels;
-    `processor`, `jaxlib`: on what it was trained. These are None where an older capax did not keep them.
-    """
-
-    feasible: bool
-    steps: int
-    seconds: float
-    seed: int
-    validation: dict[str, float] = dataclasses.field(default_factory=dict)
-    evaluation: dict[str, float] = dataclasses.field(default_factory=dict)
-    stopped: bool = False
-    converged: bool = False
-    kernel: str | None = None
-    refusal: str | None = None
-    processor: str | None = None
-    jaxlib: str | None = None
-
-    @property
-    def state(self) -> Literal["complete", "infeasible", "stopped"]:
-        """How the trial ended."""
-        return "infeasible" if not self.feasible else "stopped" if self.stopped else "complete"
-
-    @property
-    def score(self) -> float:
-        """The score that the tuner sees. Raises `KeyError` where the trial diverged."""
-        return self.validation["score"]
-
-
-@dataclasses.dataclass(frozen=True)
 class RunRecord:
     """A run: its experiment, the studies, tasks, and cells that it has, and where it was trained.
 
     `created`: when it was begun (ISO 8601, UTC); `left_out`: combinations that do not exist, with the reason;
-    `environments`: that of the process that began it, then those of processes that went on with it elsewhere.
+    `divergence`: the criterion by which a trial is infeasible, empty where an older capax did not
+    keep it; `environments`: that of the process that began it, then those of processes that went on with it elsewhere.
     """
 
     experiment: Experiment
@@ -154,6 +121,7 @@ class RunRecord:
     tasks: dict[str, TaskRecord]
     studies: tuple[StudyRecord, ...]
     left_out: tuple[str, ...]
+    divergence: str = ""
 
     @property
     def environment(self) -> Environment:
@@ -166,7 +134,6 @@ class RunRecord:
 
 
 _RUN = pydantic.TypeAdapter(RunRecord)
-_TRIAL = pydantic.TypeAdapter(TrialRecord)
 
 
 def to_json(record: RunRecord) -> dict[str, Any]:
@@ -197,20 +164,6 @@ def _first_fault(error: Exception) -> str:
         return f"the key {error} is missing"
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def trial_to_json(record: TrialRecord) -> dict[str, Any]:
-    """The record as the journal holds it: what is as usual is left out."""
-    usual = {field.name: field.default for field in dataclasses.fields(TrialRecord)}
-    return {name: value for name, value in dataclasses.asdict(record).items() if value != usual[name]}
-
-
-def trial_from_json(found: dict[str, Any]) -> TrialRecord:
-    """The record of a trial from the journal. Raises `CapaxError` where it is none."""
-    try:
-        return _TRIAL.validate_python(found, strict=False)
-    except pydantic.ValidationError as error:
-        raise CapaxError(f"the journal holds a result that is none: {_first_fault(error)}.") from None
 
 
 def dumps(record: RunRecord) -> str:

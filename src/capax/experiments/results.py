@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from optuna.trial import TrialState
 from scipy import stats
 
-from capax.experiments.record import RunRecord, StudyRecord, TaskRecord, TrialRecord, from_json, trial_from_json
-from capax.search.store import EXPERIMENT, RERUNS, Store
+from capax.experiments.record import RunRecord, StudyRecord, TaskRecord, from_json
+from capax.search.ledger import RERUNS, Entry, TrialRecord
+from capax.search.store import EXPERIMENT, Store
 
 CONFIDENCE = 0.95
 
@@ -23,56 +23,36 @@ def read(directory: Path) -> tuple[Store, RunRecord]:
     return store, from_json(store.frozen, str(directory / EXPERIMENT))
 
 
-@dataclasses.dataclass(frozen=True)
-class DoneTrial:
-    """A trial as it stands in the journal: `record` is None while it runs."""
-
-    number: int
-    params: dict[str, Any]
-    record: TrialRecord | None
-
-    @property
-    def ended(self) -> TrialRecord:
-        """What came of it; only for a trial that has ended."""
-        assert self.record is not None
-        return self.record
-
-
-def _read_trials(store: Store, study: StudyRecord, rerun: bool) -> list[DoneTrial]:
-    """The proposed trials of a study by number."""
-    found = store.trials(study.name + (RERUNS if rerun else ""))
-    results = [(trial, trial.user_attrs.get("result")) for trial in found if trial.state != TrialState.WAITING]
-    return [
-        DoneTrial(trial.number, trial.params, None if result is None else trial_from_json(result))
-        for trial, result in results
-    ]
-
-
 def open_trials(store: Store, run: RunRecord) -> dict[str, int | None]:
     """The trials that have not ended, as STUDY/NUMBER, each with the step at which it paused last, None where it did not."""
     found: dict[str, int | None] = {}
     for study in run.studies:
-        for name in (study.name, study.name + RERUNS):
-            for trial in store.trials(name):
-                if trial.state == TrialState.RUNNING and "result" not in trial.user_attrs:
-                    found[f"{name}/{trial.number}"] = trial.user_attrs.get("paused", {}).get("steps")
+        ledger = store.ledger(study.name)
+        for name, entries in ((study.name, ledger.tuned), (study.name + RERUNS, ledger.reruns)):
+            for entry in entries:
+                if entry.result is None:
+                    found[f"{name}/{entry.number}"] = None if entry.paused is None else entry.paused.steps
     return found
 
 
 def trials(store: Store, run: RunRecord) -> pd.DataFrame:
     """One row a trial, reruns included.
 
-    Columns: study, task, cell, depth, budget, units, parameters, rerun (bool), number, state (complete, infeasible,
-    stopped: by the experiment's rule, with the scores it had then; running), converged (bool: complete before its last
-    step, since nothing was left to gain), seed, kernel, refusal (why there was no fused kernel), processor, jaxlib,
-    steps (done), seconds, validation and evaluation (scores), loss (validation, nats or squared units), the task's
-    further scores as `score_NAME`, and the hyperparameters as `hp_NAME`.
+    Columns: study, task, cell, depth, budget, units, parameters; rerun (bool); number; state
+    (complete, infeasible, running, or stopped: by the experiment's rule, with the scores it had
+    then); converged (bool: complete before its last step, since nothing was left to gain);
+    proposed_by (default; random: before the tuner has a model, or by random search; model; grid;
+    best: a rerun); divergence (why and when it diverged); seed; kernel and refusal (why there was no
+    fused kernel); processor, instructions (its widest vectors), and jaxlib; steps (done); seconds;
+    validation and evaluation (scores); loss (validation, nats or squared units); the task's further
+    scores as `score_NAME`; the hyperparameters as `hp_NAME`.
     """
     rows = [
         _trial_row(study, trial, rerun)
         for study in run.studies
-        for rerun in (False, True)
-        for trial in _read_trials(store, study, rerun)
+        for ledger in [store.ledger(study.name)]
+        for rerun, entries in ((False, ledger.tuned), (True, ledger.reruns))
+        for trial in entries
     ]
     columns = [
         "study",
@@ -91,8 +71,8 @@ def trials(store: Store, run: RunRecord) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 
-def _trial_row(study: StudyRecord, trial: DoneTrial, rerun: bool) -> dict[str, Any]:
-    record = trial.record
+def _trial_row(study: StudyRecord, trial: Entry, rerun: bool) -> dict[str, Any]:
+    record = trial.result
     validation = record.validation if record is not None else {}
     evaluation = record.evaluation if record is not None else {}
     further = {name: value for name, value in evaluation.items() if name not in ("score", "loss")}
@@ -103,14 +83,22 @@ def _trial_row(study: StudyRecord, trial: DoneTrial, rerun: bool) -> dict[str, A
         "number": trial.number,
         "state": "running" if record is None else record.state,
         "converged": record is not None and record.converged,
-        **{name: getattr(record, name, None) for name in ("seed", "kernel", "refusal", "processor", "jaxlib")},
-        **{name: getattr(record, name, None) for name in ("steps", "seconds")},
+        "proposed_by": trial.proposed_by,
+        "divergence": None if record is None or record.divergence is None else str(record.divergence),
+        **_facts(record),
         "validation": validation.get("score", math.nan),
         "evaluation": evaluation.get("score", math.nan),
         "loss": validation.get("loss", math.nan),
         **{f"score_{name.removeprefix('score_')}": value for name, value in further.items()},
-        **{f"hp_{name}": value for name, value in trial.params.items()},
+        **{f"hp_{name}": value for name, value in trial.hyperparameters.items()},
     }
+
+
+def _facts(record: TrialRecord | None) -> dict[str, Any]:
+    """What is the same column by column in the record; None while the trial runs."""
+    names = ("seed", "kernel", "refusal", "processor", "instructions", "jaxlib", "steps", "seconds")
+    known = {} if record is None else dataclasses.asdict(record)
+    return {name: known.get(name) for name in names}
 
 
 def _what(study: StudyRecord) -> dict[str, Any]:
@@ -141,8 +129,9 @@ def studies(store: Store, run: RunRecord) -> pd.DataFrame:
 
 
 def _study_row(store: Store, study: StudyRecord, task: TaskRecord) -> dict[str, Any]:
-    ended = [trial for trial in _read_trials(store, study, rerun=False) if trial.record is not None]
-    reran = [trial.record for trial in _read_trials(store, study, rerun=True) if trial.record is not None]
+    ledger = store.ledger(study.name)
+    ended = [trial for trial in ledger.tuned if trial.result is not None]
+    reran = [trial.result for trial in ledger.reruns if trial.result is not None]
     records = [trial.ended for trial in ended]
     row = {
         "study": study.name,
@@ -167,13 +156,13 @@ def _study_row(store: Store, study: StudyRecord, task: TaskRecord) -> dict[str, 
         return row | ({"interval": nothing} if len(ended) == study.trials else {})
     row |= {
         "best_trial": best.number,
-        "best_hyperparameters": json.dumps(best.params),
+        "best_hyperparameters": json.dumps(best.hyperparameters),
         "selection": best.ended.score,
     }
     return row | (_rerun(reran) if task.reporting.reruns else _best_trial(task, study, best.ended, records))
 
 
-def _best(study: StudyRecord, ended: list[DoneTrial]) -> DoneTrial | None:
+def _best(study: StudyRecord, ended: list[Entry]) -> Entry | None:
     complete = [trial for trial in ended if trial.ended.state == "complete"]
     sign = 1 if study.direction == "maximise" else -1
     return max(complete, key=lambda trial: sign * trial.ended.score, default=None)

@@ -21,7 +21,7 @@ from capax.probes.subject import Subject
 from capax.training.optimiser import Optimiser
 from capax.training.population import default_batching
 from capax.training.program import Program, State
-from capax.training.trial import NetworkShape, Trial
+from capax.training.trial import NetworkShape, ProgramKey, Trial
 
 STEPS, LEARNING_RATE = 1000, 1e-3
 """Of Adam, where none are given."""
@@ -79,7 +79,7 @@ def measure(subject: Subject, *, steps: int = STEPS, learning_rate: float | int 
         "loss_before": float(finite_or_infinite(loss(vector))),
         "loss_after": float(finite_or_infinite(loss(last.parameters))),
         "steps": int(last.step),
-        "diverged_at_step": int(last.step) + 1 if bool(last.diverged) else None,
+        "diverged_at_step": int(last.step) + 1 if int(last.fault) > 0 else None,
     }
     frame = pd.DataFrame([_row(name, rates[-1][part], name in recurrent) for name, part in groups.items()])
     arrays = {
@@ -104,9 +104,11 @@ def training(subject: Subject, steps: int, learning_rate: float | int) -> Iterat
     parameters, cell = count_parameters(subject.network), subject.network.layers[0]
     task.check(parameters)
     shape = NetworkShape(subject.cell, len(subject.network.layers), cell.units, parameters)
-    program = Program.get(task, shape, cell.nonlinearity, default_batching())
+    trial = Trial("adam", task, shape, _hyperparameters(learning_rate), steps, subject.seed)
+    data = task.data(parameters)
+    program = Program(ProgramKey(task, shape, cell.nonlinearity), default_batching(), data)
     # The seed of the data stays 0: of tasks that redraw a teacher with the data, a subject's fixed batch is by the first.
-    state, settings = program.start(Trial("adam", task, shape, _hyperparameters(learning_rate), steps, subject.seed))
+    state, settings = program.start(trial)
     rest = eqx.filter(subject.network, trainable(subject.network), inverse=True)
     constants = jax.tree.leaves(eqx.filter(rest, eqx.is_array))
     settings = dataclasses.replace(
@@ -117,10 +119,10 @@ def training(subject: Subject, steps: int, learning_rate: float | int) -> Iterat
     states, settings = jax.tree.map(lambda leaf: leaf[None], (state, settings))
     ends = np.unique(np.linspace(0, steps, MOMENTS + 1).round().astype(int))
     for distance in np.diff(ends):
-        states = program.advance(states, settings, program.data, jnp.asarray(distance, jnp.int32))
+        states = program.advance(states, settings, data, jnp.asarray(distance, jnp.int32))
         state = jax.tree.map(lambda leaf: leaf[0], states)
         yield state
-        if bool(state.diverged):
+        if int(state.fault):
             return
 
 

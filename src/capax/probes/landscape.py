@@ -159,7 +159,7 @@ def _path(subject: Subject, steps: int, learning_rate: float | int) -> tuple[Pat
     """Displacements from theta on Adam's path, and what came of the training."""
     states = list(adam.training(subject, steps, learning_rate))
     parameters = np.stack([np.asarray(state.parameters, np.float64) for state in states])
-    return parameters - parameters[0], {"steps": int(states[-1].step), "diverged": bool(states[-1].diverged)}
+    return parameters - parameters[0], {"steps": int(states[-1].step), "diverged": int(states[-1].fault) > 0}
 
 
 def _principal(path: Path) -> Plane:

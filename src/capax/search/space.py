@@ -75,6 +75,18 @@ def distribution(hyperparameter: Hyperparameter) -> BaseDistribution:
             raise TypeError(f"{hyperparameter.name}: unknown hyperparameter {hyperparameter}")
 
 
+def as_data(distribution: BaseDistribution) -> dict[str, Any]:
+    """A distribution as plain values: `choices`; or `low`, `high`, `log`, and `whole` for whole numbers."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return {"choices": tuple(choices)}
+        case IntDistribution(low=low, high=high, log=log) | FloatDistribution(low=low, high=high, log=log):
+            whole = isinstance(distribution, IntDistribution)
+            return {"low": float(low), "high": float(high), "log": log, "whole": whole}
+        case _:
+            raise TypeError(f"unknown distribution {distribution}")
+
+
 def defaults(cell: type[Layer], task: Task, space: Space) -> dict[str, Any]:
     """The first proposal of every study: what a practitioner starts with, and the most training
     steps, so that a tuner with few trials begins from something sensible. Every cell gets the same."""

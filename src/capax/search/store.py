@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from capax.errors import CapaxError
 from capax.files import cannot_write, write_atomically
 from capax.search import journal, lock
+from capax.search.entries import entry_of
+from capax.search.ledger import RERUNS, Entry, Ledger
 
 JOURNAL, EXPERIMENT = "optuna.journal", "experiment.json"
-RERUNS = " reruns"
-"""What the name of the study that holds the reruns adds to the name of the tuned one."""
 
 
 class Store:
@@ -33,7 +33,7 @@ class Store:
 
     def __init__(self, directory: Path, storage: JournalStorage, frozen: dict[str, Any]):
         self.directory, self.frozen = directory, frozen
-        self._storage = storage
+        self.storage = storage
         self.fault: str | None = None  # of the journal, as one line
         self._lock: io.TextIOBase | None = None
 
@@ -101,29 +101,21 @@ class Store:
             self._lock.close()
             self._lock = None
 
-    def study(self, name: str, direction: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-        """The Optuna study of this name, made if it is new."""
-        if any(study.study_name == name for study in self._storage.get_all_studies()):
-            return optuna.load_study(study_name=name, storage=self._storage, sampler=sampler)
-        with _writing(self.directory):
-            return optuna.create_study(
-                storage=self._storage,
-                study_name=name,
-                sampler=sampler,
-                direction="maximize" if direction == "maximise" else "minimize",
-            )
-
     def writing(self) -> contextlib.AbstractContextManager[None]:
         """A context in which a failed write (a full disk) becomes one clear line."""
         return _writing(self.directory)
 
-    def trials(self, name: str) -> list[optuna.trial.FrozenTrial]:
-        """All trials of a study by number; none where it has not begun."""
+    def ledger(self, study: str) -> Ledger:
+        """The trials of a study that were proposed; none where it has not begun. Raises `CapaxError` for a damaged result."""
+        return Ledger(self._entries(study), self._entries(study + RERUNS))
+
+    def _entries(self, name: str) -> tuple[Entry, ...]:
         try:
-            study_id = self._storage.get_study_id_from_name(name)
+            study_id = self.storage.get_study_id_from_name(name)
         except KeyError:
-            return []
-        return self._storage.get_all_trials(study_id, deepcopy=False)
+            return ()
+        trials = self.storage.get_all_trials(study_id, deepcopy=False)
+        return tuple(entry_of(trial) for trial in trials if trial.state != TrialState.WAITING)
 
     def checkpoint(self, study: str, number: int) -> Path:
         """The file that keeps a running trial."""

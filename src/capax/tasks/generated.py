@@ -64,6 +64,9 @@ class Generated(Task):
     def data(self, parameters: int) -> PyTree:
         return ()
 
+    def data_depend_on(self, parameters: int) -> None:
+        return None
+
     def batches(self, split: Split, scalars: Scalars) -> Array:
         return jnp.asarray(1 if split == "train" else math.ceil(self.held_out / self.batch_size))
 

@@ -112,6 +112,9 @@ class RandomContinuousFunctions(Task):
         """Inputs (samples, dimensions) and targets (samples,)."""
         return _function(self.data_seed, self.samples, self.dimensions)
 
+    def data_depend_on(self, parameters: int) -> None:
+        return None
+
     def batches(self, split: Split, scalars: Scalars) -> Array:
         return jnp.asarray(1 if split == "train" else math.ceil(self.samples / CHUNK))
 

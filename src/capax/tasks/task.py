@@ -10,7 +10,7 @@ say five things.
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -114,6 +114,11 @@ class Task(abc.ABC):
     def check(self, parameters: int) -> None:
         """Raise `CapaxError` where the task cannot be had for networks with this number of parameters."""
         del parameters
+
+    def data_depend_on(self, parameters: int) -> Hashable:
+        """What `data` depend on beside the task's options: networks for which this is equal share one
+        copy in memory."""
+        return parameters
 
     def training_set(self, data: PyTree, scalars: Scalars) -> tuple[SequenceBatch, Array] | None:
         """All batches of a training step as one, and how many of its samples count (those behind

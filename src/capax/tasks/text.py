@@ -230,6 +230,9 @@ class Text(Task):
     def data(self, parameters: int) -> PyTree:
         return jnp.asarray(self._prepared.symbols)
 
+    def data_depend_on(self, parameters: int) -> None:
+        return None
+
     def _windows(self, split: Split) -> int:
         begin, end = self.section(split)
         return min(MOST_WINDOWS, (end - begin - 1 - self.warm_up) // (self.window - self.warm_up))

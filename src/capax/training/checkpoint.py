@@ -12,7 +12,7 @@ from safetensors.numpy import save
 from capax.files import write_atomically
 from capax.training.program import State
 
-FIELDS = ("parameters", "m", "v", "step", "diverged", "curve")
+FIELDS = ("parameters", "m", "v", "step", "fault", "curve")
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ from capax.errors import CapaxError
 from capax.networks.network import Network
 from capax.tasks.task import Task
 from capax.training.checkpoint import load_arrays
-from capax.training.program import Program
-from capax.training.trial import NetworkShape, Trial
+from capax.training.template import Template
+from capax.training.trial import NetworkShape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,6 @@ def load(path: Path) -> Model:
     task = tasks.get(manifest["task"], **manifest["task_options"])
     shape = NetworkShape(manifest["cell"], manifest["depth"], manifest["units"], len(arrays["parameters"]))
     hyperparameters = manifest["hyperparameters"]
-    program = Program(task, shape, hyperparameters.get("nonlinearity"), "mapped")
-    _, settings = program.start(Trial("model", task, shape, hyperparameters, manifest["steps"], manifest["seed"]))
-    return Model(program.network(jnp.asarray(arrays["parameters"]), settings.constants), task, manifest)
+    template = Template(shape, hyperparameters.get("nonlinearity"), task.inputs, task.outputs)
+    _, constants = template.initial(hyperparameters, manifest["seed"])
+    return Model(template.network(jnp.asarray(arrays["parameters"]), constants), task, manifest)

@@ -6,8 +6,6 @@ population axis is leading everywhere: mapped, one trial after the other, on a C
 
 import functools
 import os
-import threading
-from collections.abc import Callable
 from typing import Any, Literal
 
 import equinox as eqx
@@ -15,25 +13,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PyTree, UInt32
 
-from capax.cells import registry
 from capax.fused import Refusal, fuse
-from capax.networks.initialisation import initialise
 from capax.networks.network import Network
-from capax.networks.parts import is_array_shape, trainable
+from capax.networks.parts import is_array_shape
 from capax.tasks.batch import SequenceBatch
-from capax.tasks.task import Scalars, Split, Task
+from capax.tasks.task import Scalars, Split
+from capax.training.compiled import CompiledOnce
+from capax.training.divergence import EXPLODED, KINDS
 from capax.training.optimiser import Optimiser
-from capax.training.trial import NetworkShape, Trial
+from capax.training.template import Template
+from capax.training.trial import ProgramKey, Trial
 
 Batching = Literal["mapped", "vectorised"]
 
 CURVE_POINTS = 100
 SWITCH = "CAPAX_FUSED"
 """Set this environment variable to 0 to do without fused kernels."""
-EXPLODED = 1e4
-"""A training loss this many times that of a random guess is a divergence, though finite."""
 
 
 class State(eqx.Module):
@@ -43,7 +40,7 @@ class State(eqx.Module):
     m: Float[Array, " p"]
     v: Float[Array, " p"]
     step: Int[Array, ""]
-    diverged: Bool[Array, ""]
+    fault: Int[Array, ""]  # 0, or what `fault` found at step `step`
     curve: Float[Array, " points"]
 
 
@@ -56,81 +53,35 @@ class Settings(eqx.Module):
     data_key: UInt32[Array, " two"]
 
 
-_PROGRAMS: dict[tuple[Task, NetworkShape, str | None, Batching], "Program"] = {}
-_PROGRAMS_LOCK = threading.Lock()
-
-
-def _compiled_once(function: Any) -> Callable[..., Any]:
-    """Let the first call finish alone: threads that share a program must not compile it twice."""
-    lock, compiled = threading.Lock(), threading.Event()
-
-    def call(*arguments: Any) -> Any:
-        if compiled.is_set():
-            return function(*arguments)
-        with lock:
-            if not compiled.is_set():
-                function.lower(*arguments).compile()  # kept in the function's own cache
-                compiled.set()
-        return function(*arguments)
-
-    return call
-
-
 class Program:
-    """Starts, advances, and evaluates trials. Instances are shared: `Program.get` makes one per key."""
+    """Starts, advances, and evaluates trials of one key. It holds compiled code, and no data.
 
-    def __init__(self, task: Task, shape: NetworkShape, nonlinearity: str | None, batching: Batching):
-        self.task, self.shape, self.nonlinearity, self.batching = task, shape, nonlinearity, batching
-        self.cell = registry.get(shape.cell)
-        template = eqx.filter_eval_shape(self._blank, None)
-        self._mask = trainable(template)
-        self._static = eqx.filter(template, is_array_shape, inverse=True)
-        trained, rest = eqx.partition(template, self._mask)
-        self._constants = eqx.filter(rest, is_array_shape)
-        self._shapes = [leaf.shape for leaf in jax.tree.leaves(trained)]
-        self._structure = jax.tree.structure(trained)
-        self.data = task.data(shape.parameters)
-        self._kernel, self.refusal = self._fused()
-        self.advance = _compiled_once(jax.jit(self._advance))
-        self.evaluate = _compiled_once(jax.jit(self._evaluate))
+    `data`: the task's data or their shapes; the methods take the data themselves.
+    """
 
-    @staticmethod
-    def get(task: Task, shape: NetworkShape, nonlinearity: str | None, batching: Batching) -> "Program":
-        """The one program of this key in this process."""
-        key = (task, shape, nonlinearity, batching)
-        with _PROGRAMS_LOCK:
-            if key not in _PROGRAMS:
-                _PROGRAMS[key] = Program(*key)
-            return _PROGRAMS[key]
-
-    def _blank(self, key: Array | None) -> Network:
-        return Network(
-            self.cell,
-            inputs=self.task.inputs,
-            outputs=self.task.outputs,
-            depth=self.shape.depth,
-            units=self.shape.units,
-            nonlinearity=self.nonlinearity,
-            key=key,
-        )
+    def __init__(self, key: ProgramKey, batching: Batching, data: PyTree):
+        self.key, self.batching = key, batching
+        self.task, self.shape = key.task, key.shape
+        self.template = Template(key.shape, key.nonlinearity, key.task.inputs, key.task.outputs)
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data)
+        self._kernel, self.refusal = self._fused(shapes)
+        self.advance = CompiledOnce(self._advance)
+        self.evaluate = CompiledOnce(self._evaluate)
 
     def start(self, trial: Trial) -> tuple[State, Settings]:
         """A trial at step 0."""
-        own, drawn = jax.random.split(jax.random.key(trial.seed))
-        network = initialise(self._blank(own), trial.hyperparameters, drawn)
-        trained, rest = eqx.partition(network, self._mask)
-        flat = ravel_pytree(trained)[0]
+        flat, constants = self.template.initial(trial.hyperparameters, trial.seed)
         state = State(
             flat,
             jnp.zeros_like(flat),
             jnp.zeros_like(flat),
             jnp.asarray(0, jnp.int32),
-            jnp.asarray(False),
+            jnp.asarray(0, jnp.int32),
             jnp.zeros((CURVE_POINTS,)),
         )
         settings = Settings(
             Optimiser.create(trial.hyperparameters, trial.steps),
-            eqx.filter(rest, eqx.is_array),
+            constants,
             {
                 **self.task.scalars(trial.hyperparameters, self.shape.parameters),
                 "data_seed": jnp.asarray(trial.data_seed, jnp.int32),
@@ -139,23 +90,13 @@ class Program:
         )
         return state, settings
 
-    def _unravel(self, flat: Float[Array, " p"]) -> PyTree:
-        """The trained arrays of a flat vector, in a network's structure."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self._shapes])
-        parts = [part.reshape(shape) for part, shape in zip(jnp.split(flat, ends[:-1]), self._shapes, strict=True)]
-        return jax.tree.unflatten(self._structure, parts)
-
-    def network(self, parameters: Float[Array, " p"], constants: PyTree) -> Network:
-        """The network of a trial's flat parameters."""
-        return eqx.combine(self._unravel(parameters), constants, self._static)
-
     @property
     def fused(self) -> bool:
         """Whether gradients come from fused kernels (fused/); else from the compiled program alone,
         for the reason `refusal`."""
         return self.refusal is None
 
-    def _fused(self) -> tuple[Any, str | None]:
+    def _fused(self, data: PyTree) -> tuple[Any, str | None]:
         """The kernel of a whole training step, if there is one, and why nothing is fused, if so.
 
         Without either the loop over time is fused, where the network runs.
@@ -165,9 +106,9 @@ class Program:
             return None, reason
         scalars = self.task.scalars({}, self.shape.parameters)
         flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
-        whole = jax.eval_shape(self.task.training_set, self.data, scalars)
+        whole = jax.eval_shape(self.task.training_set, data, scalars)
         if whole is not None:
-            plain = (flat, self._constants, _rest(whole[0]))
+            plain = (flat, self.template.constants, _rest(whole[0]))
             kernel = fuse(self._kernel_function, plain, _samples(whole[0]))
             if not isinstance(kernel, Refusal):
                 return kernel, None
@@ -175,13 +116,13 @@ class Program:
 
         def run(flat: Array, constants: PyTree, data: PyTree) -> Array:
             draw = self.task.batch_at(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
-            outputs = self.network(flat, constants).run_fused(draw.inputs, self.task.first)
+            outputs = self.template.network(flat, constants).run_fused(draw.inputs, self.task.first)
             if isinstance(outputs, Refusal):
                 refusals.append(outputs)
                 return jnp.zeros(())
             return jnp.sum(outputs)
 
-        jax.eval_shape(run, flat, self._constants, self.data)
+        jax.eval_shape(run, flat, self.template.constants, data)
         return None, refusals[0].reason if refusals else None
 
     def _unfused(self) -> str | None:
@@ -197,7 +138,7 @@ class Program:
         draw = eqx.combine(samples, rest)
 
         def loss(flat: Array) -> tuple[Array, Array]:
-            sums = self.task.measure(self.network(flat, constants).run(draw.inputs, self.task.first), draw)
+            sums = self.task.measure(self.template.network(flat, constants).run(draw.inputs, self.task.first), draw)
             return sums["loss"], sums["weight"]
 
         return jax.value_and_grad(loss, has_aux=True)(flat)
@@ -215,7 +156,7 @@ class Program:
     def _train(self, data: PyTree, steps: Int[Array, ""], state: State, settings: Settings) -> State:
         last = jnp.minimum(state.step + steps, settings.optimiser.steps)
         return jax.lax.while_loop(
-            lambda s: (s.step < last) & ~s.diverged, functools.partial(self._step, data, settings), state
+            lambda s: (s.step < last) & (s.fault == 0), functools.partial(self._step, data, settings), state
         )
 
     def _outputs(self, network: Network, draw: SequenceBatch) -> Array:
@@ -238,10 +179,10 @@ class Program:
             plain = parameters, settings.constants, _rest(whole)
             (value, weight), gradient = self._kernel(plain, _samples(whole), count)
             return value, weight, gradient
-        trained = self._unravel(parameters)
+        trained = self.template.unravel(parameters)
 
         def loss(trained: PyTree, index: Array) -> tuple[Array, Array]:
-            network = eqx.combine(trained, settings.constants, self._static)
+            network = self.template.combine(trained, settings.constants)
             draw = self.task.batch_at(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
             sums = self.task.measure(self._outputs(network, draw), draw)
             return sums["loss"], sums["weight"]
@@ -260,9 +201,8 @@ class Program:
         parameters, m, v, norm = settings.optimiser.update(
             state.parameters, gradient / weight, state.m, state.v, state.step
         )
-        diverged = ~(
-            jnp.isfinite(norm) & (value < EXPLODED * self.task.facts.chance_loss)
-        )  # also True where the loss is NaN
+        wrong = fault(value, norm, self.task.facts.chance_loss)
+        diverged = wrong > 0
         keep = functools.partial(jnp.where, diverged)
         interval = curve_interval(settings.optimiser.steps)
         return State(
@@ -270,7 +210,7 @@ class Program:
             keep(state.m, m),
             keep(state.v, v),
             jnp.where(diverged, state.step, state.step + 1),
-            diverged,
+            wrong,
             state.curve.at[state.step // interval].add(jnp.where(diverged, 0.0, value / interval)),
         )
 
@@ -278,7 +218,7 @@ class Program:
         self, parameters: Float[Array, " p"], settings: Settings, data: PyTree
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Summed measures of one trial on the validation and on the evaluation set."""
-        network = self.network(parameters, settings.constants)
+        network = self.template.network(parameters, settings.constants)
 
         def whole(split: Split) -> dict[str, Array]:
             def measure(index: Array) -> dict[str, Array]:
@@ -292,13 +232,23 @@ class Program:
         validation = whole("validation")
         return validation, validation if self.task.reporting.one_set else whole("evaluation")
 
-    def scores(self, state: State, settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
+    def scores(self, state: State, settings: Settings, data: PyTree) -> tuple[dict[str, float], dict[str, float]]:
         """Validation and evaluation scores of one trial by name."""
-        sums = jax.device_get(self.evaluate(state.parameters, settings, self.data))
+        sums = jax.device_get(self.evaluate(state.parameters, settings, data))
         validation, evaluation = (
             self.task.scores({name: float(value) for name, value in split.items()}) for split in sums
         )
         return validation, evaluation
+
+
+def fault(loss: Float[Array, ""], gradient_norm: Float[Array, ""], chance_loss: float) -> Int[Array, ""]:
+    """0 where a training step is fine; else 1 + the position in `KINDS` of what is wrong with it (divergence.CRITERION)."""
+    is_fine = jnp.isfinite(gradient_norm) & (loss < EXPLODED * chance_loss)  # False where the loss is NaN
+    of_finite_loss = jnp.where(
+        jnp.isfinite(gradient_norm), KINDS.index("exploded loss"), KINDS.index("non-finite gradient")
+    )
+    kind = jnp.where(jnp.isfinite(loss), of_finite_loss, KINDS.index("non-finite loss"))
+    return jnp.where(is_fine, 0, 1 + kind).astype(jnp.int32)
 
 
 def _samples(draw: PyTree) -> PyTree:

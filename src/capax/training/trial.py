@@ -1,19 +1,23 @@
-"""A trial before and after its training: plain data."""
+"""A trial before and after its training: plain data, which an engine may send to another machine."""
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from capax.tasks.task import Task
+from capax.training.divergence import Divergence
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkShape:
-    """What fixes a network's size; with a task and a nonlinearity, what fixes the compiled program. `checkpoint_every`: of how many
-    time steps the gradient keeps the first state alone (`Network.run`); it changes memory and time, and results by rounding."""
+    """What fixes a network's size.
+
+    `checkpoint_every`: of how many time steps the gradient keeps the first state alone; it changes
+    memory and time, and results by rounding.
+    """
 
     cell: str
     depth: int
@@ -22,13 +26,32 @@ class NetworkShape:
     checkpoint_every: int | None = None
 
 
+class ProgramKey(NamedTuple):
+    """Trials with equal keys train in the same compiled program."""
+
+    task: Task
+    shape: NetworkShape
+    nonlinearity: str | None
+
+    def __str__(self) -> str:
+        shape = self.shape
+        layers = "" if shape.depth == 1 else f"{shape.depth} layers, "
+        kind = "" if self.nonlinearity is None else f", {self.nonlinearity}"
+        return f"{shape.cell} on {self.task.name} ({layers}{shape.parameters:,} parameters{kind})"
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
     """One training run: one set of hyperparameters, one seed. Its result depends on nothing else.
 
-    `seed` draws the network; `data_seed` the order of the training data where it is sampled. `checkpoint` is the file
-    that keeps the trial between chunks, if any. At step `pause`, if it is given, the trial leaves its population, to go
-    on from its checkpoint or not; this changes nothing in what comes of it.
+    - `name`: unlike that of any other trial of the run; `study`: for which programs and data are
+      kept in memory until it is released.
+    - `seed` draws the network; `data_seed` the order of the training data where it is sampled.
+    - `checkpoint`: the file that keeps the trial between chunks, if any.
+    - `pause`: at this step, if it is given, the trial leaves its population, to go on from its
+      checkpoint or not; this changes nothing in what comes of it.
+    - `open_at_once`: how many trials of its study may be in training at the same time; from this
+      follows the size of a vectorised population.
     """
 
     name: str
@@ -40,29 +63,40 @@ class Trial:
     data_seed: int = 0
     checkpoint: Path | None = None
     pause: int | None = None
+    study: str = ""
+    open_at_once: int = 1
 
     @property
-    def program_key(self) -> tuple[Task, NetworkShape, str | None]:
-        """Trials with the same key train in the same compiled program."""
-        return self.task, self.shape, self.hyperparameters.get("nonlinearity")
+    def program_key(self) -> ProgramKey:
+        """Which compiled program trains it."""
+        return ProgramKey(self.task, self.shape, self.hyperparameters.get("nonlinearity"))
 
     @property
-    def cost(self) -> float:
-        """Relative cost, for starting long trials first."""
-        return (self.pause or self.steps) * self.task.work(self.hyperparameters, self.shape.parameters)
+    def work_per_step(self) -> float:
+        """Work of a training step: parameters x sequences x time steps."""
+        return self.task.work(self.hyperparameters, self.shape.parameters) * self.shape.parameters
+
+    @property
+    def work(self) -> float:
+        """Work until its pause or its end, for starting long trials first."""
+        return (self.pause or self.steps) * self.work_per_step
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What came of a trial. `feasible` is False where it diverged; then it has no scores.
+    """What came of a trial. `divergence` is None where it is feasible; else it has no scores.
 
-    `validation` and `evaluation`: scores by name; `curve`: mean training loss (nats or squared units) in equal
-    intervals of steps, shape (points,), NaN where not reached; `parameters`: the trained parameters, flat, shape (p,).
-    `paused`: it has come to the trial's `pause`, and these are its scores there. `kernel`: where its gradients came from,
-    a "fused" kernel or the "compiled" program; the two agree to rounding.
+    - `validation` and `evaluation`: scores by name.
+    - `curve`: mean training loss (nats or squared units) in equal intervals of `curve_interval`
+      steps, shape (points,), NaN where not reached.
+    - `parameters`: the trained parameters, flat, shape (p,).
+    - `paused`: it has come to the trial's `pause`, and these are its scores there.
+    - `kernel`: where its gradients came from, a "fused" kernel or the "compiled" program, which
+      agree to rounding; `refusal`: why there was no fused kernel, None where there was.
+    - `seconds`: of training, without compiling.
     """
 
-    feasible: bool
+    divergence: Divergence | None
     steps: int
     seconds: float
     validation: Mapping[str, float]
@@ -72,3 +106,9 @@ class Result:
     parameters: np.ndarray
     paused: bool = False
     kernel: str = "compiled"
+    refusal: str | None = None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the trial did not diverge."""
+        return self.divergence is None

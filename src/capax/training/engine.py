@@ -1,0 +1,128 @@
+"""The contract of an engine: where trials are trained. Trials go in, events come out, all of them plain data.
+
+An engine is one file and an entry point of the group "capax.engines", in any installed package:
+
+    [project.entry-points."capax.engines"]
+    mine = "my_package.engine:MyEngine"        # then: capax run EXPERIMENT --engine mine
+
+The training itself is the same everywhere: a `Worker` (training/worker.py) takes trials and yields
+events. An engine decides where workers run and carries trials to them and events back. The local
+engine has one worker a thread; an engine for a cluster has one a remote process.
+"""
+
+import abc
+import dataclasses
+from importlib import metadata
+
+from capax.errors import CapaxError, closest
+from capax.training.trial import Result, Trial
+
+GROUP = "capax.engines"
+DEFAULT = "local"
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiling:
+    """A worker has begun to compile: `program` says what, in words; no step is taken until `Compiled`."""
+
+    program: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What `Compiling` has announced is done, after so many seconds."""
+
+    program: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Progressed:
+    """A worker has done a chunk: the steps that each trial in training has reached, by name.
+
+    `trial_steps`, `seconds`, and `work`: of this chunk alone, all its trials together; work as
+    `Trial.work` counts it.
+    """
+
+    steps: dict[str, int]
+    trial_steps: int
+    seconds: float
+    work: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A trial has ended, or come to its pause."""
+
+    trial: Trial
+    result: Result
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """A worker could not go on: an error in a cell or in writing, not a diverged trial."""
+
+    trials: list[Trial]
+    error: BaseException
+
+
+Event = Compiling | Compiled | Progressed | Finished | Failed
+
+
+class Engine(abc.ABC):
+    """Takes trials, trains them, and hands back events. Made without arguments when a run begins.
+
+    A trial that is submitted comes back in one `Finished`, or in a `Failed`, which ends the run. A
+    trial with a checkpoint file goes on from it where it exists, and writes it after each chunk.
+    """
+
+    @property
+    @abc.abstractmethod
+    def lanes(self) -> int:
+        """How many workers train side by side."""
+
+    @property
+    @abc.abstractmethod
+    def capacity(self) -> int:
+        """How many trials train at the same time."""
+
+    @property
+    @abc.abstractmethod
+    def waiting(self) -> int:
+        """How many submitted trials no worker has taken yet."""
+
+    @abc.abstractmethod
+    def submit(self, trials: list[Trial]) -> None:
+        """Queue trials."""
+
+    @abc.abstractmethod
+    def next_event(self, timeout: float) -> Event | None:
+        """The next event, or None after `timeout` seconds without one."""
+
+    @abc.abstractmethod
+    def release(self, study: str) -> None:
+        """No more trials of this study will come: drop what it alone needs (`Trial.study`)."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Let the workers finish their chunk, keep their checkpoints, and end."""
+
+
+def names() -> list[str]:
+    """The engines that are installed."""
+    return sorted({point.name for point in metadata.entry_points(group=GROUP)})
+
+
+def get(name: str) -> type[Engine]:
+    """An engine by name. Raises `CapaxError` where there is none, or it cannot be loaded."""
+    known = names()
+    if name not in known:
+        raise CapaxError(f"unknown engine '{name}'{closest(name, known)}; installed are: {', '.join(known)}.")
+    point = next(iter(metadata.entry_points(group=GROUP, name=name)))
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise CapaxError(f"engine '{name}' ({point.value}) cannot be loaded: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, Engine)):
+        raise CapaxError(f"engine '{name}' ({point.value}) is no subclass of capax.training.engine.Engine.")
+    return found
