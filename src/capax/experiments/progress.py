@@ -47,7 +47,7 @@ class StudyProgress:
         self.finished = decisions.is_done(ledger, rules)
         best = decisions.best(ledger, rules)
         self.best = best.result.score if best is not None and best.result is not None else math.nan
-        self.work_done = sum(self._work(entry) for entry in (*ledger.tuned, *ledger.reruns))
+        self.work_done = sum((self._work(entry) for entry in (*ledger.tuned, *ledger.reruns)), 0.0)
 
     def _work(self, entry: Entry) -> float:
         if entry.result is None:
@@ -63,7 +63,7 @@ class StudyProgress:
     @property
     def work(self) -> float:
         """Work done, that of trials in training included."""
-        return self.work_done + sum(steps * work for steps, work in self.running.values())
+        return self.work_done + sum((steps * work for steps, work in self.running.values()), 0.0)
 
     @property
     def work_left(self) -> float:
