@@ -129,7 +129,7 @@ class Subject:
     def loss(self, network: Network) -> Float[Array, ""]:
         """The task's training loss of a network on the fixed batch. Raises `CapaxError` where there is no task."""
         task = self.required_task()
-        sums = task.measure(network.run(self.draw.inputs, task.first), self.draw)
+        sums = task.measure(network.run(self.draw.inputs, task.first, lengths=self.draw.lengths), self.draw)
         return sums["loss"] / sums["weight"]
 
     def required_task(self) -> Task:

@@ -22,7 +22,7 @@ class SequenceBatch(eqx.Module):
     def __init__(self, inputs: Sequence, targets: Array, weights: Array, lengths: Array | None = None):
         if lengths is not None:
             first = inputs.length - weights.shape[0]
-            weights = weights * (first + jnp.arange(weights.shape[0])[:, None] < lengths)
+            weights = weights * (first + jnp.arange(weights.shape[0])[:, None] < lengths[None])
         self.inputs, self.targets, self.weights, self.lengths = inputs, targets, weights, lengths
 
     def public(self, first: int) -> "Batch":

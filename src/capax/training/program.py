@@ -115,8 +115,8 @@ class Program:
         refusals: list[Refusal] = []
 
         def run(flat: Array, constants: PyTree, data: PyTree) -> Array:
-            draw = self.task.batch_at(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
-            outputs = self.template.network(flat, constants).run_fused(draw.inputs, self.task.first)
+            batch = self.task.batch_at(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
+            outputs = self.template.network(flat, constants).run_fused(batch.inputs, self.task.first, batch.lengths)
             if isinstance(outputs, Refusal):
                 refusals.append(outputs)
                 return jnp.zeros(())
@@ -135,10 +135,11 @@ class Program:
 
     def _kernel_function(self, plain: PyTree, samples: PyTree) -> Any:
         flat, constants, rest = plain
-        draw = eqx.combine(samples, rest)
+        batch = eqx.combine(samples, rest)
 
         def loss(flat: Array) -> tuple[Array, Array]:
-            sums = self.task.measure(self.template.network(flat, constants).run(draw.inputs, self.task.first), draw)
+            network = self.template.network(flat, constants)
+            sums = self.task.measure(network.run(batch.inputs, self.task.first, lengths=batch.lengths), batch)
             return sums["loss"], sums["weight"]
 
         return jax.value_and_grad(loss, has_aux=True)(flat)
@@ -159,14 +160,14 @@ class Program:
             lambda s: (s.step < last) & (s.fault == 0), functools.partial(self._step, data, settings), state
         )
 
-    def _outputs(self, network: Network, draw: SequenceBatch) -> Array:
-        """Outputs at the scored steps: by kernels where they serve this draw (a held-out set may have another batch)."""
+    def _outputs(self, network: Network, batch: SequenceBatch) -> Array:
+        """Outputs at the scored steps: by kernels where they serve this batch (those of a held-out set may be of another size)."""
         if self.fused and self._kernel is None:
-            outputs = network.run_fused(draw.inputs, self.task.first)
+            outputs = network.run_fused(batch.inputs, self.task.first, batch.lengths)
             if not isinstance(outputs, Refusal):
                 return outputs
-        way = network.usual_way(draw.inputs.length, checkpoint_every=self.shape.checkpoint_every)
-        return network.run(draw.inputs, self.task.first, way)
+        way = network.usual_way(batch.inputs.length, checkpoint_every=self.shape.checkpoint_every)
+        return network.run(batch.inputs, self.task.first, way, lengths=batch.lengths)
 
     def _sums(
         self, data: PyTree, settings: Settings, key: Array, parameters: Float[Array, " p"]
@@ -183,8 +184,8 @@ class Program:
 
         def loss(trained: PyTree, index: Array) -> tuple[Array, Array]:
             network = self.template.combine(trained, settings.constants)
-            draw = self.task.batch_at(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
-            sums = self.task.measure(self._outputs(network, draw), draw)
+            batch = self.task.batch_at(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
+            sums = self.task.measure(self._outputs(network, batch), batch)
             return sums["loss"], sums["weight"]
 
         def add(index: Array, total: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -222,12 +223,12 @@ class Program:
 
         def whole(split: Split) -> dict[str, Array]:
             def measure(index: Array) -> dict[str, Array]:
-                draw = self.task.batch_at(data, split, jax.random.key(0), index, settings.scalars)
-                return self.task.measure(self._outputs(network, draw), draw)
+                batch = self.task.batch_at(data, split, jax.random.key(0), index, settings.scalars)
+                return self.task.measure(self._outputs(network, batch), batch)
 
             zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(measure, jnp.asarray(0)))
-            draws = self.task.batches(split, settings.scalars)
-            return jax.lax.fori_loop(0, draws, lambda i, total: jax.tree.map(jnp.add, total, measure(i)), zero)
+            number = self.task.batches(split, settings.scalars)
+            return jax.lax.fori_loop(0, number, lambda i, total: jax.tree.map(jnp.add, total, measure(i)), zero)
 
         validation = whole("validation")
         return validation, validation if self.task.reporting.one_set else whole("evaluation")
@@ -251,13 +252,13 @@ def fault(loss: Float[Array, ""], gradient_norm: Float[Array, ""], chance_loss: 
     return jnp.where(is_fine, 0, 1 + kind).astype(jnp.int32)
 
 
-def _samples(draw: PyTree) -> PyTree:
-    """The parts of a draw whose last axis is its samples; the others are numbers that hold for all."""
-    return eqx.filter(draw, lambda leaf: is_array_shape(leaf) and leaf.ndim > 0)
+def _samples(batch: PyTree) -> PyTree:
+    """The parts of a batch whose last axis is its samples; the others are numbers that hold for all."""
+    return eqx.filter(batch, lambda leaf: is_array_shape(leaf) and leaf.ndim > 0)
 
 
-def _rest(draw: PyTree) -> PyTree:
-    return eqx.filter(draw, lambda leaf: is_array_shape(leaf) and leaf.ndim > 0, inverse=True)
+def _rest(batch: PyTree) -> PyTree:
+    return eqx.filter(batch, lambda leaf: is_array_shape(leaf) and leaf.ndim > 0, inverse=True)
 
 
 def curve_interval(steps: Any) -> Any:
