@@ -64,6 +64,8 @@ def _study(paper: Path, directory: Path, name: str, images: list[str]) -> list[s
         f"Begun {plan.created}, written {written}; {platform.machine()}, 2 shared cores; {len(plan.studies)} studies, "
         f"{int(report.frame['trials'].sum())} trials, {seconds:,.0f} core-seconds of training.",
     ]
+    if plan.experiment.smaller:
+        lines[-1] += f" Made smaller: {plan.experiment.smaller}."
     for image in images:
         lines += _image(paper, directory / "figures" / f"{image}.png", f"{name}-{image}")
     for table in tables(report.frame, plan):

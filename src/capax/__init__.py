@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from capax import search as search
     from capax import tasks as tasks
     from capax import theory as theory
+    from capax.api import complexity as complexity
+    from capax.api import cost as cost
     from capax.api import probe as probe
     from capax.api import run as run
     from capax.cells import Affine as Affine
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from capax.errors import CapaxError as CapaxError
     from capax.networks import Network as Network
     from capax.networks import size as size
-    from capax.report.complexity import complexity as complexity
-    from capax.report.costs import cost as cost
 
 _WHERE = {
     "cells": "capax.cells",
@@ -68,8 +68,8 @@ _WHERE = {
     "CapaxError": "capax.errors:CapaxError",
     "Network": "capax.networks:Network",
     "size": "capax.networks:size",
-    "complexity": "capax.report.complexity:complexity",
-    "cost": "capax.report.costs:cost",
+    "complexity": "capax.api:complexity",
+    "cost": "capax.api:cost",
 }
 __all__ = ["__version__", *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]
 

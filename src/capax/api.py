@@ -1,9 +1,10 @@
-"""What scripts call and the command line calls, too: from an experiment to its report, from a probe to its measurement."""
+"""What scripts and the command line call: from an experiment, a probe, or a cell to its report."""
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -13,12 +14,17 @@ from capax.experiments.design import load
 from capax.experiments.plan import plan
 from capax.experiments.progress import Display
 from capax.experiments.runner import execute
+from capax.measuring import complexity as measuring_complexity
+from capax.measuring import costs as measuring_costs
 from capax.probes import Subject
 from capax.probes import data as probe_data
 from capax.probes import probe as measure
 from capax.probes import text as probe_text
 from capax.probes.data import Driving
 from capax.report import Report, build, probe_report
+from capax.report.complexity import ComplexityReport
+from capax.report.complexity import report as complexity_report
+from capax.report.costs import CostReport
 from capax.training import backend
 from capax.training import engine as engines
 
@@ -149,3 +155,45 @@ def _driving(
     if isinstance(data, str | Path):
         return probe_data.read(Path(data), length, **reading)
     return None if data is None else Driving(data)
+
+
+P = ParamSpec("P")
+Measured = TypeVar("Measured")
+Presented = TypeVar("Presented")
+
+
+def _presented(measure: Callable[P, Measured], present: Callable[[Measured], Presented]) -> Callable[P, Presented]:
+    """A measurement with its figures: called as the measurement is."""
+
+    @functools.wraps(measure)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Presented:
+        return present(measure(*args, **kwargs))
+
+    return call
+
+
+cost = _presented(measuring_costs.cost, CostReport)
+
+
+def complexity(
+    cell: str,
+    *,
+    layers: Sequence[int],
+    units: Sequence[int],
+    length: int,
+    inputs: int = 1,
+    outputs: int = 1,
+    activation: str | None = None,
+    runs: Sequence[str | Path] = (),
+) -> ComplexityReport:
+    """A grid of networks of a cell: weights, what is proven of them, bits, operations.
+
+    **Arguments:** as of `measuring.complexity.complexity`; `runs`: run directories with the capacity
+    task, for measured bits of networks within the sizes that were run.
+
+    Raises `CapaxError` for sizes below 1, an unknown cell or activation, a directory without a run.
+    """
+    grid = measuring_complexity.complexity(
+        cell, layers=layers, units=units, length=length, inputs=inputs, outputs=outputs, activation=activation
+    )
+    return complexity_report(grid, runs)

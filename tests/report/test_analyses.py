@@ -7,8 +7,10 @@ import pytest
 from capax.experiments.describe import describe
 from capax.experiments.design import load
 from capax.experiments.plan import plan
-from capax.report import published
-from capax.report.analyses import analyses, relu_only
+from capax.report.analyses import analyses
+from capax.report.analyses.nonlinearities import relu_only
+from capax.report.published import COLLINS
+from capax.report.view import RunView
 
 
 def rows_of(found, name):
@@ -49,7 +51,7 @@ def random_run():
                 )
             )
     frame = pd.DataFrame([study_row(study) for study in chosen.studies])
-    return analyses(frame, pd.DataFrame(rows), chosen)
+    return analyses(RunView(chosen, frame, pd.DataFrame(rows)))
 
 
 def test_divergence_stands_beside_the_printed_table(random_run):
@@ -65,7 +67,7 @@ def test_all_pairs_are_tested_and_the_printed_t_has_our_order(random_run):
     assert pair["pair"] == "rnn / gru"
     assert float(pair["t"]) > 5
     assert pair["p, Holm"] == "< 0.001"
-    assert float(pair["t, Collins et al. 2017"]) == -published.WELCH["gru", "rnn", 1]
+    assert float(pair["t, Collins et al. 2017"]) == -COLLINS.welch_t("gru", "rnn", 1) == 26.5
 
 
 def test_expected_best_falls_and_ends_at_the_best(random_run):
@@ -82,10 +84,12 @@ def memorised():
     for study in chosen.studies:
         per_parameter = 4.0 if study.cell == "rnn" else 2.0
         bits = per_parameter * study.parameters - 30
-        studies.append(study_row(study, best=bits, bits_per_parameter=bits / study.parameters, samples=1.2 * bits))
-        rows += [trial(study, 0, bits, hp_nonlinearity="tanh"), trial(study, 1, bits / 2, hp_nonlinearity="relu")]
+        found = {"best": bits, "best_trial": 0, "samples": 1.2 * bits}
+        studies.append(study_row(study, bits_per_parameter=bits / study.parameters, **found))
+        rows += [trial(study, n, bits - n, hp_nonlinearity="tanh") for n in range(5)]
+        rows += [trial(study, n, bits / 2 + 5 - n, hp_nonlinearity="relu") for n in range(5, 10)]
     frame, trials = pd.DataFrame(studies), pd.DataFrame(rows)
-    return analyses(frame, trials, chosen), trials
+    return analyses(RunView(chosen, frame, trials)), trials
 
 
 def test_capacity_is_a_line_with_its_slope(memorised):
@@ -119,7 +123,7 @@ def test_many_reruns_make_a_robustness_table():
     values = np.linspace(1, 2, 11)
     rows = [trial(study, 3, 0.9)] + [trial(study, i, value, rerun=True) for i, value in enumerate(values)]
     rows.append(trial(study, 11, np.nan, "infeasible", rerun=True))
-    found = analyses(pd.DataFrame([study_row(study, best_trial=3)]), pd.DataFrame(rows), chosen)
+    found = analyses(RunView(chosen, pd.DataFrame([study_row(study, best_trial=3)]), pd.DataFrame(rows)))
     (row,) = rows_of(found, "robustness")
     assert (row["original"], row["infeasible"], row["min"], row["mean"], row["max"]) == (
         "0.900",
@@ -133,5 +137,10 @@ def test_many_reruns_make_a_robustness_table():
 
 
 def test_printed_values_are_complete():
-    assert len(published.WELCH) == 25
-    assert len(published.INFEASIBLE) == 11
+    """25 values of t and 11 fractions, as the source's tables have them."""
+    table = COLLINS.table
+    assert sum(len(row) for depth in table["welch"].values() for row in depth.values()) == 25
+    assert sum(map(len, table["infeasible"].values())) == 11
+    assert COLLINS.welch_t("intersection", "rnn", 8) == -COLLINS.welch_t("rnn", "intersection", 8) == -25.8
+    assert COLLINS.infeasible("irnn", 1) == 0.567 and COLLINS.infeasible("intersection", 1) is None
+    assert COLLINS.reruns("gru", 1)["mean"] == 1.89e-4 and COLLINS.reruns("gru", 2) is None

@@ -15,7 +15,7 @@ from capax.errors import CapaxError
 from capax.experiments.design import load, parse_setting
 from capax.experiments.plan import StudyPlan
 from capax.report import Report, build, reproduction, tables
-from capax.report.figures import spread
+from capax.report.figures.references import spread
 from capax.report.style import styles
 from capax.search.store import Store
 from tests.report.runs import add, design, memorised, scored, write_run

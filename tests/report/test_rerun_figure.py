@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 
-from capax.report.rerun_figure import rerun_figure, spans_decades
+from capax.report.figures.reruns import rerun_figure, spans_decades
 from capax.report.style import styles
 
 

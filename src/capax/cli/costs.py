@@ -12,12 +12,12 @@ import rich.table
 from rich.console import Console
 
 from capax.files import write_atomically
-from capax.report.complexity import Complexity
-from capax.report.costs import Costs
+from capax.report.complexity import ComplexityReport
+from capax.report.costs import CostReport
 from capax.report.saving import save_figure
 
 
-def complexity(found: Complexity, out: Path | None, as_json: bool) -> None:
+def complexity(found: ComplexityReport, out: Path | None, as_json: bool) -> None:
     """A grid of networks: a table and what it means; files where they are wanted."""
     if out is not None:
         save_figure(found.figure(), out / "bounds")
@@ -48,7 +48,7 @@ def complexity(found: Complexity, out: Path | None, as_json: bool) -> None:
         print(f"figure and table: {out}/bounds.png, .svg, .csv")
 
 
-def costs(found: Costs, out: Path, as_json: bool) -> None:
+def costs(found: CostReport, out: Path, as_json: bool) -> None:
     """A table with a column a network; crossovers, checkpoints, notes; figures and tables as files."""
     save_figure(found.figure(), out / "cost")
     write_atomically(out / "cost.csv", found.frame.to_csv(index=False))
@@ -59,10 +59,10 @@ def costs(found: Costs, out: Path, as_json: bool) -> None:
     rows, again = _records(found.frame), [] if found.checkpointing is None else _records(found.checkpointing)
     if as_json:
         answer = {
-            "device": dataclasses.asdict(found.device),
-            "precision": found.precision,
-            "length": found.length,
-            "batch": found.batch,
+            "device": dataclasses.asdict(found.costs.device),
+            "precision": found.costs.precision,
+            "length": found.costs.length,
+            "batch": found.costs.batch,
             "networks": rows,
             "crossovers": found.crossovers,
             "checkpointing": again,
@@ -71,8 +71,10 @@ def costs(found: Costs, out: Path, as_json: bool) -> None:
         }
         print(json.dumps(answer))
         return
-    batch = "1 sequence" if found.batch == 1 else f"{found.batch} sequences"
-    table = rich.table.Table(box=None, pad_edge=False, title=f"{found.length:,} steps, {batch}", title_justify="left")
+    batch = "1 sequence" if found.costs.batch == 1 else f"{found.costs.batch} sequences"
+    table = rich.table.Table(
+        box=None, pad_edge=False, title=f"{found.costs.length:,} steps, {batch}", title_justify="left"
+    )
     table.add_column("")
     for row in rows:
         table.add_column(str(row["cell"]), justify="right", no_wrap=True)
@@ -88,7 +90,7 @@ def costs(found: Costs, out: Path, as_json: bool) -> None:
         print(f"from {about}{crossover['length']:,} steps on: {names}")
     if again:
         table = rich.table.Table(box=None, pad_edge=False, title="checkpoints over time", title_justify="left")
-        whole = {row["cell"] for row in rows if row["sequential_steps"] == 1 < found.length}
+        whole = {row["cell"] for row in rows if row["sequential_steps"] == 1 < found.costs.length}
         for header in ("cell", "checkpoint every", "memory", "of everything kept", "training step", "slowdown"):
             table.add_column(header, justify="left" if header == "cell" else "right", no_wrap=True)
         for row in again:

@@ -252,8 +252,8 @@ def bounds(
     as_json: Json = False,
 ) -> None:
     """What layers and units do to a network's complexity: what is proven, what is an order, what is measured."""
+    from capax.api import complexity
     from capax.cli import costs, output
-    from capax.report.complexity import complexity
 
     found = complexity(
         cell,
@@ -290,8 +290,8 @@ def cost(
     as_json: Json = False,
 ) -> None:
     """What networks cost: parameters, operations, bytes, time by roofline and as measured, and where one gets dearer than another."""
+    from capax.api import cost as cost_of
     from capax.cli import costs, output
-    from capax.report.costs import cost as cost_of
 
     found = cost_of(
         cells,

@@ -15,6 +15,8 @@ Positive = Annotated[int, pydantic.Field(ge=1)]
 Steps = tuple[Positive, Positive]
 OVERRIDABLE = ("cells", "depths", "budgets", "units", "trials", "steps", "reruns")
 SWEEP = "sweep"
+WORDS = ("question", "source", "smaller")
+"""Keys that are words for readers: they change nothing of what is run."""
 LISTS = ("tasks", "cells", "depths", "budgets", "units")
 """Keys that may get longer, since a study's results do not depend on other studies; then a run goes on with the new ones."""
 
@@ -29,6 +31,9 @@ class Experiment(pydantic.BaseModel):
     `[hyperparameters]` fixes hyperparameters at a value, or gives a list to choose from, for the cells and tasks that have them. The
     sampler "grid" tries all combinations of what is listed, at most `trials`; the others have their defaults.
 
+    `question` and `source` head the report; `smaller` says what the file made smaller of its source, and is dropped where
+    a key is set to something else.
+
     `batch` is how many trials may be proposed that the tuner does not know the results of.
     `stopping` is the rule by which trials are not trained to their end (search/stopping.py); nothing is stopped unless the
     file says so, so that a reproduction is one. `checkpoint_every` K saves memory on long sequences: the gradient keeps the state of every
@@ -40,6 +45,7 @@ class Experiment(pydantic.BaseModel):
     name: str
     question: str = ""
     source: str = ""
+    smaller: str = ""
     tasks: Annotated[list[str], pydantic.Field(min_length=1)]
     cells: Annotated[list[str], pydantic.Field(min_length=1)]
     depths: Annotated[list[Positive], pydantic.Field(min_length=1)] = [1]
@@ -136,6 +142,8 @@ def load(name_or_file: str, settings: dict[str, Any] | None = None) -> Experimen
     table = _read(name_or_file)
     for key, value in (settings or {}).items():
         _set(table, key, value)
+    if not set(settings or {}) <= set(WORDS):
+        table.pop("smaller", None)  # it is about the settings of the file
     return _validated(table)
 
 

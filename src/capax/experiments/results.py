@@ -117,7 +117,7 @@ def studies(store: Store, run: RunRecord) -> pd.DataFrame:
 
     Columns: study, task (with its swept options), cell, depth, budget, units, parameters; stopping, the rule; trials (done) of planned,
     infeasible, stopped, converged, reruns, infeasible_reruns; `best`, the reported score, with `low` and `high`, its 95%
-    interval, and `interval`, which says what kind; best_trial and best_hyperparameters (JSON); `selection`, the score the
+    interval, and `interval`, which says what kind; of reruns also their median, least, and most; best_trial and best_hyperparameters (JSON); `selection`, the score the
     tuner saw for them; seconds, core-seconds of training; and what the task's reporting names, as for capacity `samples`,
     `fraction_correct`, `compression_bits`, `bits_per_parameter` with `_low` and `_high`, `compression_bits_per_parameter`.
 
@@ -175,7 +175,7 @@ def _best_trial(task: TaskRecord, study: StudyRecord, best: TrialRecord, records
     result = {"best": scores["score"], **ends}
     complete = [record.evaluation for record in records if record.state == "complete"]
     maxima = {name: max(of_trial[name] for of_trial in complete) for name in reporting.maxima}
-    row = {**result, "interval": f"{reporting.interval}, of the best trial"}
+    row = {**result, "interval": f"{reporting.interval}, of the best trial alone: it does not cover seeds or searches"}
     row |= {name: scores[name] for name in reporting.columns} | maxima
     if reporting.stored is None:
         return row
@@ -198,5 +198,8 @@ def _rerun(reran: list[TrialRecord]) -> dict[str, Any]:
         "best": mean,
         "low": mean - half,
         "high": mean + half,
+        "median": float(np.median(values)),
+        "least": min(values),
+        "most": max(values),
         "interval": f"95%, Student, {len(values)} fresh seeds",
     }

@@ -8,11 +8,11 @@ from typing import Any
 
 from capax.contents import Content
 from capax.errors import CapaxError
-from capax.experiments.design import LISTS
+from capax.experiments.design import LISTS, WORDS
 from capax.experiments.record import RunRecord, from_json
 from capax.training.environment import Environment
 
-WORDS = ("name", "question", "source")
+REWORDED = ("name", *WORDS)
 """Keys of an experiment that change nothing in its results: a run goes on when they are reworded."""
 REPEATS = "reruns"
 """The key that may grow: a rerun's seed follows from its number."""
@@ -111,7 +111,7 @@ def _difference(old: dict[str, Any], new: dict[str, Any], inside: tuple[str, ...
     for key in {**old, **new}:
         was, now = old.get(key), new.get(key)
         path = (*inside, key)
-        if was == now or (not inside and key in WORDS) or (key not in old and not now):  # an older run knew fewer keys
+        if was == now or (not inside and key in REWORDED) or (key not in old and not now):  # an older run knew fewer keys
             continue
         if isinstance(was, dict) and isinstance(now, dict):
             found = _difference(was, now, path)

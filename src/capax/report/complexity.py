@@ -1,38 +1,35 @@
-"""What layers and units do to a network's complexity: parameters, what is proven of them, measured bits, operations."""
+"""The complexity of networks beside the bits that runs measured, with its figure."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from capax.cells import registry
-from capax.cells.sequence import Dense
 from capax.errors import CapaxError
 from capax.experiments import results
-from capax.networks.network import Network
-from capax.networks.sizing import parameters
-from capax.report.figures import GUIDE
+from capax.measuring.complexity import Complexity
+from capax.report import formatting
 from capax.report.probe_figures.lines import appearance
+from capax.report.published import COLLINS
 from capax.report.rows import column, known, select
 from capax.report.statistics import line
 from capax.report.style import GREY, look
-from capax.theory import bounds, costs
 
-ACTIVATIONS = {"tanh": "tanh", "relu": "relu", None: "tanh"}
-"""What the bounds are stated for, by a cell's first nonlinearity."""
+Measured = Mapping[int, tuple[np.ndarray, np.ndarray]]
+"""Parameters and stored bits by depth."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Complexity:
-    """One row a network: layers, units, weights (all that is trained), what is proven (`covered`, `lower`, `upper`: orders, none
-    where nothing is published), the same of a plain network with as many weights, bits by the rule and as measured, operations."""
+class ComplexityReport:
+    """Layers and units of one cell: what is proven, by rule, and measured.
+
+    `frame`: the grid of `measuring.complexity`, with `bits_by_rule`, and `bits_measured` (none outside
+    the sizes that were run).
+    """
 
     cell: str
     frame: pd.DataFrame
@@ -44,65 +41,26 @@ class Complexity:
             return _figure(self)
 
 
-def complexity(
-    cell: str,
-    *,
-    layers: Sequence[int],
-    units: Sequence[int],
-    length: int,
-    inputs: int = 1,
-    outputs: int = 1,
-    activation: str | None = None,
-    runs: Sequence[str | Path] = (),
-) -> Complexity:
-    """A grid of networks of a cell.
+def report(grid: Complexity, runs: Sequence[str | Path]) -> ComplexityReport:
+    """The grid with bits by rule and as measured in run directories with the capacity task.
 
-    **Arguments:** `layers`, `units`: the grid; `length`, k, of the input; `activation`, for the bounds, by default the cell's first
-    nonlinearity; `runs`: run directories with the capacity task, for measured bits of networks within the sizes that were run.
-
-    Raises `CapaxError` for sizes below 1, an unknown cell or activation, a directory without a run.
+    Raises `CapaxError` for a directory without such a run.
     """
-    kind = registry.get(cell)
-    activation = activation or ACTIVATIONS.get(kind.nonlinearities[0] if kind.nonlinearities else None, "tanh")
-    covered, measured = cell in bounds.COVERED, _measured(cell, runs)
-    rows = []
-    for depth in layers:
-        for width in units:
-            sizes: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "depth": depth, "units": width}
-            for name, value in sizes.items():
-                if value < 1:
-                    raise CapaxError(f"{'layers' if name == 'depth' else name} must be at least 1, not {value}.")
-            weights = parameters(cell, **sizes)
-            bound = bounds.vc_dimension(weights=weights, length=length, activation=activation)
-            rows.append(
-                {
-                    "layers": depth,
-                    "units": width,
-                    "weights": weights,
-                    "length": length,
-                    "activation": activation,
-                    "covered": covered,
-                    "lower": bound.lower if covered else None,
-                    "upper": bound.upper if covered else None,
-                    "plain_lower": bound.lower,
-                    "plain_upper": bound.upper,
-                    "in_regime": bound.in_regime,
-                    "bits_by_rule": GUIDE * weights,
-                    "bits_measured": _bits(measured.get(depth), weights),
-                    "operations_per_step": _operations(kind, **sizes),
-                }
-            )
-    return Complexity(cell, pd.DataFrame(rows), _notes(cell, covered, activation, bool(measured)))
+    measured, rule = measured_bits(grid.cell, runs), COLLINS.bits_per_parameter
+    frame = grid.frame.assign(
+        bits_by_rule=rule * grid.frame["weights"],
+        bits_measured=[
+            _bits(measured.get(layers), weights)
+            for layers, weights in zip(grid.frame["layers"], grid.frame["weights"], strict=True)
+        ],
+    )
+    note = f"By rule: {rule:g} bits a parameter, what {COLLINS.name} found networks to approach."
+    if measured:
+        note += " Measured: on the line through stored bits of the given runs, within their sizes."
+    return ComplexityReport(grid.cell, frame, [*grid.notes, note])
 
 
-def _operations(kind: type, **sizes: Any) -> int:
-    """Of one step of one sequence, forward, input map and readout included."""
-    network = jax.eval_shape(lambda: Network(kind, **sizes))
-    x = jax.ShapeDtypeStruct((1, sizes["inputs"], 1), jnp.float32)
-    return costs.operations(lambda network, x: network.run(Dense(x)), network, x).total
-
-
-def _measured(cell: str, runs: Sequence[str | Path]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def measured_bits(cell: str, runs: Sequence[str | Path]) -> Measured:
     """Stored bits against parameters in the given runs, by depth."""
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for run in runs:
@@ -125,40 +83,18 @@ def _bits(measured: tuple[np.ndarray, np.ndarray] | None, weights: int) -> float
     return None if fit is None else fit.slope * weights + fit.intercept
 
 
-def _notes(cell: str, covered: bool, activation: str, measured: bool) -> list[str]:
-    proven = (
-        f"Proven for {cell} (Koiran & Sontag 1998): the VC dimension is of an order between lower and upper."
-        if covered
-        else f"For {cell} no bound of this kind is published. What is proven is for plain recurrence: lower and upper order of a plain "
-        "network with as many weights stand beside it in brackets, and say nothing of this cell."
-    )
-    return [
-        proven,
-        f"Orders, not numbers: constants are left out, so that rows can be compared, not read as bits. Activation {activation}; stated for "
-        f"{bounds.REGIME}.",
-        "The orders move with the weights, whatever the layers: two layers are not twice the VC dimension of one.",
-        f"By rule: {GUIDE:g} bits a parameter, what Collins et al. (2017) found networks to approach."
-        + (" Measured: on the line through stored bits of the given runs, within their sizes." if measured else ""),
-    ]
-
-
-def _figure(found: Complexity) -> Figure:
+def _figure(found: ComplexityReport) -> Figure:
     frame = found.frame
     figure = Figure((10.0, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for place, depth in enumerate(sorted(set(frame["layers"]))):
         part = pd.DataFrame(frame[frame["layers"] == depth])
-        left.loglog(
-            part["units"], part["weights"], **appearance(place), label=f"{depth} layer{'s' if depth > 1 else ''}"
-        )
+        left.loglog(part["units"], part["weights"], **appearance(place), label=formatting.layers(int(depth)))
         if np.isfinite(column(part, "bits_measured")).any():
-            right.loglog(
-                part["weights"],
-                part["bits_measured"],
-                **{**appearance(place), "linestyle": "none"},
-                label=f"bits measured, {depth}",
-            )
-    left.set(xlabel="units per layer", ylabel="weights", title=found.cell)
+            looks = {**appearance(place), "linestyle": "none"}
+            label = f"bits measured, {formatting.layers(int(depth))}"
+            right.loglog(part["weights"], part["bits_measured"], **looks, label=label)
+    left.set(xlabel="units per layer (log scale)", ylabel="weights (log scale)", title=found.cell)
     _orders(right, frame.sort_values("weights"), bool(frame["covered"].all()))
     for axes in (left, right):
         axes.legend(fontsize=8.5)
@@ -166,10 +102,9 @@ def _figure(found: Complexity) -> Figure:
 
 
 def _orders(axes: Axes, frame: pd.DataFrame, covered: bool) -> None:
-    whose = "" if covered else " of a plain network"
-    axes.loglog(frame["weights"], frame["bits_by_rule"], color=GREY, label=f"{GUIDE:g} bits a weight")
+    whose, rule = "" if covered else " of a plain network", COLLINS.bits_per_parameter
+    axes.loglog(frame["weights"], frame["bits_by_rule"], color=GREY, label=f"{rule:g} bits a weight")
     for name, style in (("lower", "--"), ("upper", ":")):
-        axes.loglog(
-            frame["weights"], frame[f"plain_{name}"], color="black", linestyle=style, label=f"{name} order{whose}"
-        )
-    axes.set(xlabel="weights", title="bits, and orders of the VC dimension (no constants)")
+        label = f"{name} order{whose}"
+        axes.loglog(frame["weights"], frame[f"plain_{name}"], color="black", linestyle=style, label=label)
+    axes.set(xlabel="weights (log scale)", title="bits, and orders of the VC dimension (no constants; log scale)")

@@ -50,6 +50,7 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def number(count_: int, noun: str) -> str:
-    """1 trial, 2 trials, no trials."""
-    return f"{count_ or 'no'} {noun}" if count_ == 1 else f"{count(count_) if count_ else 'no'} {noun}s"
+def number(count_: int, noun: str, nouns: str | None = None) -> str:
+    """1 trial, 2 trials, no trials; `nouns` where the plural is another word: 2 studies."""
+    plural = nouns or f"{noun}s"
+    return f"1 {noun}" if count_ == 1 else f"{count(count_) if count_ else 'no'} {plural}"

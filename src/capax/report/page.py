@@ -9,75 +9,72 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from capax.experiments.record import RunRecord, TaskRecord
+from capax.experiments.record import TaskRecord
 from capax.report import formatting, reproduction
 from capax.report.analyses import Analysis
 from capax.report.figures import Drawing
+from capax.report.methods import obtained
 from capax.report.progress import missing
 from capax.report.rows import column, known, records
-from capax.report.sentences import CAUTION, findings
-from capax.report.style import labels
+from capax.report.sentences import caution, findings
 from capax.report.tabulation import Table, score, tables
+from capax.report.view import RunView, TaskView
 
 TEMPLATE = "template.html.j2"
 
 
 def page(
-    directory: Path,
-    plan: RunRecord,
-    frame: pd.DataFrame,
-    drawn: list[Drawing],
-    images: dict[str, bytes],
-    compared: list[Analysis],
+    run: RunView, directory: Path, drawn: list[Drawing], images: dict[str, bytes], compared: list[Analysis]
 ) -> str:
     """The page as text. `images` are the figures' SVG files by name."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = (resources.files("capax.report") / TEMPLATE).read_text(encoding="utf-8")
+    plan, frame = run.plan, run.frame
+    numbered = {drawing.name: place for place, drawing in enumerate(_in_order(run, drawn), 1)}
     return environment.from_string(template).render(
         experiment=plan.experiment,
         missing=missing(plan, frame),
-        findings=findings(frame, plan),
-        caution=CAUTION,
-        tasks=[_section(table.task, table, plan, drawn, images, compared) for table in tables(frame, plan)],
+        findings=findings(run),
+        caution=caution(run, compared),
+        tasks=[
+            _section(view, table, [_shown(one, numbered, images) for one in drawn if one.task == view.label], compared)
+            for view, table in zip(run.tasks, tables(frame, plan), strict=True)
+        ],
         left_out=plan.left_out,
         totals=_totals(frame),
-        best=_best(frame, plan),
+        best=_best(run),
         command=reproduction.command(plan.experiment, directory),
         toml=reproduction.toml(plan.experiment),
-        environment=plan.environment,
-        created=plan.created,
+        facts=reproduction.facts(plan, run.trials),
     )
 
 
-def _section(
-    name: str, table: Table, plan: RunRecord, drawn: list[Drawing], images: dict[str, bytes], compared: list[Analysis]
-) -> dict[str, Any]:
-    """What the page shows of one task."""
-    task = plan.tasks[name]
+def _in_order(run: RunView, drawn: list[Drawing]) -> list[Drawing]:
+    return [drawing for view in run.tasks for drawing in drawn if drawing.task == view.label]
+
+
+def _shown(drawing: Drawing, numbered: dict[str, int], images: dict[str, bytes]) -> dict[str, Any]:
+    """A figure as the template has it."""
     return {
-        "name": name,
-        "table": table,
-        "analyses": [analysis for analysis in compared if analysis.task == name],
-        "memorisation": task.reporting.memorised,
-        "selection": _direction(task),
-        "design": plan.of(name),
-        "options": _options(task),
-        "figures": [
-            {
-                "name": drawing.name,
-                "caption": drawing.caption,
-                "source": "data:image/svg+xml;base64," + base64.b64encode(images[drawing.name]).decode("ascii"),
-            }
-            for drawing in drawn
-            if drawing.task == name
-        ],
+        "number": numbered[drawing.name],
+        "caption": drawing.caption,
+        "alt": drawing.alt,
+        "source": "data:image/svg+xml;base64," + base64.b64encode(images[drawing.name]).decode("ascii"),
     }
 
 
-def _direction(task: TaskRecord) -> str:
-    return "highest" if task.reporting.direction == "maximise" else "lowest"
+def _section(view: TaskView, table: Table, figures: list[dict[str, Any]], compared: list[Analysis]) -> dict[str, Any]:
+    """What the page shows of one task."""
+    return {
+        "name": view.label,
+        "table": table,
+        "analyses": [analysis for analysis in compared if analysis.task == view.label],
+        "obtained": obtained(view),
+        "options": _options(view.task),
+        "figures": figures,
+    }
 
 
 def _options(task: TaskRecord) -> dict[str, str]:
@@ -97,7 +94,7 @@ def _totals(frame: pd.DataFrame) -> dict[str, str]:
     totals = {name: float(column(frame, name).sum()) for name in names}
     infeasible = totals["infeasible"] + totals["infeasible_reruns"]
     return {
-        "studies": "1 study" if len(frame) == 1 else f"{len(frame)} studies",
+        "studies": formatting.number(len(frame), "study", "studies"),
         "trials": formatting.number(int(totals["trials"]), "trial"),
         "reruns": formatting.number(int(totals["reruns"]), "rerun"),
         "infeasible": formatting.count(infeasible) if infeasible else "none",
@@ -106,19 +103,17 @@ def _totals(frame: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _best(frame: pd.DataFrame, plan: RunRecord) -> list[dict[str, Any]]:
+def _best(run: RunView) -> list[dict[str, Any]]:
     """The chosen hyperparameters of each study that has a feasible trial."""
-    studies = {study.name: study for study in plan.studies}
-    found = []
-    for row in records(known(frame, "best_hyperparameters")):
-        study = studies[row["study"]]
-        task, names = plan.tasks[study.label], labels(plan.of(study.label).cells)
+    views, found = {view.label: view for view in run.tasks}, []
+    for row in records(known(run.frame, "best_hyperparameters")):
+        view = views[row["task"]]
         found.append(
             {
-                "title": f"{study.label}, {names[row['cell']]}, {formatting.layers(row['depth'])}, "
+                "title": f"{view.label}, {view.names[row['cell']]}, {formatting.layers(row['depth'])}, "
                 f"{formatting.count(row['parameters'])} parameters",
                 "chosen": f"trial number {int(row['best_trial'])} (from 0) of study {row['study']}; "
-                f"its validation score, by which it was chosen: {score(row['selection'])} ({task.reporting.score})",
+                f"its validation score, by which it was chosen: {score(row['selection'])} ({view.task.reporting.score})",
                 "hyperparameters": {
                     key: _value(value) for key, value in json.loads(row["best_hyperparameters"]).items()
                 },

@@ -10,17 +10,22 @@ from matplotlib.figure import Figure
 from capax.experiments import results
 from capax.experiments.record import RunRecord
 from capax.files import write_atomically
-from capax.report import analysis_figures, figures
+from capax.report import formatting
 from capax.report.analyses import Analysis, analyses
-from capax.report.figures import slug
+from capax.report.figures import drawings
+from capax.report.figures.drawing import slug
 from capax.report.page import page
 from capax.report.saving import save_figure
+from capax.report.view import RunView
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """What a run has found: `frame` has one row a study, `trials` one row a trial, `analyses` are the tables that compare
-    cells, `path` is the HTML page."""
+    """What a run has found.
+
+    `frame` has one row a study, `trials` one row a trial, `analyses` are the tables that compare cells,
+    `figures` are matplotlib's by name, `path` is the HTML page.
+    """
 
     directory: Path
     path: Path
@@ -31,27 +36,27 @@ class Report:
     analyses: list[Analysis]
 
     def __repr__(self) -> str:
-        studies = "1 study" if len(self.frame) == 1 else f"{len(self.frame)} studies"
-        return f"Report of {studies}, {len(self.trials)} trials: {self.path} (.frame, .trials, .figures, .analyses)"
+        return f"Report of {formatting.number(len(self.frame), 'study', 'studies')} in {self.directory}: {self.path}"
 
 
 def build(directory: Path) -> Report:
-    """Write results and trials (.csv, .parquet), analyses/ (.csv), figures/ (.svg, .png), and report.html into a run directory.
+    """Write the report of a run directory into it.
 
+    Writes results and trials (.csv, .parquet), analyses/ (.csv), figures/ (.svg, .png), and report.html.
     Raises `CapaxError` where the directory holds no run, or cannot be written.
     """
     store, plan = results.read(directory)
     frame, trials = results.studies(store, plan), results.trials(store, plan)
     _save_table(frame, directory / "results")
     _save_table(trials, directory / "trials")
-    drawn = [*figures.drawings(frame, trials, plan), *analysis_figures.drawings(frame, trials, plan)]
-    compared = analyses(frame, trials, plan)
+    run = RunView(plan, frame, trials)
+    drawn, compared = drawings(run), analyses(run)
     for analysis in compared:
         path = directory / "analyses" / f"{slug(analysis.task)}-{analysis.name}.csv"
         write_atomically(path, analysis.frame().to_csv(index=False))
     images = {drawing.name: save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in drawn}
     path = directory / "report.html"
-    write_atomically(path, page(directory, plan, frame, drawn, images, compared))
+    write_atomically(path, page(run, directory, drawn, images, compared))
     return Report(directory, path, plan, frame, trials, {drawing.name: drawing.figure for drawing in drawn}, compared)
 
 

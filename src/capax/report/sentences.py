@@ -1,4 +1,4 @@
-"""What a run says, in plain sentences computed from its table, and no more than it can say."""
+"""What a run says, in plain sentences computed from its tables, and no more than it can say."""
 
 import dataclasses
 import math
@@ -6,22 +6,40 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting
+from capax.report.analyses import Analysis
 from capax.report.progress import unfinished, why_no_score
 from capax.report.rows import Row, by_study, known, records, select
-from capax.report.style import labels
 from capax.report.tabulation import score, with_interval
+from capax.report.view import RunView, TaskView
 
-CAUTION = (
-    "Nothing was tested for significance, and nothing was corrected for the number of comparisons. Each interval holds "
-    "for the hyperparameters that were chosen; another search could choose others."
+TESTED = (
+    "Differences were tested for {what}: Welch's test for all pairs of cells at one depth and size, with Holm's "
+    "correction for the pairs of that depth and size, not for all of them together (tables below)."
 )
+NOT_TESTED = "Nothing was tested for significance, and nothing was corrected for the number of comparisons"
+ONE_SEARCH = (
+    "What is said holds for the hyperparameters that one search chose; another search could choose others and find "
+    "another order."
+)
+
+
+def caution(run: RunView, compared: list[Analysis]) -> str:
+    """How sure the findings are, from what was tested; nothing where nothing was found."""
+    tested = [analysis.task for analysis in compared if analysis.tested]
+    found = [view.label for view in run.tasks if len(known(view.studies, "best"))]
+    if not found:
+        return ""
+    untested = [label for label in found if label not in tested]
+    parts = [TESTED.format(what=formatting.listed(tested))] if tested else []
+    if untested:
+        parts.append(f"{NOT_TESTED}{f' for {formatting.listed(untested)}' if tested else ''}.")
+    return " ".join(parts if run.plan.experiment.sampler == "random" else [*parts, ONE_SEARCH])
 
 
 @dataclasses.dataclass(frozen=True)
 class _Measure:
-    """The columns that are compared, and how they read."""
+    """The columns that are compared, and how they read; `verb`: what the first one does."""
 
     best: str
     low: str
@@ -32,67 +50,83 @@ class _Measure:
     sign: int
 
 
-def _measure(task: TaskRecord) -> _Measure:
-    if task.reporting.memorised:
+def _measure(view: TaskView) -> _Measure:
+    if view.task.reporting.memorised:
         columns = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
-        return _Measure(
-            *columns, "bits per parameter", task.reporting.verb, lambda value: formatting.decimals(value, 2), 1
-        )
-    sign = 1 if task.reporting.direction == "maximise" else -1
-    return _Measure("best", "low", "high", task.reporting.score, task.reporting.verb, score, sign)
+        return _Measure(*columns, "bits per parameter", view.task.reporting.verb, lambda value: formatting.decimals(value, 2), 1)
+    return _Measure("best", "low", "high", view.task.reporting.score, view.task.reporting.verb, score, view.sign)
 
 
-def findings(frame: pd.DataFrame, plan: RunRecord) -> list[str]:
-    """One paragraph a task: who is ahead at the largest budget, whose intervals overlap, and whether it holds elsewhere."""
-    return [_task(select(frame, task=label), label, plan) for label in plan.tasks]
+def findings(run: RunView) -> list[str]:
+    """One paragraph a task: who is ahead at the largest budget, how sure that is, and whether it holds elsewhere."""
+    return [_task(view) for view in run.tasks]
 
 
-def _task(frame: pd.DataFrame, label: str, plan: RunRecord) -> str:
-    task, names = plan.tasks[label], labels(plan.of(label).cells)
-    measure = _measure(task)
-    rows = by_study(frame)
-    studies = [study for study in plan.studies if study.name in rows]
-    scored = known(frame, measure.best)
+def _task(view: TaskView) -> str:
+    measure, rows = _measure(view), by_study(view.studies)
+    studies = [study for study in view.run.plan.studies if study.name in rows]
+    scored = known(view.studies, measure.best)
     if scored.empty:
-        reasons = sorted({why_no_score(study, rows[study.name]) for study in studies} - {"not yet"})
-        return f"On the {label} task there is no result yet{': ' if reasons else ''}{formatting.listed(reasons)}."
-    sized = plan.of(label).sized
-    depth, size = max(zip(scored["depth"], scored[sized], strict=True), key=lambda pair: (pair[1], -pair[0]))
-    group = select(scored, depth=depth, **{sized: size})
-    what = (
-        f"a budget of {formatting.count(size)} parameters" if sized == "budget" else f"{formatting.count(size)} units"
-    )
-    where = f"at {what} and {formatting.layers(int(depth))}"
+        return _nothing(view, sorted({why_no_score(study, rows[study.name]) for study in studies} - {"not yet"}))
+    depth, size = max(zip(scored["depth"], scored[view.sized], strict=True), key=lambda pair: (pair[1], -pair[0]))
+    group = select(scored, depth=depth, **{view.sized: size})
     so_far = "So far, on" if any(unfinished(study, rows[study.name]) for study in studies) else "On"
-    sentences = [f"{so_far} the {label} task, {where}, {_ahead(group, measure, names)}"]
-    sentences += [
-        *_elsewhere(scored, group, measure, sized),
-        *_baselines(group, task, measure),
-        *_diverged(group, task, names),
+    sentences = [
+        f"{so_far} the {view.label} task, {_where(view, depth, size)}, {_ahead(group, measure, view)}",
+        *_elsewhere(scored, group, measure, view.sized),
+        *_baselines(group, view, measure),
+        *_diverged(group, view),
     ]
     return " ".join(sentences)
+
+
+def _where(view: TaskView, depth: int, size: float) -> str:
+    number = formatting.count(size)
+    what = f"a budget of {number} parameters" if view.sized == "budget" else f"{number} units per layer"
+    return f"at {what} and {formatting.layers(int(depth))}"
+
+
+def _nothing(view: TaskView, reasons: list[str]) -> str:
+    """Where there is no score on other data: why, or who leads by the score of the choice where nothing is rerun."""
+    chosen = known(view.studies, "selection")
+    if view.design.reruns or view.task.reporting.memorised or chosen.empty:
+        return f"On the {view.label} task there is no result yet{': ' if reasons else ''}{formatting.listed(reasons)}."
+    depth, size = max(zip(chosen["depth"], chosen[view.sized], strict=True), key=lambda pair: (pair[1], -pair[0]))
+    group = select(chosen, depth=depth, **{view.sized: size})
+    order = sorted(records(group), key=lambda row: -view.sign * row["selection"])
+    scores = [f"{view.names[row['cell']]} {score(row['selection'])}" for row in order]
+    return (
+        f"On the {view.label} task nothing was rerun, so there is no result on fresh seeds. {_where(view, depth, size)[:1].upper()}"
+        f"{_where(view, depth, size)[1:]}, the validation scores by which trials were chosen ({view.task.reporting.score}) are: "
+        f"{formatting.listed(scores)}."
+    )
 
 
 def _order(group: pd.DataFrame, measure: _Measure) -> list[Row]:
     return sorted(records(group), key=lambda row: -measure.sign * row[measure.best])
 
 
-def _ahead(group: pd.DataFrame, measure: _Measure, names: dict[str, str]) -> str:
-    rows = _order(group, measure)
+def _ahead(group: pd.DataFrame, measure: _Measure, view: TaskView) -> str:
+    rows, names = _order(group, measure), view.names
     values = [with_interval(row[measure.best], row[measure.low], row[measure.high], measure.text) for row in rows]
     first, name = rows[0], names[rows[0]["cell"]]
     if len(rows) == 1:
         return f"{name} reaches {values[0]} {measure.unit}."
     lead = f"{name} {measure.verb}, with {values[0]} {measure.unit}, before {names[rows[1]['cell']]} with {values[1]}"
+    if view.task.reporting.memorised:
+        return (
+            f"{lead}. Each number is one trained network's, the best of one search, and its interval covers neither "
+            "seeds nor searches: how sure this order is cannot be said from one run."
+        )
     if any(math.isnan(row[measure.low]) for row in rows):
         return f"{lead}; not every cell has an interval, so how sure this order is cannot be said."
     overlapping = [names[row["cell"]] for row in rows[1:] if _overlap(first, row, measure)]
     if overlapping:
-        others = formatting.listed(overlapping)
         return (
-            f"{lead}; its 95% interval overlaps with that of {others}, so this run alone does not settle their order."
+            f"{lead}; its 95% interval overlaps with that of {formatting.listed(overlapping)}, so this run alone does "
+            "not settle their order."
         )
-    return f"{lead}; its 95% interval overlaps with no other cell's."
+    return f"{lead}; over fresh seeds of the chosen hyperparameters, its 95% interval overlaps with no other cell's."
 
 
 def _overlap(one: Row, other: Row, measure: _Measure) -> bool:
@@ -110,29 +144,25 @@ def _elsewhere(scored: pd.DataFrame, group: pd.DataFrame, measure: _Measure, siz
     sizes = "budgets" if sized == "budget" else "numbers of units"
     places = f"combinations of {size} and depth" if len(set(scored["depth"])) > 1 else sizes
     if others == 1:
-        return [
-            f"At the other of the two {places} it is ahead, too."
-            if same
-            else f"At the other of the two {places} it is not ahead."
-        ]
+        return [f"At the other of the two {places} it is {'ahead, too' if same else 'not ahead'}."]
     return [f"Of the {others} other {places}, it is ahead at {same or 'none'}."]
 
 
-def _baselines(group: pd.DataFrame, task: TaskRecord, measure: _Measure) -> list[str]:
+def _baselines(group: pd.DataFrame, view: TaskView, measure: _Measure) -> list[str]:
     """Where the best mean stands among the baselines."""
-    baselines = {baseline.name: baseline.value for baseline in task.baselines}
     best = _order(group, measure)[0][measure.best]
-    beaten = [f"{name} ({measure.text(v)})" for name, v in baselines.items() if measure.sign * (best - v) > 0]
-    not_beaten = [f"{name} ({measure.text(v)})" for name, v in baselines.items() if measure.sign * (best - v) <= 0]
-    if not baselines:
+    better = {name: measure.sign * (best - value) > 0 for name, value in view.baselines.items()}
+    texts = {name: f"{name} ({measure.text(value)})" for name, value in view.baselines.items()}
+    beaten, not_beaten = ([texts[name] for name in texts if better[name] is which] for which in (True, False))
+    if not texts:
         return []
     parts = [f"better than {formatting.listed(beaten)}"] if beaten else []
     parts += [f"not better than {formatting.listed(not_beaten)}"] if not_beaten else []
     return [f"The best mean is {', but '.join(parts)}."]
 
 
-def _diverged(group: pd.DataFrame, task: TaskRecord, names: dict[str, str]) -> list[str]:
+def _diverged(group: pd.DataFrame, view: TaskView) -> list[str]:
     """Means leave diverged reruns out, which flatters cells that often diverge: say whose."""
-    rows = [] if task.reporting.memorised else [row for row in records(group) if row["infeasible_reruns"] > 0]
-    shares = [f"{names[row['cell']]} {row['infeasible_reruns']} of {row['reruns']}" for row in rows]
+    rows = [] if view.task.reporting.memorised else [row for row in records(group) if row["infeasible_reruns"] > 0]
+    shares = [f"{view.names[row['cell']]} {row['infeasible_reruns']} of {row['reruns']}" for row in rows]
     return [f"Diverged reruns are not in these means: {formatting.listed(shares)}."] if shares else []

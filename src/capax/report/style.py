@@ -1,12 +1,16 @@
 """How cells look: one colour, one marker, and one line style each, the same in every figure of every run."""
 
+import colorsys
 import contextlib
 import dataclasses
+import itertools
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
+import matplotlib.colors
 
 LineStyle = Any  # of matplotlib: a word, or an offset and the lengths of dashes and gaps
 
@@ -41,12 +45,12 @@ class Style:
 
     label: str
     colour: str
-    marker: str
+    marker: Any  # of matplotlib: a letter, or the corners, kind, and angle of a polygon
     line: LineStyle
 
 
 # Colours that stay apart with any colour vision (Okabe and Ito 2008); markers and lines that stay apart without colour.
-_BUILT_IN: dict[str, tuple[str, str, LineStyle]] = {
+_CLASSIC: dict[str, tuple[str, str, LineStyle]] = {
     "rnn": ("#0072B2", "o", "-"),
     "irnn": ("#56B4E9", "s", (0, (7, 2))),
     "ugrnn": ("#009E73", "^", (0, (5, 1.5, 1, 1.5))),
@@ -65,30 +69,41 @@ _OTHERS: tuple[tuple[str, str, LineStyle], ...] = (
 
 
 def labels(cells: Sequence[str]) -> dict[str, str]:
-    """The names cells are shown by: of a user's `module.path:Class` only the class, unless two cells share it."""
+    """The names cells are shown by.
+
+    Of a user's `module.path:Class` only the class, unless two cells share it.
+    """
     short = {cell: cell.partition(":")[2] or cell for cell in cells}
     shown = list(short.values())
     return {cell: name if shown.count(name) == 1 else cell for cell, name in short.items()}
 
 
 def styles(cells: Sequence[str]) -> dict[str, Style]:
-    """The style of each cell of a run.
+    """The style of each cell of a run; no two of a run are alike in colour, marker, or dashes.
 
-    A built-in cell's is fixed. A user's cell takes its own from the hash of its name, so that it keeps it from run to
-    run, and the next free one where two would be alike.
+    One of the six classic cells has its own. Another takes one from the hash of its name, so that it
+    keeps it from run to run, and the next free one where two would be alike.
     """
     names, found, taken = labels(cells), {}, set()
-    for cell in sorted(set(cells) - set(_BUILT_IN)):
+    for cell in sorted(set(cells) - set(_CLASSIC)):
         place = zlib.crc32(cell.encode()) % len(_OTHERS)
-        if len(taken) < len(_OTHERS):
-            while place in taken:
-                place = (place + 1) % len(_OTHERS)
+        wanted = itertools.chain(range(place, len(_OTHERS)), range(place), itertools.count(len(_OTHERS)))
+        place = next(free for free in wanted if free not in taken)
         taken.add(place)
-        found[cell] = Style(names[cell], *_OTHERS[place])
-    return {cell: found.get(cell) or Style(names[cell], *_BUILT_IN[cell]) for cell in cells}
+        looks = _OTHERS[place] if place < len(_OTHERS) else _further(place - len(_OTHERS))
+        found[cell] = Style(names[cell], *looks)
+    return {cell: found.get(cell) or Style(names[cell], *_CLASSIC[cell]) for cell in cells}
 
 
-_ALL = (*_BUILT_IN.values(), *_OTHERS)
+def _further(place: int) -> tuple[str, Any, LineStyle]:
+    """Looks beyond the twelve that are chosen by hand: hues a golden section apart, polygons and stars, longer dashes."""
+    hue = (0.08 + place * (math.sqrt(5) - 1) / 2) % 1
+    colour = colorsys.hls_to_rgb(hue, (0.3, 0.42, 0.55)[place % 3], 0.75)
+    marker = (4 + place % 5, (1, 0)[place // 5 % 2], 18 * (place // 10))
+    return matplotlib.colors.to_hex(colour), marker, (0, (3 + place, 1.5, 1, 1.5))
+
+
+_ALL = (*_CLASSIC.values(), *_OTHERS)
 COLOURS = tuple(colour for colour, _, _ in _ALL)
 LINES = tuple(line for _, _, line in _ALL)
 """For what is no cell: as many as there are, in an order in which neighbours stay apart."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -16,12 +16,22 @@ from capax.search.stopping import SAYS, Rule
 
 Column = tuple[str, Callable[[Row], str]]
 
+OF_ONE_NETWORK = "of this one trained network's fraction correct; it does not cover seeds or searches."
+"""What Wilson's interval of stored bits is of, said wherever it is shown."""
+
+STORED = "stored bits [95%, this network]"
+PER_PARAMETER = "bits per parameter [95%, this network]"
+BOUND = "compression bound per parameter"
+MEDIAN = "median"
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:
     """The studies of one task, or of one variant of it.
 
-    The first `studies` rows are studies, those after them references (a random guess, baselines)."""
+    The first `studies` rows are studies, those after them references (a random guess, baselines).
+    `notes` say what the numbers are; `explains` names the columns without which a note says nothing.
+    """
 
     task: str
     title: str
@@ -29,6 +39,11 @@ class Table:
     rows: list[list[str]]
     notes: list[str]
     studies: int
+    explains: Mapping[str, str]
+
+    def notes_for(self, headers: list[str]) -> list[str]:
+        """The notes for those who see these columns alone."""
+        return [note for note in self.notes if self.explains.get(note, headers[0]) in headers]
 
 
 def tables(frame: pd.DataFrame, plan: RunRecord) -> list[Table]:
@@ -39,23 +54,23 @@ def tables(frame: pd.DataFrame, plan: RunRecord) -> list[Table]:
 def _table(frame: pd.DataFrame, label: str, plan: RunRecord) -> Table:
     task, names = plan.tasks[label], labels(plan.of(label).cells)
     studies = {study.name: study for study in plan.studies}
-    stopping = plan.experiment.stopping
-    columns = [
-        *_plan_columns(names, stopping),
-        *(_memorised(task, studies) if task.reporting.memorised else _rerun(task, studies)),
-    ]
+    by_units = plan.of(label).sized == "units"
+    columns = _plan_columns(names, plan.experiment.stopping, by_units=by_units)
+    if task.reporting.memorised:
+        columns += _memorised(studies)
+    elif plan.of(label).reruns:
+        columns += _rerun(task, studies)
+    else:
+        columns += _selected(task, studies)
     columns.append(("core-seconds", lambda row: formatting.seconds(row["seconds"])))
     rows = [[text(row) for _, text in columns] for row in records(frame)]
     headers = [header for header, _ in columns]
-    references = [_reference(headers, _score_header(task), name, text) for name, text in _references(task)]
-    return Table(
-        label,
-        _title(label, task),
-        headers,
-        rows + references,
-        [*_notes(task), *task.remarks, SAYS[stopping]],
-        len(rows),
-    )
+    scored = STORED if task.reporting.memorised else f"{task.reporting.score} [95%]"
+    references = [_reference(headers, scored, name, text) for name, text in _references(task)]
+    notes = _notes(task, records(frame), reruns=plan.of(label).reruns)
+    explains = {note: header for header, note in notes if header}
+    said = [*(note for _, note in notes), *task.remarks, SAYS[plan.experiment.stopping]]
+    return Table(label, _title(label, task), headers, rows + references, said, len(rows), explains)
 
 
 def _title(label: str, task: TaskRecord) -> str:
@@ -63,11 +78,12 @@ def _title(label: str, task: TaskRecord) -> str:
     return f"{label}: {task.reporting.score}, {better}"
 
 
-def _plan_columns(names: dict[str, str], stopping: Rule) -> list[Column]:
+def _plan_columns(names: dict[str, str], stopping: Rule, *, by_units: bool) -> list[Column]:
+    """What was planned and done. A budget stands only where one was set."""
     return [
         ("cell", lambda row: names[row["cell"]]),
         ("depth", lambda row: str(row["depth"])),
-        ("budget", lambda row: formatting.count(row["budget"])),
+        *([] if by_units else [("budget", lambda row: formatting.count(row["budget"]))]),
         ("units", lambda row: formatting.count(row["units"])),
         ("parameters", lambda row: formatting.count(row["parameters"])),
         ("trials", lambda row: f"{row['trials']}/{row['planned']}"),
@@ -76,16 +92,13 @@ def _plan_columns(names: dict[str, str], stopping: Rule) -> list[Column]:
     ]
 
 
-def _memorised(task: TaskRecord, studies: dict[str, StudyRecord]) -> list[Column]:
+def _memorised(studies: dict[str, StudyRecord]) -> list[Column]:
     stored = "best", "low", "high"
     per_parameter = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
     return [
-        (_score_header(task), lambda row: _with_interval(row, stored, studies[row["study"]], formatting.bits)),
-        (
-            "bits per parameter [95%]",
-            lambda row: _with_interval(row, per_parameter, studies[row["study"]], _two_decimals),
-        ),
-        ("compression bound per parameter", lambda row: _two_decimals(number(row, "compression_bits_per_parameter"))),
+        (STORED, lambda row: _with_interval(row, stored, studies[row["study"]], formatting.bits)),
+        (PER_PARAMETER, lambda row: _with_interval(row, per_parameter, studies[row["study"]], _two_decimals)),
+        (BOUND, lambda row: _two_decimals(number(row, "compression_bits_per_parameter"))),
         ("samples b", lambda row: formatting.count(number(row, "samples"))),
         ("fraction correct", lambda row: formatting.decimals(number(row, "fraction_correct"), 3)),
     ]
@@ -94,23 +107,30 @@ def _memorised(task: TaskRecord, studies: dict[str, StudyRecord]) -> list[Column
 def _rerun(task: TaskRecord, studies: dict[str, StudyRecord]) -> list[Column]:
     columns = "best", "low", "high"
     return [
-        (_score_header(task), lambda row: _with_interval(row, columns, studies[row["study"]], score)),
+        (f"{task.reporting.score} [95%]", lambda row: _with_interval(row, columns, studies[row["study"]], score)),
+        (MEDIAN, lambda row: score(number(row, "median"))),
         ("reruns", lambda row: f"{row['reruns']}/{reruns_due(studies[row['study']], row)}"),
         ("diverged reruns", lambda row: str(row["infeasible_reruns"])),
     ]
 
 
+def _selected(task: TaskRecord, studies: dict[str, StudyRecord]) -> list[Column]:
+    """Where nothing is rerun: the score by which the best trial was chosen."""
+
+    def text(row: Row) -> str:
+        value = number(row, "selection")
+        return why_no_score(studies[row["study"]], row) if math.isnan(value) else score(value)
+
+    return [(f"best {task.reporting.score}, validation", text)]
+
+
 def score(value: Number) -> str:
-    """A score that is not a number of bits stored, such as bits per character."""
-    return formatting.significant(value, 4)
+    """A score as tables show it: four significant digits."""
+    return formatting.significant(value)
 
 
 def _two_decimals(value: Number) -> str:
     return formatting.decimals(value, 2)
-
-
-def _score_header(task: TaskRecord) -> str:
-    return "stored bits [95%]" if task.reporting.memorised else f"{task.reporting.score} [95%]"
 
 
 def with_interval(value: Number, low: Number, high: Number, text: Callable[[Number], str]) -> str:
@@ -137,14 +157,45 @@ def _reference(headers: list[str], score_header: str, name: str, text: str) -> l
     return [name, *(text if header == score_header else "" for header in headers[1:])]
 
 
-def _notes(task: TaskRecord) -> list[str]:
+TENFOLD = 10.0
+"""Reruns further apart than this are no sample for Student's interval."""
+
+
+def _notes(task: TaskRecord, rows: list[Row], *, reruns: int) -> list[tuple[str, str]]:
+    """What is said below the table, each with the column that it is about, if it is about one."""
     if task.reporting.memorised:
         return [
-            "Stored bits: the mutual information of labels and answers in the best trial, with Wilson's 95% interval for the "
-            "fraction of labels correct; a maximum over trials, so it grows with their number.",
-            "Compression bound: the largest of any trial, not always the best one's.",
+            (
+                "",
+                "Stored bits: the mutual information of labels and answers in the best trial; a maximum over trials, so "
+                f"it grows with their number. In brackets Wilson's 95% interval {OF_ONE_NETWORK}",
+            ),
+            (BOUND, "Compression bound: the largest of any trial, not always the best one's."),
         ]
-    return [
-        "The mean over reruns of the best hyperparameters on fresh seeds, scored on the evaluation section, with "
-        "Student's 95% interval for that mean; diverged reruns are not in the mean."
+    if not reruns:
+        return [
+            (
+                "",
+                "Nothing was rerun, so there is no result on fresh seeds: shown is the validation score by which the best "
+                "trial was chosen, which is optimistic.",
+            )
+        ]
+    notes = [
+        (
+            "",
+            "The mean over reruns of the best hyperparameters on fresh seeds, scored on the evaluation data, with "
+            "Student's 95% interval for that mean; diverged reruns are not in the mean. The interval holds for the "
+            "hyperparameters that were chosen; it does not cover the search.",
+        )
     ]
+    wide = [row for row in rows if number(row, "most") > TENFOLD * number(row, "least") > 0]
+    if wide:
+        notes.append(
+            (
+                "",
+                f"Reruns of {formatting.number(len(wide), 'study', 'studies')} lie more than tenfold apart. Their mean is "
+                "mostly the largest of them, and Student's interval covers it in less than 95% of cases (of five "
+                "log-normal losses 82% at a standard deviation of 1 of their logarithms, 52% at 2): read the median.",
+            )
+        )
+    return notes

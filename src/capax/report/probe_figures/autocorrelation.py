@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from capax.probes.measurement import Measurement
-from capax.report.figures import WIDTH
+from capax.report.figures.layout import WIDTH
 from capax.report.probe_figures.lines import appearance, curve, decades
 
 PREDICTED = {"state": "E h²", "sensitivity": "E (dh/dλ)²"}

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from capax.probes.measurement import Measurement
-from capax.report.figures import WIDTH
+from capax.report.figures.layout import WIDTH
 from capax.report.probe_figures.lines import appearance
 from capax.report.style import GREY
 from capax.theory.gradients import LARGEST, SMALLEST_NORMAL

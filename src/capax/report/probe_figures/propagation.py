@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from capax.probes.measurement import Measurement
-from capax.report.figures import WIDTH
+from capax.report.figures.layout import WIDTH
 from capax.report.probe_figures.lines import appearance, curve, decades
 from capax.report.style import GREY
 

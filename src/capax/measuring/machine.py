@@ -1,4 +1,7 @@
-"""What this machine can do, measured on the spot: the rates that a roofline needs, by the compiler that networks are run with."""
+"""What this machine can do, measured on the spot: the rates that a roofline needs.
+
+They are measured with the compiler that networks are run with.
+"""
 
 import platform
 import statistics
@@ -13,7 +16,10 @@ from capax.theory.roofline import HERE, Device
 
 REPEATS = 5
 SIZES = (1 << 18, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 25)
-"""Bytes of the matrices whose products with a vector tell how fast each memory is read; the last stands for the main memory."""
+"""Bytes of the matrices whose products with a vector tell how fast each memory is read.
+
+The last stands for the main memory.
+"""
 
 
 def seconds(function: Callable[..., Any], *arguments: Any, repeats: int = REPEATS) -> float:
@@ -47,8 +53,8 @@ def here() -> Device:
         {"fp32": peak},
         caches[-1][1],
         _latency(),
-        f"measured on this machine ({name}, JAX on {kind.platform}): products of 1024 x 1024, products of matrix and vector, a loop of "
-        "small steps, tanh",
+        f"measured on this machine ({name}, JAX on {kind.platform}): products of 1024 x 1024, products of matrix and "
+        "vector, a loop of small steps, tanh",
         caches[:-1],
         tanh,
     )

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 import capax
+from capax.api import complexity
 from capax.cli import main
 from capax.errors import CapaxError
-from capax.report.complexity import complexity
 
 
 def test_a_plain_network_is_covered_and_its_weights_and_operations_are_those_by_hand():

@@ -3,8 +3,8 @@
 import pytest
 
 from capax.errors import CapaxError
-from capax.report import costs as module
-from capax.report.costs import cost
+from capax.measuring import costs as module
+from capax.measuring.costs import cost
 from capax.theory import costs, roofline
 
 
@@ -49,7 +49,7 @@ def test_what_is_not_here_is_not_measured(compared):
 def test_a_crossover_is_where_the_order_of_two_networks_turns():
     sizes = {"inputs": 1, "outputs": 1, "depth": 1}
     wide, narrow = (
-        module._subject(cell, units, None, 1, sizes) for cell, units in (("lstm", 128), ("transformer", 16))
+        module._profile(cell, units, None, 1, sizes) for cell, units in (("lstm", 128), ("transformer", 16))
     )
     found = module._crossovers([wide, narrow], 512, roofline.device("a100"), "fp32")
     by = {row["quantity"]: row for row in found}
@@ -97,8 +97,8 @@ def test_checkpoints_save_memory_at_two_thousand_steps():
 @pytest.mark.parametrize(("options", "said"), [
     ({"units": 0}, "units must be at least 1, not 0"),
     ({"units": 4, "length": 0}, "length must be at least 1, not 0"),
-    ({"units": 4, "budget": 9}, "either units or a budget"),
-    ({}, "either units or a budget"),
+    ({"units": 4, "budget": 9}, "units or a budget"),
+    ({}, "say how large the networks are: --units N, or --budget N"),
     ({"units": 4, "device": "tpu"}, "unknown device 'tpu'; choose of here, a100"),
     ({"units": 4, "precision": "fp16"}, "measured at fp32"),
     ({"units": 4, "checkpoint_every": [0]}, "checkpoint-every must be at least 1, not 0"),

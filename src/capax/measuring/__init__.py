@@ -1,0 +1,1 @@
+"""What this machine and networks on it cost: counted, estimated, and measured by the clock."""
