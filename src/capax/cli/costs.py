@@ -11,7 +11,9 @@ import pandas as pd
 import rich.table
 from rich.console import Console
 
+from capax.cli import terminal
 from capax.files import write_atomically
+from capax.report import formatting
 from capax.report.complexity import ComplexityReport
 from capax.report.costs import CostReport
 from capax.report.saving import save_figure
@@ -42,8 +44,9 @@ def complexity(found: ComplexityReport, out: Path | None, as_json: bool) -> None
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(_large(row[name]) for name in shown))
-    Console().print(table)
-    print("\n".join(found.notes))
+    console = Console()
+    terminal.show(console, table)
+    terminal.say(console, found.notes)
     if out is not None:
         print(f"figure and table: {out}/bounds.png, .svg, .csv")
 
@@ -71,18 +74,9 @@ def costs(found: CostReport, out: Path, as_json: bool) -> None:
         }
         print(json.dumps(answer))
         return
-    batch = "1 sequence" if found.costs.batch == 1 else f"{found.costs.batch} sequences"
-    table = rich.table.Table(
-        box=None, pad_edge=False, title=f"{found.costs.length:,} steps, {batch}", title_justify="left"
-    )
-    table.add_column("")
-    for row in rows:
-        table.add_column(str(row["cell"]), justify="right", no_wrap=True)
-    for key, (label, show) in _COSTS.items():
-        if any(row[key] is not None for row in rows):
-            table.add_row(label, *("-" if row[key] is None else show(row[key]) for row in rows))
     console = Console()
-    console.print(table)
+    sequences = formatting.number(found.costs.batch, "sequence")
+    _networks(console, rows, f"{found.costs.length:,} steps, {sequences}")
     for crossover in found.crossovers:
         what = {"flops": "fewer operations", "bytes": "fewer activation bytes", "seconds": "less time by roofline"}
         about = "about " if crossover["quantity"] == "seconds" else ""
@@ -102,9 +96,36 @@ def costs(found: CostReport, out: Path, as_json: bool) -> None:
                 row["cell"], every, _bytes(row["peak_bytes"]), f"1 / {row['memory_saved']:.1f}", _seconds(row["seconds"]),
                 f"{row['slowdown']:.2f}",
             )  # fmt: skip
-        console.print(table)
-    print("\n".join(found.notes))
+        terminal.show(console, table)
+    terminal.say(console, found.notes)
     print(f"figures and tables: {out}/cost.png, .svg, .csv" + (", checkpointing.png, .svg, .csv" if again else ""))
+
+
+def _networks(console: Console, rows: list[dict[str, Any]], title: str) -> None:
+    """A column a network, in as many tables as the terminal needs: what a row is stays whole in each."""
+    shown = {
+        key: (label, ["-" if row[key] is None else show(row[key]) for row in rows])
+        for key, (label, show) in _COSTS.items()
+        if any(row[key] is not None for row in rows)
+    }
+    first = max(len(label) for label, _ in shown.values())
+    widths = [
+        max(len(str(row["cell"])), *(len(texts[place]) for _, texts in shown.values())) + 2
+        for place, row in enumerate(rows)
+    ]
+    begin = 0
+    while begin < len(rows):
+        end, used = begin + 1, first + widths[begin]
+        while end < len(rows) and used + widths[end] <= terminal.width(console):
+            used, end = used + widths[end], end + 1
+        table = rich.table.Table(box=None, pad_edge=False, title=title, title_justify="left")
+        table.add_column("", no_wrap=True)
+        for row in rows[begin:end]:
+            table.add_column(str(row["cell"]), justify="right", overflow="fold")
+        for label, texts in shown.values():
+            table.add_row(label, *texts[begin:end])
+        terminal.show(console, table)
+        begin = end
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

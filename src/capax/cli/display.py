@@ -49,6 +49,11 @@ def _label(study: StudyProgress) -> str:
     return f"{study.plan.label} {shape.cell.partition(':')[2] or shape.cell} depth {shape.depth}, {shape.parameters} parameters"
 
 
+def _first(studies: list[StudyProgress], rows: int) -> list[StudyProgress]:
+    """Studies under way, then those to come, then those that are done."""
+    return sorted(studies, key=lambda study: (study.finished, not study.running))[:rows]
+
+
 class Moving:
     """A table that is redrawn in place."""
 
@@ -56,15 +61,20 @@ class Moving:
         self._live = live
 
     def update(self, progress: Progress) -> None:
-        """Redraw. Studies under way come first when the terminal is too short for all."""
+        """Redraw: as many studies as there is room for, those under way first, and speed and time left always."""
+        studies = list(progress.studies.values())
+        rows = max(1, self._live.console.height - 3)
+        table = self._table(progress, studies if len(studies) <= rows else _first(studies, rows))
+        too_many = len(self._live.console.render_lines(table)) - (self._live.console.height - 1)
+        if too_many > 0:  # a header or the last line takes more than one line
+            table = self._table(progress, _first(studies, max(1, rows - too_many)))
+        self._live.update(table)
+
+    def _table(self, progress: Progress, studies: list[StudyProgress]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("study")
+        table.add_column("study", no_wrap=True, overflow="ellipsis")
         for header in ("trials", "infeasible", "stopped", "reruns", "best so far"):
             table.add_column(header, justify="right")
-        studies = list(progress.studies.values())
-        rows = max(3, self._live.console.height - 5)
-        if len(studies) > rows:
-            studies = sorted(studies, key=lambda study: (study.finished, not study.running))[:rows]
         for study in studies:
             style = "dim" if study.finished else "bold" if study.running else ""
             table.add_row(
@@ -76,8 +86,10 @@ class Moving:
                 _best(study),
                 style=style,
             )
-        table.caption = Text(_speed(progress), justify="left")
-        self._live.update(table)
+        left_out = len(progress.studies) - len(studies)
+        more = f"{left_out} more {'study' if left_out == 1 else 'studies'}; " if left_out else ""
+        table.caption = Text(f"{more}{_speed(progress)}", justify="left")
+        return table
 
     def note(self, text: str) -> None:
         """A line above the table."""
@@ -97,10 +109,9 @@ class Plain:
         for name, study in progress.studies.items():
             if study.finished and name not in self._finished:
                 self._finished.add(name)
-                self.note(
-                    f"done: {_label(study)}: {study.done} trials, {study.infeasible} infeasible, {study.stopped} stopped, "
-                    f"best {_best(study)}"
-                )
+                done = f"{study.done} {'trial' if study.done == 1 else 'trials'}"
+                ended = f"{study.infeasible} infeasible, {study.stopped} stopped, best {_best(study)}"
+                self.note(f"done: {_label(study)}: {done}, {ended}")
         if time.monotonic() - self._last >= PLAIN_EVERY:
             self._last = time.monotonic()
             done = sum(study.done + study.reruns for study in progress.studies.values())

@@ -16,7 +16,7 @@ from capax.training import backend
 app = typer.Typer(
     name="capax",
     help="A measuring bench for recurrent sequence models: what a cell can hold, how hard it is to train, what it costs.",
-    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -116,11 +116,16 @@ def _value_of(option: str) -> str:
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
     if version:
         from capax.version import __version__
 
         print(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
         raise typer.Exit
 
 
@@ -329,10 +334,13 @@ def list_(
         raise CapaxError(
             f"capax list {what} takes no further words; only hyperparameters are those of a cell and a task."
         )
+    from rich.console import Console
+
+    from capax.cli import terminal
     from capax.cli.inventory import inventory
 
     found = inventory(what)
-    _print(found, as_json, [f"{name:<16}{text}" for name, text in found.items()])
+    _print(found, as_json, terminal.definitions(found, terminal.width(Console())))
 
 
 @app.command()

@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import rich.table
 from rich.console import Console
 from rich.text import Text
 
+from capax.cli import terminal
 from capax.errors import CapaxError
-from capax.report import Report, Table, tables
+from capax.report import Report, Table, formatting, tables
 
 if TYPE_CHECKING:
     from capax.report.probe_report import ProbeReport
@@ -61,8 +63,8 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-MOST_ROWS = 20
-"""Of a probe's table, on the terminal."""
+MOST_ROWS = 12
+"""Of a probe's table, on the terminal: from the first to the last, evenly spaced."""
 
 LEFT_OUT_FIRST = (
     "budget",
@@ -70,23 +72,26 @@ LEFT_OUT_FIRST = (
     "fraction correct",
     "diverged reruns",
     "samples b",
-    "depth",
+    "median",
     "units",
     "reruns",
     "core-seconds",
     "infeasible",
     "stopped",
 )
-"""Columns that a narrow terminal does without, in this order; the report has them all."""
+"""Columns that a narrow terminal does without, in this order; the report has them all.
+
+What tells rows apart stays: the cell, and the depth where there are several.
+"""
+SAME_DEPTH = "depth"
 GAP = 2
 
 
 def tables_of(frame: pd.DataFrame, plan: Any) -> None:
     """Print a run's tables."""
     console = Console()
-    width = console.width if console.is_terminal else 10_000
     for table in tables(frame, plan):
-        kept, missing = _fitting(table, width)
+        kept, missing = _fitting(table, terminal.width(console))
         shown = rich.table.Table(
             title=table.title,
             title_justify="left",
@@ -100,10 +105,9 @@ def tables_of(frame: pd.DataFrame, plan: Any) -> None:
             shown.add_column(table.headers[column], justify=justify, min_width=_width(table, column), vertical="bottom")
         for row in table.rows:
             shown.add_row(*(Text(row[column]) for column in kept))
-        console.print(shown, width=width if not console.is_terminal else None, crop=False)
-        notes = [*table.notes, *([f"Left out for want of width: {', '.join(missing)}."] if missing else [])]
-        for note in notes:
-            console.print(note, style="dim", highlight=False, soft_wrap=not console.is_terminal)
+        terminal.show(console, shown)
+        said = table.notes_for([table.headers[column] for column in kept])
+        terminal.say(console, [*said, *([f"Left out for want of width: {', '.join(missing)}."] if missing else [])])
         console.print()
 
 
@@ -115,7 +119,8 @@ def _width(table: Table, column: int) -> int:
 def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
     """The columns that fit, and the names of those that do not."""
     kept, missing = list(range(len(table.headers))), []
-    for name in LEFT_OUT_FIRST:
+    depths = {row[table.headers.index(SAME_DEPTH)] for row in table.rows[: table.studies]}
+    for name in (*([SAME_DEPTH] if len(depths) < 2 else []), *LEFT_OUT_FIRST):
         if sum(_width(table, column) + GAP for column in kept) <= width:
             break
         found = [column for column in kept if table.headers[column] == name]
@@ -159,21 +164,25 @@ def measurement(report: "ProbeReport", as_json: bool) -> None:
     print(", ".join(f"{key} {value}" for key, value in of.items()))
     for name, value in report.summary.items():
         print(f"  {name:<34}{_shown(value)}")
+    frame = report.frame
+    rows = sorted({round(place) for place in np.linspace(0, len(frame) - 1, min(len(frame), MOST_ROWS))})
     table = rich.table.Table(box=None, pad_edge=False)
-    for column in report.frame.columns:
-        table.add_column(str(column), justify="left" if report.frame[column].dtype == object else "right")
-    for row in report.frame.head(MOST_ROWS).itertuples(index=False):
+    for column in frame.columns:
+        numeric = pd.api.types.is_numeric_dtype(frame[column])
+        table.add_column(str(column), justify="right" if numeric else "left")
+    for row in frame.iloc[rows].itertuples(index=False):
         table.add_row(*(_shown(value) for value in row))
-    console = Console()
-    console.print(table)
-    if len(report.frame) > MOST_ROWS:
-        print(f"and {len(report.frame) - MOST_ROWS} more rows in {report.measurement.probe}.csv")
+    terminal.show(Console(), table)
+    if len(rows) < len(frame):
+        print(f"{len(rows)} of {len(frame)} rows; all of them are in {report.measurement.probe}.csv")
     print(f"figure, table, numbers: {report.directory}/{report.measurement.probe}.png, .svg, .csv, .json")
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_shown, value)) or formatting.MISSING
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return formatting.MISSING
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -51,12 +51,16 @@ class Cost:
 
 def statement(plan: Plan, cost: Cost) -> str:
     """What an experiment is expected to take, as one line."""
-    reruns = f", {cost.reruns:,} reruns" if cost.reruns else ""
+    reruns = f", {_number(cost.reruns, 'rerun')}" if cost.reruns else ""
     stopped = "" if plan.experiment.stopping == "none" else ", less what is stopped early"
     return (
-        f"{cost.studies} {'study' if cost.studies == 1 else 'studies'}, {cost.trials:,} trials{reruns}; expected cost: "
+        f"{_number(cost.studies, 'study', 'studies')}, {_number(cost.trials, 'trial')}{reruns}; expected cost: "
         f"{cost.operations:.1e} floating-point operations, roughly {duration(cost.seconds)} on this machine{stopped}"
     )
+
+
+def _number(count: int, noun: str, nouns: str = "") -> str:
+    return f"1 {noun}" if count == 1 else f"{count:,} {nouns or f'{noun}s'}"
 
 
 def expected(plan: Plan) -> Cost:

@@ -9,8 +9,8 @@ import pandas as pd
 from capax.report import formatting
 from capax.report.analyses import Analysis
 from capax.report.progress import unfinished, why_no_score
-from capax.report.rows import Row, by_study, known, records, select
-from capax.report.tabulation import score, with_interval
+from capax.report.rows import Row, by_study, known, number, records, select
+from capax.report.tabulation import TENFOLD, score, with_interval
 from capax.report.view import RunView, TaskView
 
 TESTED = (
@@ -73,6 +73,7 @@ def _task(view: TaskView) -> str:
     so_far = "So far, on" if any(unfinished(study, rows[study.name]) for study in studies) else "On"
     sentences = [
         f"{so_far} the {view.label} task, {_where(view, depth, size)}, {_ahead(group, measure, view)}",
+        *_medians(group, view),
         *_elsewhere(scored, group, measure, view.sized),
         *_baselines(group, view, measure),
         *_diverged(group, view),
@@ -81,8 +82,8 @@ def _task(view: TaskView) -> str:
 
 
 def _where(view: TaskView, depth: int, size: float) -> str:
-    number = formatting.count(size)
-    what = f"a budget of {number} parameters" if view.sized == "budget" else f"{number} units per layer"
+    many = formatting.count(size)
+    what = f"a budget of {many} parameters" if view.sized == "budget" else f"{many} units per layer"
     return f"at {what} and {formatting.layers(int(depth))}"
 
 
@@ -131,6 +132,17 @@ def _ahead(group: pd.DataFrame, measure: _Measure, view: TaskView) -> str:
 
 def _overlap(one: Row, other: Row, measure: _Measure) -> bool:
     return one[measure.low] <= other[measure.high] and other[measure.low] <= one[measure.high]
+
+
+def _medians(group: pd.DataFrame, view: TaskView) -> list[str]:
+    """Where reruns lie so far apart that means say little: the medians in their place."""
+    rows = sorted(records(group), key=lambda row: -view.sign * number(row, "median"))
+    if not any(number(row, "most") > TENFOLD * number(row, "least") > 0 for row in rows):
+        return []
+    medians = [f"{view.names[row['cell']]} {score(number(row, 'median'))}" for row in rows]
+    return [
+        f"Reruns lie more than tenfold apart, so that means say little; the medians are {formatting.listed(medians)}."
+    ]
 
 
 def _elsewhere(scored: pd.DataFrame, group: pd.DataFrame, measure: _Measure, sized: str) -> list[str]:
