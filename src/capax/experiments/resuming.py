@@ -111,7 +111,9 @@ def _difference(old: dict[str, Any], new: dict[str, Any], inside: tuple[str, ...
     for key in {**old, **new}:
         was, now = old.get(key), new.get(key)
         path = (*inside, key)
-        if was == now or (not inside and key in REWORDED) or (key not in old and not now):  # an older run knew fewer keys
+        if (
+            was == now or (not inside and key in REWORDED) or (key not in old and not now)
+        ):  # an older run knew fewer keys
             continue
         if isinstance(was, dict) and isinstance(now, dict):
             found = _difference(was, now, path)

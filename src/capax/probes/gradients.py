@@ -78,7 +78,7 @@ def _double(leaf: Any) -> Any:
 def _lags(time: int) -> np.ndarray:
     """From 1 to the number of steps."""
     return np.unique(
-        np.round(np.concatenate([np.arange(1, min(time, 12) + 1), np.geomspace(1, time, LAGS)])).astype(int)
+        np.round(np.concatenate([np.arange(1, min(time, 32) + 1), np.geomspace(1, time, LAGS)])).astype(int)
     )
 
 

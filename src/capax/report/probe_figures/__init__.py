@@ -1,14 +1,34 @@
 """The figure of each probe: one file a probe, each with a function `draw(measurement) -> Figure`."""
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from capax.probes.measurement import Measurement
-from capax.report.style import look
+from capax.report import formatting
+from capax.report.style import GREY, look
 
 
 def draw(measurement: Measurement) -> Figure:
-    """The figure of a measurement, in the house style."""
+    """The figure of a measurement, in the house style, with what was measured above it."""
     with look():
-        return importlib.import_module(f"capax.report.probe_figures.{measurement.probe}").draw(measurement)
+        figure = importlib.import_module(f"capax.report.probe_figures.{measurement.probe}").draw(measurement)
+        figure.suptitle(measured(measurement.subject), fontsize=9, color=GREY, x=0.01, ha="left")
+    return figure
+
+
+def measured(subject: Mapping[str, Any]) -> str:
+    """The cell, its size, what drove it, and the seed, so that a figure can be told from another without its file."""
+    named = [subject["name"]] if subject.get("name") not in (None, subject["cell"]) else []
+    task = subject.get("task")
+    parts = [
+        *named,
+        subject["cell"],
+        f"{formatting.layers(subject['depth'])} of {formatting.number(subject['units'], 'unit')}",
+        f"task {task}" if task else formatting.number(subject["inputs"], "input"),
+        f"{formatting.number(subject['batch'], 'sequence')} of {formatting.number(subject['time_steps'], 'step')}",
+        f"seed {subject['seed']}",
+    ]
+    return ", ".join(str(part) for part in parts)

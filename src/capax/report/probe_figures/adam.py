@@ -1,8 +1,11 @@
 """Adam's effective learning rates, group by group, and those of the recurrent parameters in the course of training."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from capax.probes.measurement import Measurement
@@ -10,6 +13,9 @@ from capax.report.style import COLOURS, GREY
 
 BOX = {True: COLOURS[3], False: COLOURS[1]}
 """Colours of recurrent and of other groups."""
+
+NOMINAL: Any = (0, (3, 2))
+"""Dashes of the learning rate that was set."""
 
 RANGE = 30.0
 """The least ratio of the ends of the axis over steps, so that noise does not look like change."""
@@ -48,17 +54,18 @@ def _boxes(axes: Axes, measurement: Measurement) -> None:
         axes.set_xscale("log")
     else:
         axes.set_xticks([])
-    axes.axvline(measurement.summary["learning_rate"], color=GREY, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
+    axes.axvline(measurement.summary["learning_rate"], color=GREY, linewidth=1.0, linestyle=NOMINAL, zorder=1)
     axes.grid(True, axis="x")
     axes.set(title="By group (number of parameters)", xlabel="effective learning rate, lr / (√v̂ + ε)")
     axes.legend(
         handles=[
             Patch(color=BOX[True], alpha=0.6, label="recurrent"),
             Patch(color=BOX[False], alpha=0.6, label="others"),
+            Line2D([], [], color=GREY, linewidth=1.0, linestyle=NOMINAL, label="learning rate lr"),
         ],
         fontsize=8.5,
         loc="best",
-        handlelength=1.2,
+        handlelength=1.8,
     )
 
 

@@ -28,7 +28,8 @@ def draw(measurement: Measurement) -> Figure:
         _line(gradients, of_gradients[of_gradients["group"] == group], group, place)
     if len(groups) > 1:
         rows = of_gradients[of_gradients["group"] == "all"]
-        curve(gradients, *_points(rows), color=GREY, linewidth=1.0, label="all")
+        looks = {"marker": "_", "markersize": 16, "markeredgewidth": 1.6}
+        curve(gradients, *_points(rows), color=GREY, linewidth=1.0, label="all", **looks)
     signals.set_ylabel("mean square of a unit")
     gradients.set_ylabel("mean square of dL/dθ, a parameter")
     for axes, title in ((signals, "state and output"), (gradients, "gradient of the loss")):
