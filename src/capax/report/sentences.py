@@ -81,7 +81,7 @@ def _task(view: TaskView) -> str:
     return " ".join(sentences)
 
 
-def _where(view: TaskView, depth: int, size: float) -> str:
+def _where(view: TaskView, depth: int, size: formatting.Number) -> str:
     many = formatting.count(size)
     what = f"a budget of {many} parameters" if view.sized == "budget" else f"{many} units per layer"
     return f"at {what} and {formatting.layers(int(depth))}"

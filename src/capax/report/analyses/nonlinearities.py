@@ -10,12 +10,12 @@ from capax.report.statistics import mean_ratio
 from capax.report.tabulation import with_interval
 from capax.report.view import TaskView
 
-LEAST_TRIALS = 5
-"""With each nonlinearity in a study, for their bests to be compared: the best of one or two trials is luck."""
+LEAST_TRIALS, LEAST_IN_ALL = 3, 10
+"""With each nonlinearity in a study, and in all studies of a cell and depth: the best of one or two trials is luck."""
 
 NOTE = (
     "Means over sizes of the best trial, of all and of those with ReLU (the source's Figure 2a), over studies with at "
-    f"least {LEAST_TRIALS} trials of each. The best of few trials is lower than the best of many, and the tuner gives "
+    f"least {LEAST_TRIALS} trials of each, and {LEAST_IN_ALL} in all. The best of few trials is lower than the best of many, and the tuner gives "
     "fewer trials to the nonlinearity that does worse: a ratio below 1 is partly this, the more so the fewer the "
     "ReLU trials."
 )
@@ -48,8 +48,11 @@ def relu_only(trials: pd.DataFrame, sized: str) -> pd.DataFrame:
 
 
 def enough(best: pd.DataFrame) -> pd.DataFrame:
-    """The studies that have trials enough of each nonlinearity."""
-    return pd.DataFrame(best[(best["relu trials"] >= LEAST_TRIALS) & (best["tanh trials"] >= LEAST_TRIALS)])
+    """The studies that have trials enough of each nonlinearity, alone and with those of the cell and depth."""
+    counts = ["relu trials", "tanh trials"]
+    found = best[(best[counts] >= LEAST_TRIALS).all(axis=1)]
+    together = found.groupby(["cell", "depth"])[counts].transform("sum")
+    return pd.DataFrame(found[(together >= LEAST_IN_ALL).all(axis=1)])
 
 
 def make(view: TaskView) -> Analysis | None:

@@ -81,7 +81,7 @@ def _draw(view: TaskView) -> list[Drawing]:
     units = _Sizes("units", view.design.units or sorted(set(view.studies["units"])), "units per layer")
     if view.design.units:
         return [_drawing(view, quantity, units, "") for quantity in _quantities(view)]
-    budgets = _Sizes("parameters", sorted(view.design.budgets), "parameters (ticks at the budgets)")
+    budgets = _Sizes("parameters", sorted(view.design.budgets), "parameters, ticks at the budgets")
     drawn = [_drawing(view, quantity, budgets, "") for quantity in _quantities(view)]
     if not view.task.reporting.memorised and not budgets.single:
         drawn += [_drawing(view, quantity, units, "-by-units") for quantity in _quantities(view)]
