@@ -56,7 +56,6 @@ def test_every_figure_is_written_as_svg_and_png_and_can_be_read(finished: Report
         "capacity-bits-per-parameter",
         "capacity-stored-bits",
         "capacity-best-so-far",
-        "capacity-relu-only",
         "capacity-samples",
         "text-bits-per-character",
         "text-bits-per-character-by-units",
@@ -139,8 +138,8 @@ def test_table_strings_for_known_numbers(finished: Report):
     row = dict(zip(capacity.headers, capacity.rows[0], strict=True))
     parameters = int(row["parameters"])
     # p = .9: 1 - H(.9) = .5310 bits a sample, two samples a parameter.
-    assert row["bits per parameter [95%]"].startswith("1.06 [")
-    assert row["stored bits [95%]"].startswith(f"{2 * parameters * 0.5310:.0f} [")
+    assert row["bits per parameter [95%, this network]"].startswith("1.06 [")
+    assert row["stored bits [95%, this network]"].startswith(f"{2 * parameters * 0.5310:.0f} [")
     # .2 nats a sample: 1 - .2 / ln 2 = .7115 bits a sample.
     assert row["compression bound per parameter"] == "1.42"
     assert (row["samples b"], row["fraction correct"]) == (str(2 * parameters), "0.900")

@@ -136,7 +136,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _bytes(value: float) -> str:
+def _bytes(value: float | int) -> str:
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":
             return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
@@ -144,7 +144,7 @@ def _bytes(value: float) -> str:
     raise AssertionError
 
 
-def _seconds(value: float) -> str:
+def _seconds(value: float | int) -> str:
     return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms" if value >= 1e-3 else f"{1e6 * value:.3g} us"
 
 

@@ -48,7 +48,7 @@ def main() -> NoReturn:
     backend.configure()
     warnings.showwarning = _show_warning
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name="capax", standalone_mode=False)
         sys.stdout.flush()  # here, where a full disk can be said
         if code == INTERRUPTED:  # Typer turns a KeyboardInterrupt into this exit code
             _interrupted()
@@ -116,16 +116,11 @@ def _value_of(option: str) -> str:
 
 
 @app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
-) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
         from capax.version import __version__
 
         print(__version__)
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        print(context.get_help())
         raise typer.Exit
 
 

@@ -15,9 +15,9 @@ LEAST_TRIALS, LEAST_IN_ALL = 3, 10
 
 NOTE = (
     "Means over sizes of the best trial, of all and of those with ReLU (the source's Figure 2a), over studies with at "
-    f"least {LEAST_TRIALS} trials of each, and {LEAST_IN_ALL} in all. The best of few trials is lower than the best of many, and the tuner gives "
-    "fewer trials to the nonlinearity that does worse: a ratio below 1 is partly this, the more so the fewer the "
-    "ReLU trials."
+    f"least {LEAST_TRIALS} trials of each, and {LEAST_IN_ALL} in all. The best of few trials is lower than the best of "
+    "many, and the tuner gives fewer trials to the nonlinearity that does worse: a ratio below 1 is partly this, the "
+    "more so the fewer the ReLU trials."
 )
 INTERVAL = "In brackets Fieller's 95% interval over sizes; none below three of them."
 
