@@ -62,7 +62,7 @@ def test_rows_of_costs_keep_their_names_at_80_columns():
     names = ["mycells:MinGRU", "mycells:PeepholeLSTM", "mycells:CoupledLN", "mycells:PlainEqx"]
     rows = [{**dict.fromkeys(costs._COSTS, 1_000_000), "cell": name} for name in names]
     for width, tables in ((80, 2), (terminal.WIDE, 1)):
-        console = watched(width) if width == 80 else Console(file=io.StringIO())
+        console = watched(width) if width == 80 else Console(file=io.StringIO(), width=width)
         costs._networks(console, rows, "512 steps")
         text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
         assert text.count("activations for the gradient") == tables

@@ -44,8 +44,8 @@ def complexity(found: ComplexityReport, out: Path | None, as_json: bool) -> None
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(_large(row[name]) for name in shown))
-    console = Console()
-    terminal.show(console, table)
+    console = terminal.output()
+    console.print(table)
     terminal.say(console, found.notes)
     if out is not None:
         print(f"figure and table: {out}/bounds.png, .svg, .csv")
@@ -74,7 +74,7 @@ def costs(found: CostReport, out: Path, as_json: bool) -> None:
         }
         print(json.dumps(answer))
         return
-    console = Console()
+    console = terminal.output()
     sequences = formatting.number(found.costs.batch, "sequence")
     _networks(console, rows, f"{found.costs.length:,} steps, {sequences}")
     for crossover in found.crossovers:
@@ -96,7 +96,7 @@ def costs(found: CostReport, out: Path, as_json: bool) -> None:
                 row["cell"], every, _bytes(row["peak_bytes"]), f"1 / {row['memory_saved']:.1f}", _seconds(row["seconds"]),
                 f"{row['slowdown']:.2f}",
             )  # fmt: skip
-        terminal.show(console, table)
+        console.print(table)
     terminal.say(console, found.notes)
     print(f"figures and tables: {out}/cost.png, .svg, .csv" + (", checkpointing.png, .svg, .csv" if again else ""))
 
@@ -116,7 +116,7 @@ def _networks(console: Console, rows: list[dict[str, Any]], title: str) -> None:
     begin = 0
     while begin < len(rows):
         end, used = begin + 1, first + widths[begin]
-        while end < len(rows) and used + widths[end] <= terminal.width(console):
+        while end < len(rows) and used + widths[end] <= console.width:
             used, end = used + widths[end], end + 1
         table = rich.table.Table(box=None, pad_edge=False, title=title, title_justify="left")
         table.add_column("", no_wrap=True)
@@ -124,7 +124,7 @@ def _networks(console: Console, rows: list[dict[str, Any]], title: str) -> None:
             table.add_column(str(row["cell"]), justify="right", overflow="fold")
         for label, texts in shown.values():
             table.add_row(label, *texts[begin:end])
-        terminal.show(console, table)
+        console.print(table)
         begin = end
 
 

@@ -329,13 +329,11 @@ def list_(
         raise CapaxError(
             f"capax list {what} takes no further words; only hyperparameters are those of a cell and a task."
         )
-    from rich.console import Console
-
     from capax.cli import terminal
     from capax.cli.inventory import inventory
 
     found = inventory(what)
-    _print(found, as_json, terminal.definitions(found, terminal.width(Console())))
+    _print(found, as_json, terminal.definitions(found, terminal.output().width))
 
 
 @app.command()

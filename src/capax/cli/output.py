@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import rich.table
-from rich.console import Console
 from rich.text import Text
 
 from capax.cli import terminal
@@ -89,9 +88,9 @@ GAP = 2
 
 def tables_of(frame: pd.DataFrame, plan: Any) -> None:
     """Print a run's tables."""
-    console = Console()
+    console = terminal.output()
     for table in tables(frame, plan):
-        kept, missing = _fitting(table, terminal.width(console))
+        kept, missing = _fitting(table, console.width)
         shown = rich.table.Table(
             title=table.title,
             title_justify="left",
@@ -105,7 +104,7 @@ def tables_of(frame: pd.DataFrame, plan: Any) -> None:
             shown.add_column(table.headers[column], justify=justify, min_width=_width(table, column), vertical="bottom")
         for row in table.rows:
             shown.add_row(*(Text(row[column]) for column in kept))
-        terminal.show(console, shown)
+        console.print(shown)
         said = table.notes_for([table.headers[column] for column in kept])
         terminal.say(console, [*said, *([f"Left out for want of width: {', '.join(missing)}."] if missing else [])])
         console.print()
@@ -172,7 +171,7 @@ def measurement(report: "ProbeReport", as_json: bool) -> None:
         table.add_column(str(column), justify="right" if numeric else "left")
     for row in frame.iloc[rows].itertuples(index=False):
         table.add_row(*(_shown(value) for value in row))
-    terminal.show(Console(), table)
+    terminal.output().print(table)
     if len(rows) < len(frame):
         print(f"{len(rows)} of {len(frame)} rows; all of them are in {report.measurement.probe}.csv")
     print(f"figure, table, numbers: {report.directory}/{report.measurement.probe}.png, .svg, .csv, .json")

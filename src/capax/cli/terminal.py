@@ -3,27 +3,22 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 
-import rich.table
 from rich.console import Console
 
 WIDE = 10_000
 """Columns of a pipe or a file: nothing is cut or left out there."""
 
 
-def width(console: Console) -> int:
-    """The columns that there are."""
-    return console.width if console.is_terminal else WIDE
-
-
-def show(console: Console, table: rich.table.Table) -> None:
-    """Print a table, in full width where nobody watches."""
-    console.print(table, width=None if console.is_terminal else WIDE, crop=False)
+def output() -> Console:
+    """Standard output, as wide as the terminal; wide where nobody watches."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
 
 
 def say(console: Console, notes: Sequence[str]) -> None:
     """Print notes, wrapped at words on a terminal."""
     for note in notes:
-        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=not console.is_terminal)
+        console.print(note, style="dim", highlight=False, markup=False)
 
 
 def definitions(found: Mapping[str, str], columns: int) -> list[str]:

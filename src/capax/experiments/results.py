@@ -117,7 +117,8 @@ def studies(store: Store, run: RunRecord) -> pd.DataFrame:
 
     Columns: study, task (with its swept options), cell, depth, budget, units, parameters; stopping, the rule; trials (done) of planned,
     infeasible, stopped, converged, reruns, infeasible_reruns; `best`, the reported score, with `low` and `high`, its 95%
-    interval, and `interval`, which says what kind; of reruns also their median, least, and most; best_trial and best_hyperparameters (JSON); `selection`, the score the
+    interval, and `interval`, which says what kind; of reruns also their median, least,
+    and most; best_trial and best_hyperparameters (JSON); `selection`, the score the
     tuner saw for them; seconds, core-seconds of training; and what the task's reporting names, as for capacity `samples`,
     `fraction_correct`, `compression_bits`, `bits_per_parameter` with `_low` and `_high`, `compression_bits_per_parameter`.
 

@@ -53,7 +53,9 @@ class _Measure:
 def _measure(view: TaskView) -> _Measure:
     if view.task.reporting.memorised:
         columns = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
-        return _Measure(*columns, "bits per parameter", view.task.reporting.verb, lambda value: formatting.decimals(value, 2), 1)
+        return _Measure(
+            *columns, "bits per parameter", view.task.reporting.verb, lambda value: formatting.decimals(value, 2), 1
+        )
     return _Measure("best", "low", "high", view.task.reporting.score, view.task.reporting.verb, score, view.sign)
 
 

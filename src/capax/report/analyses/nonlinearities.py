@@ -51,7 +51,7 @@ def enough(best: pd.DataFrame) -> pd.DataFrame:
     """The studies that have trials enough of each nonlinearity, alone and with those of the cell and depth."""
     counts = ["relu trials", "tanh trials"]
     found = best[(best[counts] >= LEAST_TRIALS).all(axis=1)]
-    together = found.groupby(["cell", "depth"])[counts].transform("sum")
+    together = pd.DataFrame(found.groupby(["cell", "depth"])[counts].transform("sum"))
     return pd.DataFrame(found[(together >= LEAST_IN_ALL).all(axis=1)])
 
 
