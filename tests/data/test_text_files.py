@@ -74,7 +74,7 @@ def test_the_built_in_text_is_named_with_the_version_of_python():
         (b"\x89PNG\r\n", r"is a PNG image, not a text file"),
         (b"%PDF-1.7 ..", r"is a PDF document, not a text file"),
         (b"\x1f\x8b\x08 cut off", r"is a damaged gzip file"),
-        (gzip.compress(b"some text" * 100)[:-20], r"is a damaged gzip file"),
+        (gzip.compress(b"some text" * 100, mtime=0)[:-20], r"is a damaged gzip file"),
         (b"PK\x03\x04 cut off", r"is a damaged zip file"),
     ],
 )
