@@ -74,6 +74,10 @@ def test_every_trial_is_run_once_and_the_best_is_rerun_on_fresh_seeds(finished):
         ("text", True): 2,
     }
     assert frame["seed"].nunique() == len(frame)
+    assert set(frame["proposed_by"][frame["rerun"]]) == {"best"}
+    tuned = frame[~frame["rerun"]]
+    assert set(tuned["proposed_by"][tuned["number"] == 0]) == {"default"}
+    assert set(tuned["proposed_by"][tuned["number"] > 0]) == {"random"}  # fewer than eight: no model yet
     text = frame[frame["task"] == "text"]
     best = text[~text["rerun"]].sort_values("validation").iloc[0]
     hyperparameters = [name for name in frame if name.startswith("hp_")]
@@ -323,6 +327,8 @@ def test_a_run_in_which_everything_diverges_ends_and_says_so(tmp_path, monkeypat
     monkeypatch.setattr("capax.training.program.EXPLODED", 0.0)
     frame = run(tmp_path / "run", {**TABLE, "cells": ["ugrnn"], "tasks": ["text"], "budgets": [410]})
     assert set(frame["state"]) == {"infeasible"} and len(frame) == 6
+    assert set(frame["divergence"]) == {"loss above 10,000 times chance at step 1"}
+    assert "not finite" in results.read(tmp_path / "run")[1].divergence
     (study,) = results.studies(*results.read(tmp_path / "run")).to_dict("records")
     assert study["infeasible"] == 6 and pd.isna(study["best"])
 

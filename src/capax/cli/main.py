@@ -1,5 +1,6 @@
 """The commands. JAX and all that needs it are imported inside them: `capax --help` must be quick."""
 
+import contextlib
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from capax import user_code
+from capax.cli import signals
 from capax.errors import CapaxError, CapaxWarning, UserCodeError
 from capax.training import backend
 
@@ -40,17 +42,16 @@ SET_HELP = (
 
 _SHOW_WARNING = warnings.showwarning
 
-INTERRUPTED = 130
-
 
 def main() -> NoReturn:
     """The entry point: a `CapaxError` is one line on standard error and exit code 2; an interrupt is no error of ours."""
-    backend.configure()
     warnings.showwarning = _show_warning
+    signals.handle()
+    backend.configure()
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="capax", standalone_mode=False)
         sys.stdout.flush()  # here, where a full disk can be said
-        if code == INTERRUPTED:  # Typer turns a KeyboardInterrupt into this exit code
+        if code == signals.INTERRUPTED:  # Typer turns a KeyboardInterrupt into this exit code
             _interrupted()
         sys.exit(code if isinstance(code, int) else 0)
     except CapaxError as error:
@@ -80,8 +81,9 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
 
 
 def _interrupted() -> NoReturn:
-    print("capax: interrupted; what was done is kept, and the same command goes on from there.", file=sys.stderr)
-    sys.exit(INTERRUPTED)
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print("capax: interrupted; what was done is kept, and the same command goes on from there.", file=sys.stderr)
+    sys.exit(signals.exit_code())
 
 
 def _fail(error: CapaxError) -> NoReturn:

@@ -5,6 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from capax.errors import CapaxWarning
 from capax.files import cache_directory
 from capax.training.processor import fingerprint
 
@@ -42,6 +43,7 @@ def configure() -> None:
         warnings.warn(
             "this version of JAX gives some sums wrong, and was used before capax could tell it not to; "
             f"import capax first, or set XLA_FLAGS=--{RIGHT_SUMS}= before Python starts.",
+            CapaxWarning,
             stacklevel=2,
         )
 
