@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from capax import probes as probes
     from capax import search as search
     from capax import tasks as tasks
+    from capax import testing as testing
     from capax import theory as theory
     from capax.api import complexity as complexity
     from capax.api import cost as cost
@@ -50,6 +51,7 @@ _WHERE = {
     "probes": "capax.probes",
     "search": "capax.search",
     "tasks": "capax.tasks",
+    "testing": "capax.testing",
     "theory": "capax.theory",
     "probe": "capax.api:probe",
     "run": "capax.api:run",

@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import io
+import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 import jax
 
 from capax import user_code
+from capax.errors import CapaxWarning
 
 Subject = TypeVar("Subject")
 
@@ -72,7 +74,9 @@ def ask(check: Callable[[Subject], Finding], subject: Subject) -> Finding:
     """A check's finding; an exception in it is one, too."""
     name = check.__name__.replace("_", " ")
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # what the user's code prints is not the check's answer
+        # What the user's code prints, and what loading it warns of, is not the check's answer.
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", CapaxWarning)
             return check(subject)
     except Exception as error:
         return raised(name, f"the check of {name}", error)

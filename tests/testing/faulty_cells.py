@@ -210,6 +210,18 @@ class ProjectSeesTheState(Healthy):
         return h
 
 
+class StepKeepsItsState(Healthy):
+    box: Box = eqx.field(static=True)
+
+    def __init__(self, inputs, units, nonlinearity=None, key=None):
+        super().__init__(inputs, units, nonlinearity, key)
+        self.box = Box()
+
+    def out(self, h):
+        last, self.box.last = self.box.last, h
+        return h + last
+
+
 class Raises(Healthy):
     def out(self, h):
         raise RuntimeError("not today")
@@ -282,11 +294,26 @@ class ShrinksWithUnits(Healthy):
 
 class Uncountable(Healthy):
     def out(self, h):
+        halved = jax.lax.while_loop(
+            lambda h: jnp.max(h) > 0.5, lambda h: h * 0.5, jnp.abs(jax.lax.stop_gradient(h[:1]))
+        )
+        return h * (1 + halved)
+
+
+class WhileLoop(Healthy):
+    def out(self, h):
         return jax.lax.while_loop(lambda h: jnp.max(jnp.abs(h)) > 0.5, lambda h: h * 0.5, h)
 
 
 class UnusedHyperparameter(Healthy):
     leak: Array = capax.hyperparameter(0.1, 0.9, default=0.5)
+
+
+class ClashingHyperparameter(Healthy):
+    learning_rate: Array = capax.hyperparameter(0.1, 0.9, default=0.5)
+
+    def out(self, h):
+        return h * self.learning_rate
 
 
 class CallsBack(Healthy):

@@ -59,22 +59,31 @@ MADE = {
 
 
 def get(cell: str | type) -> type[Layer]:
-    """The class of a cell by its name: a built-in one, one made of another (`MADE`), or `module.path:Class` (a `capax.Cell`, or
-    a plain `equinox.Module`); a class itself is checked likewise.
+    """The class of a cell by its name: a built-in one, one made of another (`MADE`), or `module.path:Class` (a
+    `capax.Cell`, or a plain `equinox.Module`); a class itself is checked likewise.
 
     Raises `CapaxError` for an unknown name, `UserCodeError` for a user's cell that does not import, raises, or breaks
     the contract.
     """
+    kind = unchecked(cell)
+    if not kind.__module__.startswith("capax."):
+        _require(cell if isinstance(cell, str) else cell.__name__, kind)
+    return kind
+
+
+def unchecked(cell: str | type) -> type[Layer]:
+    """As `get`, but a user's cell is not held to the contract. Raises the same, where it cannot be loaded."""
     if not isinstance(cell, str):
-        return _users(cell, cell.__name__)
+        return _layer(cell, cell.__name__)
     if cell.partition("-")[0] in _MAKERS and "-" in cell:
         return _made(cell)
     if user_code.is_path(cell):
-        return _users(user_code.load(cell, "cell"), cell)
+        return _layer(user_code.load(cell, "cell"), cell)
     if cell not in BUILT_IN:
         known = [*BUILT_IN, *MADE]
         raise CapaxError(
-            f"unknown cell '{cell}'{closest(cell, known)}; choose of {', '.join(known)}, or name your own as module.path:Class."
+            f"unknown cell '{cell}'{closest(cell, known)}; choose of {', '.join(known)}, "
+            "or name your own as module.path:Class."
         )
     return BUILT_IN[cell]
 
@@ -126,13 +135,13 @@ def _made(name: str) -> type[Layer]:
     return _MAKERS[maker](name, argument)
 
 
-@functools.cache
-def _users(cell: type, name: str) -> type[Layer]:
-    """A user's class, adapted where it is a plain module, and checked; one of capax's own as it is."""
-    if not issubclass(cell, Layer):
-        if not issubclass(cell, eqx.Module):
-            raise CapaxError(f"cell '{name}' is neither a capax.Cell nor an equinox.Module; subclass capax.Cell.")
-        cell = adapt(cell)
-    if not cell.__module__.startswith("capax."):
-        contract.require(name, cell)
-    return cell
+_require = functools.cache(contract.require)
+
+
+def _layer(cell: type, name: str) -> type[Layer]:
+    """A class that is a layer, or that is made one of a plain module."""
+    if issubclass(cell, Layer):
+        return cell
+    if not issubclass(cell, eqx.Module):
+        raise CapaxError(f"cell '{name}' is neither a capax.Cell nor an equinox.Module; subclass capax.Cell.")
+    return adapt(cell)

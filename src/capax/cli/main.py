@@ -314,6 +314,33 @@ def cost(
     costs.costs(found, out or Path("costs"), as_json)
 
 
+@app.command()
+def check(
+    subject: Annotated[str, typer.Argument(help="A cell of your own, module.path:Class, or a built-in one's name.")],
+    as_json: Json = False,
+) -> None:
+    """What is wrong with a cell, one line a check; exit code 2 where something is."""
+    import dataclasses
+
+    from capax.testing import examine
+
+    found = examine(subject)
+    answer = {
+        "name": found.name,
+        "kind": found.kind,
+        "passed": found.passed,
+        "checks": [dataclasses.asdict(finding) for finding in found.findings],
+    }
+    wide = max(len(finding.name) for finding in found.findings)
+    lines = [
+        f"{finding.user_traceback}{'passed' if finding.passed else 'FAULT '}  {finding.name:<{wide}}  {finding.message}"
+        for finding in found.findings
+    ]
+    _print(answer, as_json, [line.rstrip() for line in lines])
+    if not found.passed:
+        raise typer.Exit(2)
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="cells, tasks, experiments, probes, or hyperparameters")],

@@ -1,0 +1,5 @@
+"""Conformance of a user's own cells: test classes to subclass, and the same checks in a row for `capax check`."""
+
+from capax.testing.conformance import CellConformance as CellConformance
+from capax.testing.examination import Examination as Examination
+from capax.testing.examination import examine as examine
