@@ -111,6 +111,19 @@ def test_parts_are_written_in_place_and_others_copied():
     assert isinstance(put, Put) and put.part.number == 1
 
 
+def test_a_sum_that_begins_a_product_is_copied_to_where_it_belongs():
+    """The product writes it to memory of its own: to a pointer, or into a whole, it takes a copy."""
+    w, x, y = make((3, 3), SHAPE, SHAPE)
+    multiplied = product(w, x)
+    sum_ = elementwise("add", y, multiplied.output)
+    marks = {x: 1, y: 1}
+    found = schedule(program([w, x, y], [multiplied, sum_], sum_.outputs), marks, ((sum_.output, "k0"),))
+    assert found.loop == (Multiply(multiplied, x, y, sum_.output), Give(sum_.output, "k0"))
+    joined = concatenate(0, x, sum_.output)
+    found = schedule(program([w, x, y], [multiplied, sum_, joined], joined.outputs), marks, ((joined.output, "o0"),))
+    assert [step.part.number for step in found.loop if isinstance(step, Put)] == [0, 1]
+
+
 def test_a_result_that_is_an_input_is_given_by_a_copy():
     (x,) = make(SHAPE)
     assert schedule(program([x], [], [x]), {x: 1}, ((x, "t0"),)).loop == (Give(x, "t0"),)

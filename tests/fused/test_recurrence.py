@@ -127,12 +127,20 @@ SEQUENCES = {
 
 @needs_compiler
 @pytest.mark.parametrize(
-    ("kind", "cell", "depth"),
-    [("dense", "rnn", 1), ("one-hot", "lstm", 2), ("multi-hot", "gru", 1), ("held", "ugrnn", 1), ("dense", "lru", 2)],
+    ("kind", "cell", "depth", "nonlinearity"),
+    [
+        ("dense", "rnn", 1, None),
+        ("one-hot", "lstm", 2, None),
+        ("multi-hot", "gru", 1, "relu"),
+        ("held", "ugrnn", 1, None),
+        ("dense", "ugrnn", 1, "relu"),
+        ("dense", "lru", 2, None),
+    ],
 )
-def test_networks_give_the_same_outputs_and_gradients(kind, cell, depth):
+def test_networks_give_the_same_outputs_and_gradients(kind, cell, depth, nonlinearity):
     sequence = SEQUENCES[kind](jax.random.key(1))
-    net = networks.Network.create(cell, inputs=6, outputs=3, units=7, depth=depth, key=jax.random.key(0))
+    options = {} if nonlinearity is None else {"nonlinearity": nonlinearity}
+    net = networks.Network.create(cell, inputs=6, outputs=3, units=7, depth=depth, key=jax.random.key(0), **options)
     trained, rest = eqx.partition(net, trainable(net))
     trained = jax.tree.map(lambda leaf: leaf + 0.1, trained)  # initial states other than zero
     constants, static = eqx.partition(rest, is_array_shape)

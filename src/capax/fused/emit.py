@@ -220,7 +220,7 @@ class _Writer:
     def _sum_rows(self, equation: Equation) -> str:
         source, made = self._views[equation.inputs[0]], self._views[equation.output]
         axes = equation.params["axes"]
-        inner = {int(axis): self._names("n") for axis in axes if source.shape[axis] != 1}
+        inner = {int(axis): self._names("j") for axis in axes if source.shape[axis] != 1}
 
         def body(index: list[str]) -> list[str]:
             rest = iter(index)
@@ -273,7 +273,7 @@ class _Writer:
 
     def _plain_sum(self, equation: Equation, made: View) -> str:
         source = self._views[equation.inputs[0]]
-        inner = {int(axis): self._names("n") for axis in equation.params["axes"]}
+        inner = {int(axis): self._names("j") for axis in equation.params["axes"]}
 
         def body(index: list[str]) -> list[str]:
             rest = iter(index)
@@ -286,7 +286,7 @@ class _Writer:
     def _plain_product(self, equation: Equation, made: View) -> str:
         (a, a_free, a_axes), (b, b_free, b_axes) = product_axes(equation)
         va, vb = self._views[a], self._views[b]
-        names = [self._names("n") for _ in a_axes]
+        names = [self._names("j") for _ in a_axes]
 
         def body(index: list[str]) -> list[str]:
             left, right = index[: len(a_free)], index[len(a_free) :]

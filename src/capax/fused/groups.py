@@ -241,7 +241,7 @@ class _Scheduler:
             self._steps.append(Multiply(equation, values, begin, use.output))
             self._done.add(use)
             self._ready.add(use.output)
-            self._destined.pop(use.output, None)  # a product is written to memory of its own, and copied from there
+            self._destined.pop(use.output, None)  # it lies in memory of the product's own
         self._ready.add(equation.output)
 
     def _added_to(self, equation: Equation) -> Equation | None:

@@ -175,7 +175,7 @@ class _Allocator:
                 rows = size(tuple(a.shape[axis] for axis in product_axes(members[0][0])[0][1]))
                 columns = size(tuple(b.shape[axis] for axis in product_axes(members[0][0])[1][1]))
                 self.views[result] = self.own(result)
-                self.totals[result] = OuterTotal(self.name("a"), rows, columns)
+                self.totals[result] = OuterTotal(self.name("z"), rows, columns)
             case Put() | Give():  # what is put together has its memory; a pointer needs none
                 pass
             case Pad(equation) | SumRows(equation):
@@ -188,7 +188,7 @@ class _Allocator:
             if axis not in axes:
                 strides[axis] = width
                 width *= source.shape[axis]
-        return RowTotal(self.name("a"), width, tuple(strides))
+        return RowTotal(self.name("z"), width, tuple(strides))
 
     def _product(self, step: Multiply) -> None:
         """Rows first, then the other axes, the samples innermost, whatever order JAX asks for."""
