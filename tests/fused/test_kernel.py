@@ -12,7 +12,8 @@ from capax import networks, tasks
 from capax.fused import Refusal, fuse, library
 from capax.networks.parts import is_array_shape, trainable
 from capax.training.population import Population
-from capax.training.program import SWITCH, Program
+from capax.training.program import SWITCH
+from capax.training.resident import Resident
 from capax.training.trial import NetworkShape, Trial
 
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C++ compiler")
@@ -204,12 +205,13 @@ def train(monkeypatch, switch, cell="gru", nonlinearity="tanh", depth=1):
     task = tasks.get("capacity", bits=10)
     size = networks.size(cell, budget=200, inputs=10, outputs=1, depth=depth)
     shape = NetworkShape(cell, depth, size.units, size.parameters)
-    program = Program(task, shape, nonlinearity, "mapped")
-    population = Population(program)
     hyperparameters = {"nonlinearity": nonlinearity, "samples_per_parameter": 2.0}
-    population.add(Trial("t", task, shape, {k: v for k, v in hyperparameters.items() if v is not None}, 40, 0))
+    trial = Trial("t", task, shape, {k: v for k, v in hyperparameters.items() if v is not None}, 40, 0)
+    resident = Resident("mapped")
+    population = Population(resident.program(trial), resident.data(trial))
+    population.add(trial)
     (result,) = [result for _, result in population.advance(100)]
-    return program.fused, result
+    return population.program.fused, result
 
 
 @needs_compiler

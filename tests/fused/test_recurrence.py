@@ -18,7 +18,8 @@ from capax.fused.program import trace
 from capax.networks import ways
 from capax.networks.parts import is_array_shape, trainable
 from capax.training.population import Population
-from capax.training.program import SWITCH, Program
+from capax.training.program import SWITCH
+from capax.training.resident import Resident
 from capax.training.trial import NetworkShape, Trial
 
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C++ compiler")
@@ -229,11 +230,13 @@ def train(monkeypatch, switch, name, cell, steps=15, budget=2500, **options):
     monkeypatch.setenv(SWITCH, switch)
     task = tasks.get(name, **options)
     size = networks.size(cell, budget=budget, inputs=task.inputs, outputs=task.outputs)
-    program = Program(task, NetworkShape(cell, 1, size.units, size.parameters), "tanh", "mapped")
-    population = Population(program)
-    population.add(Trial("t", task, program.shape, {"nonlinearity": "tanh"}, steps, 0))
+    shape = NetworkShape(cell, 1, size.units, size.parameters)
+    trial = Trial("t", task, shape, {"nonlinearity": "tanh"}, steps, 0)
+    resident = Resident("mapped")
+    population = Population(resident.program(trial), resident.data(trial))
+    population.add(trial)
     (result,) = [result for _, result in population.advance(steps)]
-    return program.fused, result
+    return population.program.fused, result
 
 
 @needs_compiler

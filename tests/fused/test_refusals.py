@@ -7,7 +7,7 @@ from capax.cells import registry as cells
 from capax.fused import library
 from capax.tasks import registry as known
 from capax.training.program import SWITCH, Program
-from capax.training.trial import NetworkShape
+from capax.training.trial import NetworkShape, ProgramKey
 
 WHOLE = "a layer that sees whole sequences has no loop over time"
 BATCHED = "a product of two arrays for each sample or group (a batched product)"
@@ -29,7 +29,8 @@ def planned_only(monkeypatch):
 def program(task, cell, budget=50_000):
     size = networks.size(cell, budget=budget, inputs=task.inputs, outputs=task.outputs, depth=2)
     nonlinearity = "tanh" if cell in ("rnn", "gru", "lstm", "ugrnn") else None
-    return Program(task, NetworkShape(cell, 2, size.units, size.parameters), nonlinearity, "mapped")
+    shape = NetworkShape(cell, 2, size.units, size.parameters)
+    return Program(ProgramKey(task, shape, nonlinearity), "mapped", task.data(size.parameters))
 
 
 @pytest.mark.parametrize("cell", [*cells.BUILT_IN, "heads-2", "heads-4", "system-lru", "block-gru"])
@@ -56,4 +57,5 @@ def test_a_task_that_keeps_few_states_is_compiled():
     task = tasks.get("parentheses", time_steps=20)
     size = networks.size("gru", budget=5000, inputs=task.inputs, outputs=task.outputs)
     shape = NetworkShape("gru", 1, size.units, size.parameters, checkpoint_every=5)
-    assert Program(task, shape, "tanh", "mapped").refusal == "checkpoint_every is set"
+    found = Program(ProgramKey(task, shape, "tanh"), "mapped", task.data(size.parameters))
+    assert found.refusal == "checkpoint_every is set"
