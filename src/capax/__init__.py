@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from capax.errors import CapaxError as CapaxError
     from capax.networks import Network as Network
     from capax.networks import size as size
+    from capax.training.model import load as load
 
 _WHERE = {
     "cells": "capax.cells",
@@ -53,6 +54,7 @@ _WHERE = {
     "tasks": "capax.tasks",
     "testing": "capax.testing",
     "theory": "capax.theory",
+    "load": "capax.training.model:load",
     "probe": "capax.api:probe",
     "run": "capax.api:run",
     "Cell": "capax.cells:Cell",

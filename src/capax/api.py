@@ -11,6 +11,7 @@ import numpy as np
 from capax import cells, tasks
 from capax.errors import CapaxError
 from capax.experiments.design import load
+from capax.experiments.models import task_of
 from capax.experiments.plan import plan
 from capax.experiments.progress import Display
 from capax.experiments.runner import execute
@@ -25,7 +26,7 @@ from capax.report import Report, build, probe_report
 from capax.report.complexity import ComplexityReport
 from capax.report.complexity import report as complexity_report
 from capax.report.costs import CostReport
-from capax.training import backend
+from capax.training import backend, model
 from capax.training import engine as engines
 
 
@@ -111,11 +112,16 @@ def probe(
     """
     backend.configure()
     driving = _driving(data, text, length, dict(reading or {}))
-    values = None if driving is None else driving.values
+    values, notes = (None, ()) if driving is None else (driving.values, driving.notes)
     if str(subject).endswith(".safetensors"):
         if task is not None or hyperparameters:
             raise CapaxError(f"{subject} has a task and hyperparameters of its own; leave them out.")
-        probed = Subject.load(subject, data=values, batch=batch, seed=seed)
+        own = task_of(Path(subject), model.read(Path(subject))[0]) if values is None else None
+        if own is None and driving is None:
+            notes = (
+                f"white noise of {length} steps, since what {subject} was trained on is not here, or is another now",
+            )
+        probed = Subject.load(subject, task=own, data=values, length=length, batch=batch, seed=seed)
     else:
         probed = Subject.create(
             str(subject),
@@ -131,8 +137,8 @@ def probe(
             hyperparameters=hyperparameters,
         )
     measured = measure(name, probed, **options)
-    if driving is not None:
-        measured = dataclasses.replace(measured, notes=driving.notes)
+    if notes:
+        measured = dataclasses.replace(measured, notes=notes)
     directory = Path(out) if out is not None else Path("probes") / probed.name.replace(":", "_")
     return probe_report.build(measured, directory)
 

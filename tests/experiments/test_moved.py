@@ -13,8 +13,10 @@ from capax.engines.local import LocalEngine
 from capax.errors import CapaxError
 from capax.experiments import results
 from capax.experiments.design import Experiment
+from capax.experiments.models import task_of
 from capax.experiments.plan import plan
 from capax.experiments.runner import execute
+from capax.training import model
 
 CELL = """
 from capax import Affine, Cell, affine
@@ -196,3 +198,27 @@ def test_a_record_that_cannot_be_read_is_one_line(moved, change, says):
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with pytest.raises(CapaxError, match=says):
         results.read(moved)
+
+
+PROBE = "from capax.cli.main import main; import sys; sys.argv = ['capax', *sys.argv[1:]]; main()"
+
+
+def test_models_of_built_in_cells_are_probed_without_text_and_compiler(home, moved):
+    hidden = home.with_name("hidden")
+    home.rename(hidden)
+    try:
+        words = ["probe", "sensitivity", str(moved / "models" / "text-rnn-depth1-500.safetensors"), "--length", "20"]
+        probed = capax(*words, "--json", code=PROBE, cwd=moved)
+        user = capax(*[word.replace("rnn", "own_cell_of_a_test_Mine") for word in words], code=PROBE, cwd=moved)
+    finally:
+        hidden.rename(home)
+    assert probed.returncode == 0, probed.stderr
+    assert "white noise of 20 steps, since what" in probed.stderr
+    assert user.returncode == 2 and "no module 'own_cell_of_a_test'" in user.stderr and user.stderr.count("\n") == 1
+
+
+def test_a_model_is_probed_on_the_very_text_where_that_is_still_there(home):
+    path = home / "run" / "models" / "text-rnn-depth1-500.safetensors"
+    card, _ = model.read(path)
+    task = task_of(path, card)
+    assert task is not None and task.contents()[0].path == str(home / "text.txt")

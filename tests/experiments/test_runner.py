@@ -356,7 +356,7 @@ def test_a_batch_left_with_gaps_is_not_filled_up_again(tmp_path):
     planned = make({**LONG, "batch": 4, "trials": 6})
     (study,) = planned.studies
     store = open_run(planned, tmp_path / "run")
-    result = Result(None, 10, 1.0, {"score": 1.0}, {"score": 1.0}, np.zeros(100), 1, np.zeros(3))
+    result = Result(None, 10, 1.0, {"score": 1.0}, {"score": 1.0}, np.zeros(100), 1, np.zeros(study.shape.parameters))
     run = StudyRun(study, store, planned.experiment)
     batch = run.next_trials(may_propose=True)
     assert [trial.name.split("/")[1] for trial in batch] == ["0", "1", "2", "3"]

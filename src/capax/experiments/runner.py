@@ -13,6 +13,7 @@ from capax.experiments import cost
 from capax.experiments.describe import open_run
 from capax.experiments.plan import Plan
 from capax.experiments.progress import Display, Kept, Progress, Silent
+from capax.experiments.restoring import restore
 from capax.experiments.study import StudyRun
 from capax.training.engine import Compiled, Compiling, Engine, Event, Failed, Finished, Progressed
 from capax.training.trial import Trial
@@ -31,6 +32,7 @@ def execute(plan: Plan, directory: Path, make_engine: Callable[[], Engine], disp
         engine = make_engine()
         try:
             _Loop(plan, runs, engine, Kept(directory, display)).run()
+            restore(runs, engine, display.note)
         finally:
             engine.stop()
     finally:

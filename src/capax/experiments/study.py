@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from capax.errors import CapaxError
 from capax.experiments import decisions
 from capax.experiments.decisions import Done, Due, Propose, Rerun, Rules, Stop, Tell, Train
 from capax.experiments.design import Experiment
@@ -11,9 +12,7 @@ from capax.search import stopping
 from capax.search.ledger import RERUNS, Entry, TrialRecord
 from capax.search.store import Store
 from capax.search.tuning import Tuner, Tuning
-from capax.training import environment, processor
-from capax.training.checkpoint import save_arrays
-from capax.training.population import identity
+from capax.training import environment, model, processor
 from capax.training.trial import Result, Trial
 
 
@@ -133,8 +132,7 @@ class StudyRun:
     def _end(self, trial: Trial, due: Due, record: TrialRecord, result: Result) -> None:
         is_best = not due.rerun and record.feasible and self._improves(due.number, record.score)
         if is_best:
-            manifest = {**identity(trial), "parameters": trial.shape.parameters, "validation": dict(record.validation)}
-            save_arrays(self._store.model(self.plan.name), {"parameters": result.parameters}, manifest)
+            model.save(self._store.model(self.plan.name), trial, result)
         self._tuning.end(due.number, record, due.rerun)
         if trial.checkpoint is not None:
             trial.checkpoint.unlink(missing_ok=True)
@@ -142,6 +140,51 @@ class StudyRun:
 
     def _improves(self, number: int, score: float) -> bool:
         return decisions.improves(self._tuning.ledger(), self.rules, number, score)
+
+    def lost_curves(self) -> int:
+        """How many trials that have ended have no learning curve any more."""
+        ledger, lost = self._tuning.ledger(), 0
+        for rerun, entries in ((False, ledger.tuned), (True, ledger.reruns)):
+            ended = [entry.number for entry in entries if entry.result is not None]
+            lost += sum(not self._store.has_curve(self._study(rerun), number) for number in ended)
+        return lost
+
+    def model_fault(self) -> str | None:
+        """What is wrong with the file of the best network, None where nothing is or no trial was feasible."""
+        try:
+            if self._best() is not None:
+                model.read(self._store.model(self.plan.name))
+        except CapaxError as error:
+            return str(error)
+        return None
+
+    def _best(self) -> Entry | None:
+        return decisions.best(self._tuning.ledger(), self.rules)
+
+    def best_number(self) -> int:
+        """The number of the best trial; only where there is one."""
+        best = self._best()
+        assert best is not None, f"no trial of {self.plan.name} was feasible"
+        return best.number
+
+    def best_again(self) -> Trial:
+        """The best trial, to be trained once more to where it ended."""
+        record = self._tuning.ledger().tuned[self.best_number()].ended
+        trial = self._trial(Due(self.best_number(), pause=record.steps if record.converged else None))
+        return dataclasses.replace(trial, name=f"{trial.name} again", checkpoint=None)
+
+    def restore(self, trial: Trial, result: Result) -> str | None:
+        """Keep the best network and its curve again; what is wrong, in one line, where other scores came out."""
+        number, path = self.best_number(), self._store.model(self.plan.name)
+        record = self._tuning.ledger().tuned[number].ended
+        if dict(result.validation) != dict(record.validation):
+            return (
+                f"{path} cannot be restored: trained once more, trial {number} does not score the same to the bit, as on another "
+                "processor or with another JAX; to have the model, begin anew in another directory with --out."
+            )
+        self._store.save_curve(self.plan.name, number, result.curve, result.curve_interval)
+        model.save(path, trial, result)
+        return None
 
 
 def _record(trial: Trial, result: Result) -> TrialRecord:

@@ -78,20 +78,22 @@ class Subject:
     def load(
         path: str | Path,
         *,
+        task: Task | None = None,
         data: Float[np.ndarray, "sequences time inputs"] | None = None,
+        length: int = 300,
         batch: int = 64,
         seed: int = 0,
     ) -> "Subject":
-        """A trained network from a file that a run keeps (`models/*.safetensors`), on sequences of its own task, or on `data`.
+        """A trained network from a model file (`models/*.safetensors` in a run directory), on sequences of a `task`, on `data`,
+        or else on white Gaussian noise of variance 1 and `length` steps.
 
-        Raises `CapaxError` for a file that is none, or data that do not fit it."""
-        model = load(Path(path))
-        draw = _draw(None if data is not None else model.task, data, 1, 1, batch, jax.random.key(seed))
+        Raises `CapaxError` for a file that is no model, or data that do not fit it."""
+        model = load(path)
+        draw = _draw(task, data, model.card.inputs, length, batch, jax.random.key(seed))
         features = jax.eval_shape(lambda d: d.inputs.values_at_every_step(), draw).shape[1]
-        if features != model.task.inputs:
-            raise CapaxError(f"{path} is a network with {model.task.inputs} inputs, the data have {features}.")
-        known = None if data is not None else model.task
-        return Subject(Path(path).stem, model.manifest["cell"], model.network, draw, known, seed)
+        if features != model.card.inputs:
+            raise CapaxError(f"{path} is a network with {model.card.inputs} inputs, the data have {features}.")
+        return Subject(Path(path).stem, model.card.cell, model.network, draw, task, seed)
 
     @property
     def inputs(self) -> Float[Array, "time inputs batch"]:

@@ -133,6 +133,10 @@ class Store:
         pd.DataFrame({"step": steps, "loss": losses[reached].astype(np.float32)}).to_parquet(buffer, index=False)
         write_atomically(self._curve(study, number), buffer.getvalue())
 
+    def has_curve(self, study: str, number: int) -> bool:
+        """Whether there is a file with a trial's learning curve."""
+        return self._curve(study, number).exists()
+
     def curve(self, study: str, number: int) -> pd.DataFrame | None:
         """A learning curve, None where there is none."""
         path = self._curve(study, number)

@@ -20,7 +20,7 @@ from capax.training.trial import NetworkShape
 class Template:
     """The structure of all networks of a cell, size, and nonlinearity. No arrays, no data, no compiled code.
 
-    `parameters`: how many numbers are trained; `constants`: shapes of the arrays that are not.
+    `parameters`: how many numbers are trained; `constants`: shapes of the arrays that are not; `shapes`: of all.
     """
 
     def __init__(self, shape: NetworkShape, nonlinearity: str | None, inputs: int, outputs: int):
@@ -30,6 +30,7 @@ class Template:
         self._mask = trainable(template)
         self._static = eqx.filter(template, is_array_shape, inverse=True)
         trained, rest = eqx.partition(template, self._mask)
+        self.shapes = eqx.filter(template, is_array_shape)
         self.constants = eqx.filter(rest, is_array_shape)
         self._shapes = [leaf.shape for leaf in jax.tree.leaves(trained)]
         self._structure = jax.tree.structure(trained)
@@ -65,3 +66,7 @@ class Template:
     def network(self, parameters: Float[Array, " p"], constants: PyTree) -> Network:
         """The network of flat parameters."""
         return self.combine(self.unravel(parameters), constants)
+
+    def filled(self, arrays: PyTree) -> Network:
+        """The network of all its arrays, in the structure of `shapes`."""
+        return eqx.combine(arrays, self._static)
