@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from capax.cells import Layer as Layer
     from capax.cells import LinearCell as LinearCell
     from capax.cells import SequenceLayer as SequenceLayer
+    from capax.cells import Wiring as Wiring
     from capax.cells import affine as affine
     from capax.cells import column as column
     from capax.cells import forget_bias as forget_bias
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from capax.cells import layer_norm as layer_norm
     from capax.cells import sigmoid as sigmoid
     from capax.errors import CapaxError as CapaxError
+    from capax.networks import Bidirectional as Bidirectional
+    from capax.networks import EncoderDecoder as EncoderDecoder
     from capax.networks import Network as Network
     from capax.networks import size as size
     from capax.training.model import load as load
@@ -62,6 +65,9 @@ _WHERE = {
     "LinearCell": "capax.cells:LinearCell",
     "SequenceLayer": "capax.cells:SequenceLayer",
     "Demands": "capax.cells:Demands",
+    "Wiring": "capax.cells:Wiring",
+    "Bidirectional": "capax.networks:Bidirectional",
+    "EncoderDecoder": "capax.networks:EncoderDecoder",
     "Affine": "capax.cells:Affine",
     "affine": "capax.cells:affine",
     "column": "capax.cells:column",

@@ -1,5 +1,7 @@
 """Cells of a user's own, for tests that need them by module path."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -34,3 +36,16 @@ class Plain(eqx.Module):
 
     def __call__(self, x: Array, h: Array) -> Array:
         return jax.nn.tanh(self.cell(x, h)) + 0.0 * jnp.sum(x)
+
+
+class WithFunction(eqx.Module):
+    """A plain cell that holds a function which is not static."""
+
+    cell: eqx.nn.GRUCell
+    function: Callable
+
+    def __init__(self, input_size: int, hidden_size: int, *, key: Array):
+        self.cell, self.function = eqx.nn.GRUCell(input_size, hidden_size, key=key), jnp.sin
+
+    def __call__(self, x: Array, h: Array) -> Array:
+        return self.function(self.cell(x, h))

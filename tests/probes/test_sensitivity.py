@@ -84,3 +84,9 @@ def test_a_probe_is_one_call_that_leaves_files_behind(tmp_path):
         f"sensitivity.{kind}" for kind in ("json", "csv", "svg", "png")
     }
     assert report.summary["largest_sensitivity"] == report.frame["sensitivity"].max() > 0
+
+
+def test_a_plain_cell_that_holds_a_function_is_measured_like_any_other():
+    measured = probe("sensitivity", Subject.create("tests.cells.examples:WithFunction", units=3, length=6, batch=2))
+    assert any("weight_hh" in name for name in measured.frame["group"])
+    assert np.isfinite(measured.frame["sensitivity"]).all()

@@ -16,3 +16,4 @@ from capax.cells.registry import BUILT_IN as BUILT_IN
 from capax.cells.registry import get as get
 from capax.cells.registry import name_of as name_of
 from capax.cells.registry import wiring as wiring
+from capax.cells.wiring import Wiring as Wiring

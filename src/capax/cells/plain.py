@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from capax.cells.cell import Cell
@@ -16,6 +17,10 @@ def _over_batch_axes(function: Any, *arguments: Any) -> Any:
     for _ in range(jax.tree.leaves(arguments)[0].ndim - 1):
         function = jax.vmap(function, in_axes=-1, out_axes=-1)
     return function(*arguments)
+
+
+def _is_array(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, np.ndarray)
 
 
 def _initial_state(cell: Any, inputs: int, units: int) -> Any:
@@ -40,18 +45,20 @@ class Plain(Cell):
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
     plain: eqx.AbstractClassVar[type]
-    cell: Any
+    cell: Any  # its arrays
+    rest: Any = eqx.field(static=True)  # what it holds beside arrays, such as a function
 
     def __init__(self, inputs: int, units: int, nonlinearity: str | None = None, key: Array | None = None):
         super().__init__(inputs, units, nonlinearity)
-        self.cell = type(self).plain(inputs, units, key=jax.random.key(0) if key is None else key)
-        self.initial = _initial_state(self.cell, inputs, units)
+        cell = type(self).plain(inputs, units, key=jax.random.key(0) if key is None else key)
+        self.initial = _initial_state(cell, inputs, units)
+        self.cell, self.rest = eqx.partition(cell, _is_array)
 
     def project(self, x: Array) -> Array:
         return x
 
     def step(self, state: Any, projected: Array) -> tuple[Any, Array]:
-        state = _over_batch_axes(self.cell, projected, state)
+        state = _over_batch_axes(eqx.combine(self.cell, self.rest), projected, state)
         return state, jax.tree.leaves(state)[0]
 
 

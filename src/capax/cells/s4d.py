@@ -15,7 +15,9 @@ from capax.hyperparameters import POSITIVE
 class S4D(Diagonal):
     """lambda = exp(Delta A), gain (lambda - 1) / A, with A = -exp(w_decay) + i frequency and Delta = exp(w_step), one of each a unit.
 
-    At the start A_n = -1/2 + i pi n ("S4D-Lin"), and Delta is log-uniform from `least_step` to `largest_step`."""
+    At the start A_n = -1/2 + i pi n ("S4D-Lin"), and Delta is log-uniform from `least_step` to `largest_step`.
+
+    Of the published initialisations this is S4D-Lin; S4D-Inv and S4D-LegS are not built."""
 
     w_decay: Float[Array, " m"]
     frequency: Float[Array, " m"]

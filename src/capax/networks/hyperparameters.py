@@ -5,13 +5,17 @@ For each part of an affine map: `<part>_init` and `<part>_scale` of the recurren
 `bias_distribution`, `bias_scale`; and the cell's own by name.
 """
 
+from collections.abc import Iterable
+
 from capax.cells.cell import AffineDeclaration, Layer, affine_declarations, scalar_declarations
+from capax.errors import CapaxError, closest
 from capax.hyperparameters import FINITE, NOT_NEGATIVE, Choice, Hyperparameter, Number, joined
 
 
-def hyperparameters_of(cell: type[Layer]) -> dict[str, Hyperparameter]:
+def hyperparameters_of(cell: type[Layer], *, entry: bool = False) -> dict[str, Hyperparameter]:
     """All hyperparameters of networks of a cell, by name, in the order of the tuner's space.
 
+    `entry`: whether the network has an input map though the cell asks for none (an embedding).
     The ranges are those of Collins et al. 2017, appendix A. By default recurrent matrices are
     orthogonal where the cell allows it, scales are 1 and biases 0. Raises `CapaxError` where a name
     is declared twice.
@@ -24,7 +28,7 @@ def hyperparameters_of(cell: type[Layer]) -> dict[str, Hyperparameter]:
             for declaration in affine_declarations(cell).values()
             for block in declaration.blocks
         ),
-        ("the network", _of_network(cell)),
+        ("the network", _of_network(cell, entry or cell.demands.square)),
         (f"cell {name}", scalar_declarations(cell).values()),
     )
 
@@ -52,9 +56,9 @@ def _of_part(part: str, declaration: AffineDeclaration) -> list[Hyperparameter]:
     ]
 
 
-def _of_network(cell: type[Layer]) -> list[Hyperparameter]:
+def _of_network(cell: type[Layer], entered: bool) -> list[Hyperparameter]:
     """What belongs to the network: the maps before and behind the cells, and the biases."""
-    entry = [_scale("entry_scale", "Scale of the input map's matrix at the start.")] if cell.demands.square else []
+    entry = [_scale("entry_scale", "Scale of the input map's matrix at the start.")] if entered else []
     biased = is_biased(cell)
     spread = "Whether biases start at one constant or are drawn from a normal distribution."
     size = "That constant, or the standard deviation of that distribution."
@@ -73,3 +77,13 @@ def _scale(name: str, meaning: str, low: float = 1e-3, tuned: bool = True) -> Nu
 def is_biased(cell: type[Layer]) -> bool:
     """Whether biases start anywhere but at zero."""
     return any(declaration.biased for declaration in affine_declarations(cell).values())
+
+
+def check_names(cell: type[Layer], given: Iterable[str], *, entry: bool = False) -> None:
+    """Raise `CapaxError` for a name that is no hyperparameter of networks of a cell."""
+    known = list(hyperparameters_of(cell, entry=entry))
+    for name in given:
+        if name not in known:
+            raise CapaxError(
+                f"{cell.__name__} has no hyperparameter '{name}'{closest(name, known)}; it has {', '.join(known)}."
+            )

@@ -5,7 +5,7 @@ layer. Learned initial states start at zero, or at what the cell gives.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -28,32 +28,34 @@ def initialise(network: Net, hyperparameters: Mapping[str, Any], key: Array) -> 
     cell = type(network.layers[0])
     hyperparameters = {
         name: declared.checked(hyperparameters.get(name, declared.default), f"{cell.__name__}: {name}")
-        for name, declared in hyperparameters_of(cell).items()
+        for name, declared in hyperparameters_of(cell, entry=network.entry is not None).items()
     }
     keys = iter(jax.random.split(key, 2 + len(network.layers)))
     direct_key = jax.random.fold_in(key, 0)
     biased = is_biased(cell)
 
-    def linear(part: Linear, name: str, key: Array) -> Linear:
+    def linear(part: Linear, scale: float, key: Array) -> Linear:
         weight_key, bias_key = jax.random.split(key)
-        weight = _rectangular(weight_key, part.weight.shape, hyperparameters[f"{name}_scale"])
+        weight = _rectangular(weight_key, part.weight.shape, scale)
         return eqx.tree_at(
             lambda l: (l.weight, l.bias), part, (weight, _bias(bias_key, part.bias, hyperparameters, biased))
         )
 
-    readout = linear(network.readout, "readout", next(keys))
+    readout = linear(network.readout, hyperparameters["readout_scale"], next(keys))
     entry_key = next(keys)
-    entry = None if network.entry is None else linear(network.entry, "entry", entry_key)
+    entry = None if network.entry is None else linear(network.entry, hyperparameters["entry_scale"], entry_key)
     layers = tuple(_initialise_cell(layer, hyperparameters, next(keys)) for layer in network.layers)
     direct = network.direct
     if direct is not None:
         direct = _rectangular(direct_key, direct.shape, hyperparameters["readout_scale"])
-    return eqx.tree_at(
-        lambda n: (n.entry, n.layers, n.readout, n.direct),
-        network,
-        (entry, layers, readout, direct),
-        is_leaf=lambda leaf: leaf is None,
-    )
+    maps = tuple(linear(part, 1.0, jax.random.fold_in(key, 1 + i)) for i, part in enumerate(network.maps))
+    drawn: list[tuple[Callable[[Net], Any], Any]] = [(lambda n: n.readout, readout), (lambda n: n.layers, layers)]
+    drawn += [(lambda n: n.entry, entry)] if entry is not None else []
+    drawn += [(lambda n: n.direct, direct)] if direct is not None else []
+    drawn += [(lambda n: n.maps, maps)] if maps else []
+    for where, part in drawn:
+        network = eqx.tree_at(where, network, part)
+    return network
 
 
 def _initialise_cell(cell: Layer, hyperparameters: Mapping[str, Any], key: Array) -> Layer:

@@ -2,23 +2,21 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from capax.cells import registry
 from capax.cells.cell import Cell, Layer, State, real_steps
-from capax.cells.sequence import Dense, Sequence
+from capax.cells.sequence import Sequence
 from capax.cells.wiring import Wiring
-from capax.errors import CapaxError, closest
+from capax.errors import CapaxError
 from capax.fused import Refusal
 from capax.networks import ways
-from capax.networks.budget import largest
-from capax.networks.hyperparameters import hyperparameters_of
-from capax.networks.initialisation import initialise
-from capax.networks.parts import Assembled, Linear, Norm, count_on_shapes
+from capax.networks.batches import as_batch, as_lengths, cleared
+from capax.networks.creation import check_sizes, create, dropout_key, features
+from capax.networks.parts import Assembled, Linear, Norm, upwards
 from capax.networks.ways import Way
 
 
@@ -36,6 +34,9 @@ class Network(Assembled):
     readout: Linear
     direct: Float[Array, "o i"] | None
     norm: Norm | None
+    norms: tuple[Norm, ...]
+    maps: tuple[Linear, ...]
+    wiring: Wiring = eqx.field(static=True)
 
     def __init__(
         self,
@@ -53,24 +54,18 @@ class Network(Assembled):
         (`cells.registry.wiring`).
 
         Raises `CapaxError` for sizes below 1, or that the layers cannot have."""
-        for name, value in {"inputs": inputs, "outputs": outputs, "depth": depth, "units": units}.items():
-            if value < 1:
-                raise CapaxError(f"{name} must be at least 1, not {value}.")
         wiring = registry.wiring(cell) if wiring is None else wiring
-        if depth < wiring.least_depth:
-            raise CapaxError(
-                f"{cell.__name__} gates between layers (inputs and outputs of one size), so it needs a depth of at least "
-                f"{wiring.least_depth}."
-            )
-        if units % cell.demands.multiple:
-            raise CapaxError(f"{cell.__name__} needs a multiple of {cell.demands.multiple} units, not {units}.")
+        check_sizes(cell, wiring, inputs=inputs, outputs=outputs, depth=depth, units=units)
         keys = [None] * depth if key is None else jax.random.split(key, depth)
-        self.entry = Linear(inputs, units) if cell.demands.square else None
-        first = units if cell.demands.square else inputs
+        entered = features(cell, wiring, units)
+        self.entry = Linear(inputs, entered) if entered else None
+        first = entered or inputs
         self.layers = tuple(cell(units if l else first, units, nonlinearity, keys[l]) for l in range(depth))
         self.readout = Linear(units, outputs)
         self.direct = jnp.zeros((outputs, inputs)) if wiring.direct else None
         self.norm = Norm(units) if wiring.norm else None
+        self.norms = tuple(Norm(units) for _ in range(depth - 1)) if wiring.between else ()
+        self.maps, self.wiring = (), wiring
 
     @staticmethod
     def create(
@@ -83,6 +78,7 @@ class Network(Assembled):
         units: int | None = None,
         budget: int | None = None,
         nonlinearity: str | None = None,
+        wiring: Wiring | None = None,
         **hyperparameters: Any,
     ) -> "Network":
         """An initialised network of a given number of units, or the largest within a parameter budget.
@@ -92,64 +88,51 @@ class Network(Assembled):
         - `cell`: a name ("gru", "module.path:Class") or a class.
         - `inputs`, `outputs`, `depth`: sizes; exactly one of `units` and `budget`.
         - `key`: a `jax.random.key`; the draw of the initial parameters.
+        - `wiring`: embedding, norms, dropout, .. (`capax.Wiring`); by default what is usual for the cell.
         - `hyperparameters`: of the initialisation, by name (`capax list hyperparameters CELL`).
 
         Raises `CapaxError` for an unknown cell or a budget too small for one unit.
         """
-        if (units is None) == (budget is None):
-            raise CapaxError("give either units= or budget=, and not both.")
-        cell_class = registry.get(cell)
-        known = list(hyperparameters_of(cell_class))
-        for name in hyperparameters:
-            if name not in known:
-                raise CapaxError(
-                    f"{cell_class.__name__} has no hyperparameter '{name}'{closest(name, known)}; it has {', '.join(known)}."
-                )
-        sizes: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "depth": depth}
-        if units is None:
-            assert budget is not None
-            units, _ = largest(
-                lambda units: count_on_shapes(Network, cell_class, units=units, **sizes),
-                budget,
-                multiple=cell_class.demands.multiple,
-                name=f"{cell_class.__name__} at depth {depth}",
-                sizes=f" with {inputs} inputs and {outputs} outputs",
-            )
-        own, drawn = jax.random.split(key)
-        network = Network(cell_class, units=units, nonlinearity=nonlinearity, key=own, **sizes)
-        return initialise(network, hyperparameters, drawn)
+        return create(
+            Network, cell, inputs=inputs, outputs=outputs, depth=depth, units=units, budget=budget, key=key,
+            nonlinearity=nonlinearity, wiring=wiring, hyperparameters=hyperparameters,
+        )  # fmt: skip
 
     def __call__(
         self,
-        x: Float[Array, "*batch time inputs"],
+        x: Array,
         lengths: Array | int | None = None,
         *,
         states: tuple[State, ...] | None = None,
+        key: Array | None = None,
+        training: bool = False,
         return_states: bool = False,
     ) -> Any:
         """Outputs at every step, of shape (time, outputs) for one sequence and (batch, time, outputs) for a batch.
 
         **Arguments:**
 
-        - `x`: one sequence, (time, inputs), or a batch of them, (batch, time, inputs).
+        - `x`: one sequence, (time, inputs), or a batch of them, (batch, time, inputs); or symbols, whole numbers from 0
+          to inputs - 1, (time,) or (batch, time).
         - `lengths`: how many steps of each sequence are real, from the first on: a number for one sequence, an
           array (batch,) for a batch. What stands behind a length, were it NaN, changes neither outputs nor states
           nor gradients; outputs there are 0.
         - `states`: those before the first step, as `initial`, `step`, or an earlier call gave them.
+        - `training`, `key`: with `training=True` a network that has dropout drops, by this key.
         - `return_states`: to return `(outputs, states)`, with the states after the last real step.
 
         To run a long sequence in parts, hand the states of one call to the next.
 
-        Raises `CapaxError` for lengths that are no steps of `x`, and for states of layers that have none.
+        Raises `CapaxError` for lengths that are no steps of `x`, for states of layers that have none, and for
+        training with dropout without a key.
         """
-        single = x.ndim == 2
-        batch = jnp.moveaxis(x[None] if single else x, 0, 2)
-        if lengths is not None:
-            lengths = jnp.atleast_1d(jnp.asarray(lengths))
+        sequence, single = as_batch(x, self.inputs)
         found, after = self.run(
-            Dense(batch),
+            sequence,
             states=_with_batch(states) if single and states is not None else states,
             lengths=lengths,
+            key=key,
+            training=training,
             return_states=True,
         )
         outputs = found[:, :, 0].T if single else found.T
@@ -180,7 +163,7 @@ class Network(Assembled):
         columns = x[:, None] if single else x.T
         before = _with_batch(states) if single else states
         self._require_states("step")
-        top, after = ways.one_step(self.layers, before, self.enter(columns))
+        top, after = ways.one_step(self.layers, before, self.enter(columns), self.between())
         outputs = self.read_all(top[None], columns[None])[:, 0]
         return (_without_batch(after), outputs[:, 0]) if single else (after, outputs.T)
 
@@ -191,39 +174,52 @@ class Network(Assembled):
         way: Way | None = None,
         *,
         states: tuple[State, ...] | None = None,
-        lengths: Array | None = None,
+        lengths: Array | int | None = None,
+        key: Array | None = None,
+        training: bool = False,
         return_states: bool = False,
     ) -> Any:
         """Outputs at the steps from `first` on, (outputs, time, batch), for a batch of sequences, features first.
 
         **Arguments:** `way`, how to run (networks/ways.py), by default what is fastest for sequences of this length;
-        `states`, `lengths`, and `return_states` as in a call, with a batch.
+        all else as in a call, with a batch.
         """
         if states is not None:
             self._require_states("states")
-        if lengths is not None:
-            _check_lengths(lengths, sequence.length)
+        lengths = as_lengths(lengths, sequence)
         way = self.usual_way(sequence.length) if way is None else way
-        outputs, after = ways.run(way, self._stack(), sequence, first=first, states=states, lengths=lengths)
+        stack = self._stack(dropout_key(self.wiring, key, training))
+        outputs, after = ways.run(way, stack, sequence, first=first, states=states, lengths=lengths)
         outputs = self._completed(outputs, sequence, first, lengths)
         return (outputs, after) if return_states else outputs
 
     def run_fused(
-        self, sequence: Sequence, first: int = 0, lengths: Array | None = None
+        self,
+        sequence: Sequence,
+        first: int = 0,
+        lengths: Array | None = None,
+        key: Array | None = None,
+        training: bool = False,
     ) -> Float[Array, "outputs time batch"] | Refusal:
         """As `run` with `ways.KERNELS`, or why there are no kernels for this network and this batch."""
-        found = ways.in_kernels(self._stack(), sequence, first, lengths=lengths)
+        stack = self._stack(dropout_key(self.wiring, key, training))
+        found = ways.in_kernels(stack, sequence, first, lengths=lengths)
         return found if isinstance(found, Refusal) else self._completed(found[0], sequence, first, lengths)
 
-    def _stack(self) -> ways.Stack:
-        return ways.Stack(self.layers, self.enter, self.read)
+    def _stack(self, dropout: Array | None) -> ways.Stack:
+        return ways.Stack(self.layers, self.enter, self.read, self.between(dropout))
+
+    def between(self, key: Array | None = None) -> ways.Between | None:
+        """What layers hand upwards: their outputs through the layer norms between layers, if there are any, and
+        with dropout where a key is given. None: the outputs as they are."""
+        return upwards(self.norms, self.wiring.dropout, key)
 
     def _completed(
         self, outputs: Array, sequence: Sequence, first: int, lengths: Array | None
     ) -> Float[Array, "outputs time batch"]:
         """With the part that is linear in the input, and zeros behind the lengths."""
         if self.direct is not None:
-            outputs = outputs + self._straight(_values(sequence, lengths)[first:])
+            outputs = outputs + self._straight(cleared(sequence, lengths).values_at_every_step()[first:])
         if lengths is None:
             return outputs
         return jnp.where(real_steps(lengths, sequence.length)[first:], outputs, 0.0)
@@ -244,6 +240,11 @@ class Network(Assembled):
             raise CapaxError(
                 f"{wanted}: a network of {name} layers sees whole sequences: it has no steps and no states."
             )
+
+    @property
+    def inputs(self) -> int:
+        """Features of an input, or symbols."""
+        return self.layers[0].inputs if self.entry is None else self.entry.weight.shape[1]
 
     @property
     def recurrent(self) -> bool:
@@ -277,21 +278,3 @@ def _with_batch(states: tuple[State, ...]) -> tuple[State, ...]:
 
 def _without_batch(states: tuple[State, ...]) -> tuple[State, ...]:
     return jax.tree.map(lambda leaf: leaf[..., 0], states)
-
-
-def _values(sequence: Sequence, lengths: Array | None) -> Float[Array, "time inputs batch"]:
-    """Inputs at every step, zero behind a length."""
-    if lengths is not None:
-        sequence = sequence.cleared(real_steps(lengths, sequence.length))
-    return sequence.values_at_every_step()
-
-
-def _check_lengths(lengths: Array, time: int) -> None:
-    """Raise `CapaxError` for lengths that are no steps of a sequence; what is traced cannot be looked at."""
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise CapaxError(f"lengths are whole numbers of steps, not of type {lengths.dtype}.")
-    if isinstance(lengths, Tracer):
-        return
-    known = np.asarray(lengths)
-    if ((known < 0) | (known > time)).any():
-        raise CapaxError(f"lengths must be from 0 to the {time} steps of the sequences, not {known.tolist()}.")

@@ -1,11 +1,12 @@
 """What networks are put together from beside layers, and what of a network is trained."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from capax.cells.cell import Layer, column, scalar_declarations, scaled_norm
 
@@ -37,12 +38,44 @@ class Norm(eqx.Module):
 
 
 class Assembled(eqx.Module):
-    """What initialisation draws of a network. Abstract."""
+    """What initialisation draws of a network: its `layers`, all of one class, and its affine maps. Abstract.
+
+    `maps`: those beside entry and readout."""
 
     entry: eqx.AbstractVar[Linear | None]
     layers: eqx.AbstractVar[tuple[Layer, ...]]
     readout: eqx.AbstractVar[Linear]
     direct: eqx.AbstractVar[Array | None]
+    maps: eqx.AbstractVar[tuple[Linear, ...]]
+
+
+def dropped(
+    probability: float, key: Array, x: Float[Array, "time n batch"], times: Int[Array, " time"]
+) -> Float[Array, "time n batch"]:
+    """x with each number zero with this probability, the others divided by what is left of 1. The numbers of a step
+    follow from the key and the step's place in `times`, in whatever parts a sequence is run."""
+
+    def one(x: Array, time: Array) -> Array:
+        kept = jax.random.bernoulli(jax.random.fold_in(key, time), 1 - probability, x.shape)
+        return jnp.where(kept, x / (1 - probability), 0.0)
+
+    return jax.vmap(one)(x, times)
+
+
+def upwards(norms: tuple[Norm, ...], dropout: float, key: Array | None) -> Any:
+    """What layers hand upwards (`ways.Between`): their outputs through the norm of their number, if there is one, and
+    with dropout where a key is given. None where that is the outputs as they are."""
+    if key is None and not norms:
+        return None
+
+    def handed(number: int, outputs: Array, times: Array) -> Array:
+        if number < len(norms):
+            outputs = jax.vmap(norms[number])(outputs)
+        if key is None:
+            return outputs
+        return dropped(dropout, jax.random.fold_in(key, number), outputs, times)
+
+    return handed
 
 
 def is_array_shape(leaf: Any) -> bool:
@@ -74,7 +107,7 @@ def count_parameters(network: PyTree) -> int:
     return sum(leaf.size for leaf in leaves)
 
 
-def count_on_shapes(kind: type, *arguments: Any, **sizes: Any) -> int:
+def count_on_shapes(kind: Callable[..., Any], *arguments: Any, **sizes: Any) -> int:
     """The number of trainable parameters of `kind(*arguments, **sizes)`, counted on shapes: nothing is computed."""
     # The filter is for what a user's cell holds beside arrays.
     return count_parameters(eqx.filter_eval_shape(kind, *arguments, **sizes))

@@ -87,36 +87,70 @@ def block_size(length: int) -> int:
 
 
 def through(
-    layers: tuple[Layer, ...],
+    layers: tuple[Any, ...],
     states: tuple[State, ...],
     given: Any,
     run: Callable[[Any, State, Any], tuple[Any, State]],
     project: Callable[[Any, Any], Any] = lambda layer, outputs: outputs,
+    between: Callable[[int, Any], Any] = lambda number, outputs: outputs,
 ) -> tuple[Any, tuple[Any, ...]]:
     """The loop over layers, from the lowest to the top one: the outputs of the top layer, and all states after.
 
     **Arguments:**
 
+    - `layers`: of any kind that `run` can run.
     - `states`: a state for each layer.
     - `given`: what the lowest layer's `run` reads.
     - `run(layer, state, given)`: the outputs of a layer, and its state after.
-    - `project(layer, outputs)`: what a layer's `run` reads, of the outputs of the layer below.
+    - `project(layer, outputs)`: what a layer's `run` reads, of what the layer below hands upwards.
+    - `between(number, outputs)`: what a layer hands upwards, of its outputs; `number` from 0, the lowest.
     """
     after, outputs = [], None
     for number, (layer, state) in enumerate(zip(layers, states, strict=True)):
         outputs, state = run(layer, state, project(layer, outputs) if number else given)
+        outputs = between(number, outputs)
         after.append(state)
     return outputs, tuple(after)
 
 
-def one_step(layers: tuple[Any, ...], states: tuple[State, ...], x: Array) -> tuple[Array, tuple[State, ...]]:
-    """One step of a stack of cells: the top layer's output, and the states after."""
+Between = Callable[[int, Float[Array, "time units batch"], Int[Array, " time"]], Float[Array, "time units batch"]]
+"""What a layer hands upwards, of its number, its outputs, and at which steps they are."""
+
+
+def _as_it_is(number: int, outputs: Any) -> Any:
+    del number
+    return outputs
+
+
+def upwards_at(between: Between | None, times: Int[Array, " time"]) -> Callable[[int, Any], Any]:
+    """`between` for outputs at these steps."""
+    return _as_it_is if between is None else lambda number, outputs: between(number, outputs, times)
+
+
+def plainly(
+    layers: tuple[Layer, ...],
+    states: tuple[State, ...],
+    x: Float[Array, "time features batch"],
+    between: Between | None,
+) -> Float[Array, "time units batch"]:
+    """What the top layer hands upwards, each layer by its own `__call__`: differentiable in every mode."""
+    upwards = upwards_at(between, jnp.arange(x.shape[0]))
+    return through(layers, states, x, lambda layer, state, x: layer(x, state), between=upwards)[0]
+
+
+def one_step(
+    layers: tuple[Any, ...], states: tuple[State, ...], x: Array, between: Between | None = None
+) -> tuple[Array, tuple[State, ...]]:
+    """One step of a stack of cells: what the top layer hands upwards, and the states after."""
 
     def run(cell: Cell, state: State, x: Array) -> tuple[Array, State]:
         state, output = cell.step(state, cell.project(x))
         return output, state
 
-    return through(layers, states, x, run)
+    if between is None:
+        return through(layers, states, x, run)
+    at = jnp.zeros((1,), jnp.int32)
+    return through(layers, states, x, run, between=lambda number, output: between(number, output[None], at)[0])
 
 
 def first_states(layers: tuple[Layer, ...], batch: int) -> tuple[State, ...]:
@@ -125,12 +159,14 @@ def first_states(layers: tuple[Layer, ...], batch: int) -> tuple[State, ...]:
 
 
 class Stack(NamedTuple):
-    """What the ways run: `layers`; `enter`, from a step's input to what the lowest layer reads; `read`, from outputs of the top layer,
-    (time, units, batch), to those of the network, (outputs, time, batch)."""
+    """What the ways run: `layers`; `enter`, from a step's input to what the lowest layer reads; `read`, from what the top layer
+    hands upwards, (time, units, batch), to the outputs, (outputs, time, batch); `between`, what layers hand upwards where that is not
+    their outputs."""
 
     layers: tuple[Any, ...]
     enter: Callable[[Array], Array]
     read: Callable[[Array], Array]
+    between: Between | None = None
 
     def project(self, x: Array) -> Any:
         """A step's input, as the step of the lowest layer reads it."""
@@ -170,7 +206,9 @@ def _in_layers(way: Way, stack: Stack, sequence: Sequence, first: int, given: Gi
         return layer(x, state, lengths)
 
     run = jax.checkpoint(run) if way.again else run
-    outputs, states = through(stack.layers, given or first_states(stack.layers, x.shape[2]), x, run)
+    upwards = upwards_at(stack.between, jnp.arange(sequence.length))
+    before = given or first_states(stack.layers, x.shape[2])
+    outputs, states = through(stack.layers, before, x, run, between=upwards)
     return stack.read(outputs[first:]), states
 
 
@@ -190,7 +228,14 @@ def _unrolled(way: Way, stack: Stack, sequence: Sequence, first: int, given: Giv
         return outputs, state
 
     project = lambda cell, outputs: [cell.project(output) for output in outputs]  # noqa: E731
-    outputs, states = through(stack.layers, given or (None,) * len(stack.layers), projected, run, project)
+
+    def upwards(number: int, outputs: list[Array]) -> list[Array]:
+        if stack.between is None:
+            return outputs
+        return list(stack.between(number, jnp.stack(outputs), jnp.arange(sequence.length)))
+
+    before = given or (None,) * len(stack.layers)
+    outputs, states = through(stack.layers, before, projected, run, project, upwards)
     return stack.read(jnp.stack(outputs[first:])), states
 
 
@@ -220,7 +265,9 @@ def _at_once(way: Way, stack: Stack, sequence: Sequence, first: int, given: Give
 
     project = lambda cell, outputs: jax.vmap(cell.project)(outputs)  # noqa: E731
     before = given or first_states(stack.layers, batch)
-    outputs, states = through(stack.layers, before, projected, run, project)
+    outputs, states = through(
+        stack.layers, before, projected, run, project, upwards_at(stack.between, jnp.arange(sequence.length))
+    )
     return stack.read(outputs[first:]), states
 
 
@@ -293,7 +340,13 @@ def _kernels(
     def project(cell: Cell, outputs: Any) -> Any:
         return outputs if isinstance(outputs, Refusal) else jax.vmap(cell.project)(outputs)
 
-    outputs, states = through(stack.layers, given or first_states(stack.layers, batch), projected, run, project)
+    def upwards(number: int, outputs: Any) -> Any:
+        if stack.between is None or isinstance(outputs, Refusal):
+            return outputs
+        return stack.between(number, outputs, jnp.arange(sequence.length - outputs.shape[0], sequence.length))
+
+    before = given or first_states(stack.layers, batch)
+    outputs, states = through(stack.layers, before, projected, run, project, upwards)
     return outputs if isinstance(outputs, Refusal) else (stack.read(outputs), states)
 
 
@@ -307,23 +360,26 @@ def _in_blocks(way: Way, stack: Stack, sequence: Sequence, first: int, given: Gi
         xs = sequence
         steps_of = lambda part: Dense(part.values_at_every_step()).project(stack.project)  # noqa: E731
 
-    def block(states: tuple[State, ...], given: tuple[Any, Real]) -> tuple[tuple[State, ...], Array]:
-        xs, real = given
+    def block(states: tuple[State, ...], given: tuple[Any, Real, Any]) -> tuple[tuple[State, ...], Array]:
+        xs, real, times = given
         run = lambda cell, state, steps: _scan(cell, steps, state, real)  # noqa: E731
         project = lambda cell, outputs: Dense(outputs).project(cell.project)  # noqa: E731
-        outputs, states = through(layers, states, steps_of(xs), run, project)
+        upwards = upwards_at(stack.between, times)
+        outputs, states = through(layers, states, steps_of(xs), run, project, upwards)
         return states, outputs
 
-    def scored(states: tuple[State, ...], given: tuple[Any, Real]) -> tuple[tuple[State, ...], Array]:
+    def scored(states: tuple[State, ...], given: tuple[Any, Real, Any]) -> tuple[tuple[State, ...], Array]:
         states, outputs = block(states, given)
         return states, stack.read(outputs)
 
     one = jax.eval_shape(lambda xs: jax.vmap(steps_of(xs).read)(steps_of(xs).xs), xs)
     states = given or first_states(layers, jax.tree.leaves(one)[0].shape[2])
 
+    whole_time = (xs, real, None if stack.between is None else jnp.arange(sequence.length))
+
     def rows(begin: int, end: int) -> Any:
         return jax.tree.map(
-            lambda leaf: leaf[begin * size : end * size].reshape(end - begin, size, *leaf.shape[1:]), (xs, real)
+            lambda leaf: leaf[begin * size : end * size].reshape(end - begin, size, *leaf.shape[1:]), whole_time
         )
 
     again = functools.partial(jax.checkpoint, prevent_cse=False) if way.again else lambda f: f  # a scan prevents it
@@ -336,7 +392,7 @@ def _in_blocks(way: Way, stack: Stack, sequence: Sequence, first: int, given: Gi
         outputs = jnp.moveaxis(outputs, 0, 1)
         parts.append(outputs.reshape(outputs.shape[0], -1, outputs.shape[-1]))
     if whole * size < sequence.length:
-        rest = jax.tree.map(lambda leaf: leaf[whole * size :], (xs, real))
+        rest = jax.tree.map(lambda leaf: leaf[whole * size :], whole_time)
         states, outputs = (jax.checkpoint(scored) if way.again else scored)(states, rest)
         parts.append(outputs)
     return jnp.concatenate(parts, axis=1)[:, first - unread * size :], states

@@ -85,7 +85,8 @@ def _lags(time: int) -> np.ndarray:
 def _step(network: Network, state: Array, x: Array, sizes: list[int], structure: Any) -> tuple[Array, Array]:
     """One step of all layers, from their states as one vector: the new one, and the top layer's output."""
     leaves = jnp.split(state, np.cumsum(sizes)[:-1].tolist())
-    output, states = ways.one_step(network.layers, jax.tree.unflatten(structure, leaves), network.enter(x))
+    states = jax.tree.unflatten(structure, leaves)
+    output, states = ways.one_step(network.layers, states, network.enter(x), network.between())
     return jnp.concatenate(jax.tree.leaves(states)), output
 
 
@@ -104,8 +105,7 @@ def _loss_gradients(
         if not network.recurrent:
             states = ways.first_states(network.layers, x.shape[2])
             entered = jax.vmap(network.enter)(x) + moved
-            top, _ = ways.through(network.layers, states, entered, lambda layer, state, x: layer(x, state))
-            return network.read_all(top, x)
+            return network.read_all(ways.plainly(network.layers, states, entered, network.between()), x)
         initial, sizes, structure = _vector(network, x.shape[2])
 
         def step(state: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -120,7 +120,9 @@ def forward(
         outputs.append(y)
         return y, state
 
-    ways.through(network.layers, ways.first_states(network.layers, x.shape[2]), jax.vmap(network.enter)(x), run)
+    before, entered = ways.first_states(network.layers, x.shape[2]), jax.vmap(network.enter)(x)
+    upwards = ways.upwards_at(network.between(), jnp.arange(x.shape[0]))
+    ways.through(network.layers, before, entered, run, between=upwards)
     return states, outputs
 
 

@@ -150,7 +150,9 @@ def layer_outputs(network: Network, x: Float[Array, "time inputs batch"]) -> lis
         found.append(outputs)
         return outputs, state
 
-    ways.through(network.layers, ways.first_states(network.layers, x.shape[2]), jax.vmap(network.enter)(x), run)
+    states, entered = ways.first_states(network.layers, x.shape[2]), jax.vmap(network.enter)(x)
+    upwards = ways.upwards_at(network.between(), jnp.arange(x.shape[0]))
+    ways.through(network.layers, states, entered, run, between=upwards)
     return found
 
 
