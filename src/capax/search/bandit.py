@@ -362,11 +362,9 @@ class GaussianProcessBandit(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The proposal of the model; before there is one, that of the Latin hypercube."""
-        n_startup = max(10, len(search_space) + 1) if self._n_startup is None else self._n_startup
         trials = [t for t in study.get_trials(deepcopy=False) if search_space.keys() <= t.params.keys()]
         finished = [t for t in trials if t.state.is_finished()]
-        known = sum(math.isfinite(_loss(t, study.direction)) for t in finished)
-        if not search_space or trial.number < n_startup or known < 2:
+        if not self._has_model(study, trial.number, search_space, finished):
             return {
                 name: self.sample_independent(study, trial, name, distribution)
                 for name, distribution in search_space.items()
@@ -376,6 +374,20 @@ class GaussianProcessBandit(BaseSampler):
         model = self._model(space, finished, study.direction, pending)
         search = refine if trial.number % 2 else propose
         return space.params(search(model, space, self._rng("propose", trial.number)))
+
+    def has_model(self, study: Study, number: int) -> bool:
+        """Whether the model proposes trial `number` with what the study knows now; else the Latin hypercube does."""
+        trial = study.get_trials(deepcopy=False)[number]
+        space = self.infer_relative_search_space(study, trial)
+        trials = [t for t in study.get_trials(deepcopy=False) if space.keys() <= t.params.keys()]
+        return self._has_model(study, number, space, [t for t in trials if t.state.is_finished()])
+
+    def _has_model(
+        self, study: Study, number: int, search_space: Mapping[str, BaseDistribution], finished: list[FrozenTrial]
+    ) -> bool:
+        n_startup = max(10, len(search_space) + 1) if self._n_startup is None else self._n_startup
+        known = sum(math.isfinite(_loss(t, study.direction)) for t in finished)
+        return bool(search_space) and number >= n_startup and known >= 2
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -123,10 +123,7 @@ class Tuning:
         for name, distribution in self._tuner.space.items():
             _suggest(trial, name, distribution)
         if PROPOSED_BY not in trial.user_attrs:
-            by: ProposedBy = "model" if trial.relative_params else "random"
-            if self._tuner.sampler == "grid":
-                by = "grid"
-            trial.set_user_attr(PROPOSED_BY, by)
+            trial.set_user_attr(PROPOSED_BY, _proposed_by(study, trial.number))
 
     def _entries(self, study: optuna.Study) -> tuple[Entry, ...]:
         found = []
@@ -142,6 +139,17 @@ class Tuning:
     def _id(self, study: optuna.Study, number: int) -> int:
         study_id = self._storage.get_study_id_from_name(study.study_name)
         return self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
+
+
+def _proposed_by(study: optuna.Study, number: int) -> ProposedBy:
+    """Who proposes a trial for which nothing was given, with what the study knows now."""
+    match study.sampler:
+        case GaussianProcessBandit() as bandit:
+            return "model" if bandit.has_model(study, number) else "random"
+        case Grid():
+            return "grid"
+        case _:
+            return "random"
 
 
 def _study(
