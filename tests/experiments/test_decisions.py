@@ -170,7 +170,8 @@ def test_after_the_last_rung_a_trial_trains_to_its_end():
 
 
 def test_a_group_is_compared_with_those_that_the_tuner_knew_when_it_was_proposed():
-    """With three groups: the third knew the first alone. What the second did meanwhile changes nothing."""
+    """With three groups: the third knew the first alone. What the second did meanwhile changes
+    nothing."""
     rules = Rules.of(trials=18, reruns=0, batch=12, rule="halving", maximise=True)
     first = [entry(n, 10.0, told=True, reached={FIRST: 10.0}, stopped=True) for n in range(6)]
     third = [entry(n, reached={FIRST: 5.0}) for n in range(12, 18)]

@@ -29,7 +29,8 @@ def test_at_first_the_time_left_is_what_was_announced(planned):
 
 
 def test_compiling_is_no_speed(planned):
-    """Minutes of compiling before the first step: the time left stays what is announced, but for what is compiled."""
+    """Minutes of compiling before the first step: the time left stays what is announced, but for
+    what is compiled."""
     progress = begin(planned)
     for _ in range(2):
         progress.note(Compiling("gru on capacity"))
@@ -44,7 +45,8 @@ def test_compiling_is_no_speed(planned):
 
 
 def test_the_estimate_moves_from_the_announced_to_the_measured_pace(planned):
-    """The machine is ten times faster than announced: 200 lane-seconds were announced, 20 are needed."""
+    """The machine is ten times faster than announced: 200 lane-seconds were announced, 20 are
+    needed."""
     progress = begin(planned, compiling=0.0)
     study = progress.studies[planned.studies[0].name]
     work = planned.studies[0].expected_work

@@ -1,4 +1,5 @@
-"""Running and resuming: nothing is lost, nothing is counted twice, the same experiment gives the same results."""
+"""Running and resuming: nothing is lost, nothing is counted twice, the same experiment gives the
+same results."""
 
 import json
 import os
@@ -352,7 +353,8 @@ def test_a_cell_that_fails_while_training_stops_the_run_with_its_own_error(tmp_p
 
 
 def test_a_batch_left_with_gaps_is_not_filled_up_again(tmp_path):
-    """Killed with trials 2 and 3 finished, trial 0's result written but not told, and trial 1 in training."""
+    """Killed with trials 2 and 3 finished, trial 0's result written but not told, and trial 1 in
+    training."""
     planned = make({**LONG, "batch": 4, "trials": 6})
     (study,) = planned.studies
     store = open_run(planned, tmp_path / "run")

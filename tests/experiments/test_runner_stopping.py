@@ -1,4 +1,5 @@
-"""Stopping trials early: the same fate whatever the order and however often a run is killed, and counted for what it is."""
+"""Stopping trials early: the same fate whatever the order and however often a run is killed, and
+counted for what it is."""
 
 import math
 import random
@@ -48,7 +49,8 @@ def trials_of(store, study):
 
 
 def made_up(trial):
-    """A result without training: some trials diverge on the way, the others rise at different speeds."""
+    """A result without training: some trials diverge on the way, the others rise at different
+    speeds."""
     step = trial.pause or trial.steps
     quality = 1 / (1 + abs(math.log(trial.hyperparameters["learning_rate"] / 0.01)))
     diverges = trial.hyperparameters["momentum_logit"] > 5.5 and step > 0.3 * trial.steps
@@ -69,7 +71,8 @@ def made_up(trial):
 
 
 def drive(directory, order=None, kill=0.0):
-    """Run a study with made-up results, which arrive in an order of their own; between two of them, the process may be killed."""
+    """Run a study with made-up results, which arrive in an order of their own; between two of them,
+    the process may be killed."""
     planned = make(MADE_UP)
     (study,) = planned.studies
     store = open_run(planned, directory)
@@ -131,7 +134,8 @@ def test_the_best_was_trained_to_its_end(in_order):
 
 
 def test_what_the_tuner_knows_follows_from_the_numbers(tmp_path, monkeypatch):
-    """Groups of four, two open: 8 is proposed when 0 to 3 have ended, and 4 to 7 stay unknown though they have ended, too."""
+    """Groups of four, two open: 8 is proposed when 0 to 3 have ended, and 4 to 7 stay unknown
+    though they have ended, too."""
     planned = make({**MADE_UP, "stopping": "none"})
     (study,) = planned.studies
     store = open_run(planned, tmp_path / "run")
@@ -235,7 +239,8 @@ def test_kills_between_any_two_writes_change_nothing(trained, tmp_path, monkeypa
 
 
 def test_pausing_changes_nothing_in_a_trial_that_goes_on(trained, tmp_path):
-    """The first two groups are proposed before anything is known, so their trials are the same ones without stopping."""
+    """The first two groups are proposed before anything is known, so their trials are the same ones
+    without stopping."""
     whole = train(tmp_path / "run", stopping="none")
     assert set(whole["state"]) <= {"complete", "infeasible"} and set(whole["converged"]) == {False}
     tuned = trained[1][(trained[1]["number"] < 6) & ~trained[1]["rerun"]]

@@ -88,7 +88,8 @@ def run_fresh(program):
 
 @pytest.mark.parametrize("first", ["", "import jax", "from capax.training import backend; backend.configure()"])
 def test_sums_that_jax_gets_wrong_by_itself_are_right_under_capax(first):
-    """jax-ml/jax#39103 (wrong rows) and #39257 (rank 7 crashes): both seen with JAX 0.10.2 without the flag."""
+    """jax-ml/jax#39103 (wrong rows) and #39257 (rank 7 crashes): both seen with JAX 0.10.2 without
+    the flag."""
     done = run_fresh(SUMS.format(first=first))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["32769", "0", "40001", "0", "True"]

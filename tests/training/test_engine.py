@@ -1,4 +1,5 @@
-"""Engines are found by entry point; one from outside the package, with its worker in another process, runs an experiment."""
+"""Engines are found by entry point; one from outside the package, with its worker in another
+process, runs an experiment."""
 
 import pandas as pd
 import pytest

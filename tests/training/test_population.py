@@ -1,4 +1,5 @@
-"""The same trial gives the same result wherever, with whomever, and however interrupted it trains."""
+"""The same trial gives the same result wherever, with whomever, and however interrupted it
+trains."""
 
 import dataclasses
 
@@ -85,7 +86,8 @@ def test_another_chunk_size_changes_nothing(trials, alone):
 
 
 def test_pauses_change_nothing(trials, alone, tmp_path):
-    """Each trial leaves at steps of its own, with its companions in between, and goes on from its checkpoint."""
+    """Each trial leaves at steps of its own, with its companions in between, and goes on from its
+    checkpoint."""
     waiting = [
         dataclasses.replace(trial, checkpoint=tmp_path / trial.name, pause=3 + 2 * number)
         for number, trial in enumerate(trials)
@@ -204,7 +206,8 @@ def test_the_curve_is_the_mean_loss_of_each_interval():
 
 
 def test_training_does_what_a_plain_loop_does():
-    """The trainer against an independent loop: jax.grad over the whole data set at once, and optax's Adam."""
+    """The trainer against an independent loop: jax.grad over the whole data set at once, and
+    optax's Adam."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp

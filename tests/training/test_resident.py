@@ -62,7 +62,8 @@ def compiled_programs():
 
 
 def test_memory_is_flat_over_many_studies(monkeypatch):
-    """Programs and arrays that live after each study, counted: not more after the last than after the first."""
+    """Programs and arrays that live after each study, counted: not more after the last than after
+    the first."""
     monkeypatch.setenv("CAPAX_FUSED", "0")
     resident = Resident("mapped")
     worker, alive = Worker(resident), []

@@ -1,4 +1,5 @@
-"""Workers: what they tell, how large their populations are, and that they give what a population gives."""
+"""Workers: what they tell, how large their populations are, and that they give what a population
+gives."""
 
 import dataclasses
 import itertools

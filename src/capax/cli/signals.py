@@ -12,7 +12,8 @@ _received: list[int] = []
 
 
 def handle() -> None:
-    """Let these signals interrupt the command, unless whoever started it has them ignored (`nohup`)."""
+    """Let these signals interrupt the command, unless whoever started it has them ignored
+    (`nohup`)."""
     for number in ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
@@ -24,7 +25,8 @@ def exit_code() -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """The first one interrupts. A second SIGTERM ends at once; a terminal may send several SIGHUP."""
+    """The first one interrupts. A second SIGTERM ends at once; a terminal may send several
+    SIGHUP."""
     _received.append(number)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -50,7 +50,8 @@ class LocalEngine(Engine):
 
     @property
     def capacity(self) -> int:
-        """How many trials train at the same time, with populations as large as the last one that was submitted needs."""
+        """How many trials train at the same time, with populations as large as the last one that
+        was submitted needs."""
         return len(self._threads) * self._slots
 
     @property
@@ -86,7 +87,8 @@ class LocalEngine(Engine):
             thread.join()
 
     def _take(self, worker: Worker) -> list[Trial] | None:
-        """Trials for a lane to start, which may be none while others train in it; None when the engine stops."""
+        """Trials for a lane to start, which may be none while others train in it; None when the
+        engine stops."""
         with self._changed:
             while not self._stopping:
                 taken = worker.choose(self._waiting)

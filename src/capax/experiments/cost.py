@@ -1,4 +1,5 @@
-"""What an experiment will take, before it starts: counted operations, and a time that is no more than a guess."""
+"""What an experiment will take, before it starts: counted operations, and a time that is no more
+than a guess."""
 
 import dataclasses
 import time
@@ -10,16 +11,17 @@ from capax.experiments.standing import duration
 from capax.training.processor import cores
 
 EFFICIENCY = 0.4
-"""Of the rate of matrix products of all cores, the part that whole studies reach, tuning and scoring
-included: the studies of papers/collins2017 took 0.6 to 2.4 times the time that this gives, on a
-machine that was busy with other work, too."""
+"""Of the rate of matrix products of all cores, the part that whole studies reach, tuning and
+scoring included: the studies of papers/collins2017 took 0.6 to 2.4 times the time that this gives,
+on a machine that was busy with other work, too."""
 
 COMPILING = 8.0
-"""Seconds until a study's programs are compiled, one for each nonlinearity; nothing where they are in the cache."""
+"""Seconds until a study's programs are compiled, one for each nonlinearity; nothing where they are
+in the cache."""
 
 OPERATIONS = 6.0
-"""For each parameter, sequence, time step, and training step: a multiplication and an addition forward,
-twice that backward."""
+"""For each parameter, sequence, time step, and training step: a multiplication and an addition
+forward, twice that backward."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,8 @@ def _number(count: int, noun: str, nouns: str = "") -> str:
 
 
 def expected(plan: Plan) -> Cost:
-    """The cost of all trials and reruns of a plan, nothing stopped early, with hyperparameters drawn at random.
+    """The cost of all trials and reruns of a plan, nothing stopped early, with hyperparameters
+    drawn at random.
 
     Reruns are taken to train as long as the longest trial. Cores count that this process may use.
     """
@@ -85,7 +88,8 @@ def expected(plan: Plan) -> Cost:
 
 
 def _products_per_second(size: int = 512, repeats: int = 10) -> float:
-    """Floating-point operations a second of one core's matrix products at best: a busy moment does not count.
+    """Floating-point operations a second of one core's matrix products at best: a busy moment does
+    not count.
 
     By NumPy, which has one thread here (training/backend.py).
     """

@@ -1,11 +1,11 @@
 """What to do next in a study: functions of its ledger and its rules alone.
 
-Trials come in groups of half a batch, two of them open at a time. The tuner is told a group when all
-its trials have ended, in the order of the groups, and only once the next group is proposed. So what
-it knows at each proposal, and what a trial is compared with at a rung, follow from the numbers of the
-trials and not from when they ended; and lanes work on one group while the other waits for its last
-trial. Since nothing but the ledger counts, and the ledger is in the journal, a process that is killed
-loses no decision.
+Trials come in groups of half a batch, two of them open at a time. The tuner is told a group when
+all its trials have ended, in the order of the groups, and only once the next group is proposed. So
+what it knows at each proposal, and what a trial is compared with at a rung, follow from the numbers
+of the trials and not from when they ended; and lanes work on one group while the other waits for
+its last trial. Since nothing but the ledger counts, and the ledger is in the journal, a process
+that is killed loses no decision.
 """
 
 import dataclasses
@@ -20,7 +20,8 @@ from capax.search.stopping import Rule
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What a study is to do. `group`: trials of a group; `open_groups`: how many the tuner may not know yet."""
+    """What a study is to do. `group`: trials of a group; `open_groups`: how many the tuner may not
+    know yet."""
 
     trials: int
     reruns: int
@@ -81,7 +82,8 @@ class Due:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """These trials are to be in training. Where there are none, nothing is to be done without a proposal."""
+    """These trials are to be in training. Where there are none, nothing is to be done without a
+    proposal."""
 
     trials: tuple[Due, ...]
 
@@ -137,7 +139,8 @@ def improves(ledger: Ledger, rules: Rules, number: int, score: float) -> bool:
 
 
 def _new_work(ledger: Ledger, rules: Rules) -> Propose | Tell | Rerun | None:
-    """What begins trials, or makes room for it: only where nothing can be proposed is the tuner told."""
+    """What begins trials, or makes room for it: only where nothing can be proposed is the tuner
+    told."""
     missing = _proposals(ledger, rules)
     if missing:
         return Propose(missing)
@@ -153,7 +156,8 @@ def _new_work(ledger: Ledger, rules: Rules) -> Propose | Tell | Rerun | None:
 
 
 def _proposals(ledger: Ledger, rules: Rules) -> int:
-    """How many trials to propose now: what a kill left out of a group, or a group where there is room for one."""
+    """How many trials to propose now: what a kill left out of a group, or a group where there is
+    room for one."""
     asked = len(ledger.tuned)
     left = rules.trials - asked
     missing = min(-asked % rules.group, left)
@@ -172,7 +176,8 @@ def _open(ledger: Ledger, rules: Rules) -> list[int]:
 
 
 def _open_trials(ledger: Ledger, rules: Rules) -> tuple[tuple[Due, ...], tuple[int, ...]]:
-    """Of the open groups: trials that are to be trained, and numbers of those that are to be stopped."""
+    """Of the open groups: trials that are to be trained, and numbers of those that are to be
+    stopped."""
     halved = [_halve(ledger, rules, k) for k in _open(ledger, rules)]
     return tuple(d for due, _ in halved for d in due), tuple(n for _, stopped in halved for n in stopped)
 
@@ -204,7 +209,8 @@ def _rungs(entry: Entry, rules: Rules) -> tuple[int, ...]:
 
 
 def _score_at(entry: Entry, rules: Rules, rung: int) -> float | None:
-    """A trial's score at a rung that it was to reach, larger is better, None if it has not reached it yet.
+    """A trial's score at a rung that it was to reach, larger is better, None if it has not reached
+    it yet.
 
     One that ended before counts with its last score, one that diverged as the worst.
     """
@@ -215,7 +221,8 @@ def _score_at(entry: Entry, rules: Rules, rung: int) -> float | None:
 
 
 def _score_known_at(entry: Entry, rules: Rules, rung: int) -> float | None:
-    """The same of a trial that has ended: None where it was not to reach the rung; the worst where it diverged later."""
+    """The same of a trial that has ended: None where it was not to reach the rung; the worst where
+    it diverged later."""
     rungs, result = _rungs(entry, rules), entry.result
     assert result is not None, "the tuner knows only trials that have ended"
     if result.feasible:

@@ -23,7 +23,8 @@ KEEP_SECONDS = 5.0
 
 @dataclasses.dataclass
 class StudyProgress:
-    """Where one study stands. `best` is the best validation score so far; work as `Trial.work` counts it."""
+    """Where one study stands. `best` is the best validation score so far; work as `Trial.work`
+    counts it."""
 
     plan: StudyPlan
     done: int = 0
@@ -67,7 +68,8 @@ class StudyProgress:
 
     @property
     def work_left(self) -> float:
-        """Work to be expected yet: the mean of a trial done here, or of the space where there is none, times the trials left."""
+        """Work to be expected yet: the mean of a trial done here, or of the space where there is
+        none, times the trials left."""
         if self.finished:
             return 0.0
         ended = self.done + self.reruns
@@ -77,7 +79,8 @@ class StudyProgress:
 
 @dataclasses.dataclass
 class Progress:
-    """Where an experiment stands, and how fast it goes. `lanes`: workers that train side by side."""
+    """Where an experiment stands, and how fast it goes. `lanes`: workers that train side by
+    side."""
 
     plan: Plan
     studies: dict[str, StudyProgress]
@@ -156,7 +159,8 @@ class Silent:
 
 
 class Kept:
-    """Keeps what a display shows in a file of the run directory, too, for those who watch the run from elsewhere."""
+    """Keeps what a display shows in a file of the run directory, too, for those who watch the run
+    from elsewhere."""
 
     def __init__(self, directory: Path, shown: Display):
         self._directory, self._shown = directory, shown

@@ -20,7 +20,8 @@ from capax.training.trial import Trial
 
 
 def execute(plan: Plan, directory: Path, make_engine: Callable[[], Engine], display: Display | None = None) -> None:
-    """Run or resume an experiment in a directory, to its end. The engine is made once the directory is ours.
+    """Run or resume an experiment in a directory, to its end. The engine is made once the directory
+    is ours.
 
     Raises `CapaxError` for a directory that cannot be used; on KeyboardInterrupt the checkpoints of
     trials in training are kept.
@@ -40,7 +41,8 @@ def execute(plan: Plan, directory: Path, make_engine: Callable[[], Engine], disp
 
 
 class _Loop:
-    """Trials to the engine, events to the studies, progress to the display, until nothing is left."""
+    """Trials to the engine, events to the studies, progress to the display, until nothing is
+    left."""
 
     def __init__(self, plan: Plan, runs: list[StudyRun], engine: Engine, display: Display):
         self._runs, self._engine, self._display = runs, engine, display
@@ -63,8 +65,8 @@ class _Loop:
         self._display.update(self._progress)
 
     def _feed(self) -> bool:
-        """Give the engine the trials that go on, then as many new ones as it can train at the same time, from the
-        first studies that can propose. Returns whether any are in training."""
+        """Give the engine the trials that go on, then as many new ones as it can train at the same
+        time, from the first studies that can propose. Returns whether any are in training."""
         for run in self._runs:
             self._submit(run, run.next_trials(may_propose=False))
         for run in self._runs:

@@ -19,7 +19,8 @@ from capax.training.trial import Result, Trial
 class StudyRun:
     """A study in a store. What it does next is decided in `decisions`; here it is done.
 
-    `next_trials` gives the trials to be trained that are not in training; each comes back in `finish`.
+    `next_trials` gives the trials to be trained that are not in training; each comes back in
+    `finish`.
     """
 
     def __init__(self, plan: StudyPlan, store: Store, experiment: Experiment):
@@ -39,7 +40,8 @@ class StudyRun:
         self.progress.update(self._tuning.ledger(), self.rules)
 
     def next_trials(self, may_propose: bool) -> list[Trial]:
-        """Trials to be trained: those that go on, or that an earlier process left; if `may_propose`, new ones, too."""
+        """Trials to be trained: those that go on, or that an earlier process left; if
+        `may_propose`, new ones, too."""
         if not (self._may_propose if may_propose else self._may_go_on):
             return []
         found: list[Trial] = []
@@ -114,7 +116,8 @@ class StudyRun:
         )
 
     def finish(self, trial: Trial, result: Result) -> None:
-        """Keep what came of a trial: curve, best network, then the journal, then let go of the checkpoint.
+        """Keep what came of a trial: curve, best network, then the journal, then let go of the
+        checkpoint.
 
         Of one that paused: its curve and its score there.
         """

@@ -1,4 +1,5 @@
-"""Between Optuna's trials and the ledger's entries: what the journal keeps of a trial, and under which names."""
+"""Between Optuna's trials and the ledger's entries: what the journal keeps of a trial, and under
+which names."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ _RECORD = pydantic.TypeAdapter(TrialRecord)
 
 
 def entry_of(trial: FrozenTrial) -> Entry:
-    """The ledger's entry of a trial that Optuna has read. Raises `CapaxError` where its result is none."""
+    """The ledger's entry of a trial that Optuna has read. Raises `CapaxError` where its result is
+    none."""
     paused, result = trial.user_attrs.get(PAUSED), trial.user_attrs.get(RESULT)
     return Entry(
         number=trial.number,

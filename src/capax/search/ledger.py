@@ -1,4 +1,5 @@
-"""The ledger: what a journal says of a study's trials, as plain records. No Optuna, no JAX, no files."""
+"""The ledger: what a journal says of a study's trials, as plain records. No Optuna, no JAX, no
+files."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -90,7 +91,8 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Ledger:
-    """The trials of a study by number: those of the tuner, and reruns of the best on fresh seeds."""
+    """The trials of a study by number: those of the tuner, and reruns of the best on fresh
+    seeds."""
 
     tuned: tuple[Entry, ...] = ()
     reruns: tuple[Entry, ...] = ()

@@ -1,4 +1,5 @@
-"""A study in the journal: its tuner proposes trials, results go in, its ledger comes out. All that writes by Optuna is here."""
+"""A study in the journal: its tuner proposes trials, results go in, its ledger comes out. All that
+writes by Optuna is here."""
 
 import contextlib
 import dataclasses
@@ -26,7 +27,8 @@ Sampler = Literal["bandit", "random", "grid"]
 
 @dataclasses.dataclass(frozen=True)
 class Tuner:
-    """Who proposes: `sampler`; `seed`; for how many `trials`; of which `space`; `first`, the first proposal of a bandit."""
+    """Who proposes: `sampler`; `seed`; for how many `trials`; of which `space`; `first`, the first
+    proposal of a bandit."""
 
     sampler: Sampler
     seed: int
@@ -35,7 +37,8 @@ class Tuner:
     first: Mapping[str, Any]
 
     def make(self) -> optuna.samplers.BaseSampler:
-        """The sampler. A bandit has no model at first, but not for most of a short study: a cell has up to 27 hyperparameters."""
+        """The sampler. A bandit has no model at first, but not for most of a short study: a cell
+        has up to 27 hyperparameters."""
         match self.sampler:
             case "bandit":
                 return GaussianProcessBandit(seed=self.seed, n_startup=max(LEAST_UNGUIDED, self.trials // 5))
@@ -97,7 +100,7 @@ class Tuning:
             self._tell(study, number, record)
 
     def tell(self, number: int) -> None:
-        """Tell the tuner how a trial ended. What it needs not be told again has no effect on what it proposes."""
+        """Tell the tuner how a trial ended, which `end` has kept."""
         (entry,) = [entry for entry in self._entries(self._tuned) if entry.number == number]
         assert entry.result is not None, f"trial {number} has not ended"
         self._tell(self._tuned, number, entry.result)
@@ -119,7 +122,8 @@ class Tuning:
                 self._suggest(optuna.trial.Trial(study, self._id(study, trial.number)), study)
 
     def _suggest(self, trial: optuna.trial.Trial, study: optuna.Study) -> None:
-        """Have every hyperparameter of the space suggested, and note by whom; those already suggested stay as they are."""
+        """Have every hyperparameter of the space suggested, and note by whom; those already
+        suggested stay as they are."""
         for name, distribution in self._tuner.space.items():
             _suggest(trial, name, distribution)
         if PROPOSED_BY not in trial.user_attrs:

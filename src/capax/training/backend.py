@@ -15,7 +15,8 @@ FLAGS = {
     "xla_cpu_multi_thread_eigen": "false",
     # Measured: 5% faster on a CPU with 512-bit vectors, no effect elsewhere.
     "xla_cpu_prefer_vector_width": "512",
-    # JAX 0.10.2 gives some sums on a CPU to a library that gets them wrong: docs/decisions/jax-sums.md.
+    # JAX 0.10.2 gives some sums on a CPU to a library that gets them wrong:
+    # docs/decisions/jax-sums.md.
     "xla_cpu_experimental_ynn_fusion_type": "",
 }
 RIGHT_SUMS = "xla_cpu_experimental_ynn_fusion_type"
@@ -57,7 +58,8 @@ def set_flags(*names: str) -> list[str]:
 
 
 def sums_are_right() -> bool:
-    """Whether JAX computes |W x|^2 for each row x of a large batch as NumPy does (jax-ml/jax#39103)."""
+    """Whether JAX computes |W x|^2 for each row x of a large batch as NumPy does
+    (jax-ml/jax#39103)."""
     import jax
     import jax.numpy as jnp
     import numpy as np

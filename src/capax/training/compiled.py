@@ -1,4 +1,5 @@
-"""A function that is compiled once for each shape of its arguments, however many threads call it."""
+"""A function that is compiled once for each shape of its arguments, however many threads call
+it."""
 
 import threading
 import time

@@ -1,4 +1,5 @@
-"""The contract of an engine: where trials are trained. Trials go in, events come out, all of them plain data.
+"""The contract of an engine: where trials are trained. Trials go in, events come out, all of them
+plain data.
 
 An engine is one file and an entry point of the group "capax.engines", in any installed package:
 
@@ -23,7 +24,8 @@ DEFAULT = "local"
 
 @dataclasses.dataclass(frozen=True)
 class Compiling:
-    """A worker has begun to compile: `program` says what, in words; no step is taken until `Compiled`."""
+    """A worker has begun to compile: `program` says what, in words; no step is taken until
+    `Compiled`."""
 
     program: str
 

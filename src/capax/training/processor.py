@@ -39,7 +39,7 @@ def _quota() -> float:
             continue
         root = CGROUPS / controllers if controllers else CGROUPS
         place = root / path.lstrip("/")
-        # In a container the path may be the host's, which is not there: then the root is our own group.
+        # In a container the path may be the host's, which is not there: the root is our own group.
         quotas += [_quota_of(folder) for folder in (place, *place.parents) if folder.is_relative_to(root)]
     return min(quotas)
 
@@ -65,14 +65,16 @@ def name() -> str:
 
 @functools.cache
 def instructions() -> str:
-    """The widest vector instructions that the processor has, such as "avx512f"; else the architecture's name."""
+    """The widest vector instructions that the processor has, such as "avx512f"; else the
+    architecture's name."""
     features = f"{_told('flags')} {_told('Features')}".split()
     return next((each for each in INSTRUCTIONS if each in features), platform.machine())
 
 
 @functools.cache
 def fingerprint() -> str:
-    """Twelve letters that are the same where compiled programs may be shared: name and features of the processor."""
+    """Twelve letters that are the same where compiled programs may be shared: name and features of
+    the processor."""
     told = [_told(key) for key in ("model name", "flags", "Features")]
     features = "\n".join(told if any(told) else [platform.machine(), platform.processor()])
     return hashlib.sha256(features.encode()).hexdigest()[:12]
@@ -80,7 +82,8 @@ def fingerprint() -> str:
 
 @functools.cache
 def _told(key: str) -> str:
-    """The first entry of this name in the system's description of its processors, empty where there is none."""
+    """The first entry of this name in the system's description of its processors, empty where there
+    is none."""
     try:
         lines = CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:

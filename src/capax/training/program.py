@@ -1,7 +1,8 @@
 """The compiled program for all trials of one cell, depth, width, nonlinearity, and task.
 
-A trial's state is a few arrays; its parameters are one flat vector, so that the optimiser is one fused loop. The
-population axis is leading everywhere: mapped, one trial after the other, on a CPU; vectorised on an accelerator.
+A trial's state is a few arrays; its parameters are one flat vector, so that the optimiser is one
+fused loop. The population axis is leading everywhere: mapped, one trial after the other, on a CPU;
+vectorised on an accelerator.
 """
 
 import functools
@@ -151,7 +152,8 @@ class Program:
         return jax.lax.map(lambda arguments: function(*arguments), stacked)
 
     def _advance(self, states: State, settings: Settings, data: PyTree, steps: Int[Array, ""]) -> State:
-        """Up to `steps` more training steps of every trial; finished and diverged ones stay as they are."""
+        """Up to `steps` more training steps of every trial; finished and diverged ones stay as they
+        are."""
         return self._each(functools.partial(self._train, data, steps), states, settings)
 
     def _train(self, data: PyTree, steps: Int[Array, ""], state: State, settings: Settings) -> State:
@@ -161,7 +163,8 @@ class Program:
         )
 
     def _outputs(self, network: Network, batch: SequenceBatch) -> Array:
-        """Outputs at the scored steps: by kernels where they serve this batch (those of a held-out set may be of another size)."""
+        """Outputs at the scored steps: by kernels where they serve this batch (those of a held-out
+        set may be of another size)."""
         if self.fused and self._kernel is None:
             outputs = network.run_fused(batch.inputs, self.task.first, batch.lengths)
             if not isinstance(outputs, Refusal):
@@ -243,7 +246,8 @@ class Program:
 
 
 def fault(loss: Float[Array, ""], gradient_norm: Float[Array, ""], chance_loss: float) -> Int[Array, ""]:
-    """0 where a training step is fine; else 1 + the position in `KINDS` of what is wrong with it (divergence.CRITERION)."""
+    """0 where a training step is fine; else 1 + the position in `KINDS` of what is wrong with it
+    (divergence.CRITERION)."""
     is_fine = jnp.isfinite(gradient_norm) & (loss < EXPLODED * chance_loss)  # False where the loss is NaN
     of_finite_loss = jnp.where(
         jnp.isfinite(gradient_norm), KINDS.index("exploded loss"), KINDS.index("non-finite gradient")
@@ -253,7 +257,8 @@ def fault(loss: Float[Array, ""], gradient_norm: Float[Array, ""], chance_loss: 
 
 
 def _samples(batch: PyTree) -> PyTree:
-    """The parts of a batch whose last axis is its samples; the others are numbers that hold for all."""
+    """The parts of a batch whose last axis is its samples; the others are numbers that hold for
+    all."""
     return eqx.filter(batch, lambda leaf: is_array_shape(leaf) and leaf.ndim > 0)
 
 
@@ -262,12 +267,14 @@ def _rest(batch: PyTree) -> PyTree:
 
 
 def curve_interval(steps: Any) -> Any:
-    """Training steps per point of the learning curve: the same for a trial however it is cut into chunks."""
+    """Training steps per point of the learning curve: the same for a trial however it is cut into
+    chunks."""
     return (steps + CURVE_POINTS - 1) // CURVE_POINTS
 
 
 def curve(state: State, steps: int) -> np.ndarray:
-    """The learning curve, shape (points,): mean training loss in each interval, NaN where none was completed."""
+    """The learning curve, shape (points,): mean training loss in each interval, NaN where none was
+    completed."""
     interval = curve_interval(steps)
     means = np.asarray(state.curve, np.float64) * interval
     done = np.clip(int(state.step) - interval * np.arange(CURVE_POINTS), 0, interval)

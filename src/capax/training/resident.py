@@ -1,4 +1,5 @@
-"""What an engine keeps in memory: programs and data, shared by the studies that need them, gone with the last of them."""
+"""What an engine keeps in memory: programs and data, shared by the studies that need them, gone
+with the last of them."""
 
 import threading
 from collections.abc import Callable, Hashable

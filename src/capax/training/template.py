@@ -1,4 +1,5 @@
-"""From a trial to its network and back: what is trained is one flat vector, what is not is kept beside it."""
+"""From a trial to its network and back: what is trained is one flat vector, what is not is kept
+beside it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +19,8 @@ from capax.training.trial import NetworkShape
 
 
 class Template:
-    """The structure of all networks of a cell, size, and nonlinearity. No arrays, no data, no compiled code.
+    """The structure of all networks of a cell, size, and nonlinearity. No arrays, no data, no
+    compiled code.
 
     `parameters`: how many numbers are trained; `constants`: shapes of the arrays that are not; `shapes`: of all.
     """
@@ -60,7 +62,8 @@ class Template:
         return jax.tree.unflatten(self._structure, parts)
 
     def combine(self, trained: PyTree, constants: PyTree) -> Network:
-        """The network of trained arrays, as `unravel` gives them, and of the arrays that are not trained."""
+        """The network of trained arrays, as `unravel` gives them, and of the arrays that are not
+        trained."""
         return eqx.combine(trained, constants, self._static)
 
     def network(self, parameters: Float[Array, " p"], constants: PyTree) -> Network:

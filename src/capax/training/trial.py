@@ -1,4 +1,5 @@
-"""A trial before and after its training: plain data, which an engine may send to another machine."""
+"""A trial before and after its training: plain data, which an engine may send to another
+machine."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,5 @@
-"""What trains trials, wherever it runs: one population at a time, in chunks of steps, with an event for all that happens."""
+"""What trains trials, wherever it runs: one population at a time, in chunks of steps, with an event
+for all that happens."""
 
 import time
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ def slots(trial: Trial, batching: str) -> int:
 
     Mapped, trials run one after the other, so one slot is enough. Vectorised, there are as many
     slots as trials of the study may be in training at once, rounded up to a power of two. This
-    follows from the experiment and not from what happens to be waiting, since the size of a batch of
-    products may change their last bits.
+    follows from the experiment and not from what happens to be waiting, since the size of a batch
+    of products may change their last bits.
     """
     if batching == "mapped":
         return 1
@@ -46,8 +47,8 @@ class Worker:
         return [] if self._population is None else self._population.trials
 
     def choose(self, waiting: list[Trial]) -> list[Trial]:
-        """Of waiting trials, those to start now: as many as fit of the program in training, or of the
-        first one's where nothing is in training."""
+        """Of waiting trials, those to start now: as many as fit of the program in training, or of
+        the first one's where nothing is in training."""
         if self.trials:
             assert self._population is not None
             first, free = self.trials[0], self._population.free
@@ -62,7 +63,8 @@ class Worker:
         return trial.program_key, slots(trial, self._resident.batching)
 
     def train(self, started: list[Trial]) -> Iterator[Event]:
-        """One chunk of all trials, with those that start now. Starts none that `choose` would not."""
+        """One chunk of all trials, with those that start now. Starts none that `choose` would
+        not."""
         if self._population is None:
             yield from self._open(started[0])
         assert self._population is not None
@@ -112,7 +114,8 @@ class Worker:
 
 
 def _next_chunk(chunk: int, done: int, seconds: float) -> int:
-    """Steps of the next chunk, so that it takes about CHUNK_SECONDS, from how long `done` steps took.
+    """Steps of the next chunk, so that it takes about CHUNK_SECONDS, from how long `done` steps
+    took.
 
     At most eight times as many as before, since trials of one program differ in their work.
     """
