@@ -195,7 +195,7 @@ def test_training_stops_at_rungs_and_is_counted(trained):
     tuned = frame[~frame["rerun"]]
     assert set(tuned["state"]) >= {"complete", "stopped"} and set(frame["state"][frame["rerun"]]) == {"complete"}
     chosen = tuned.groupby("number")["proposed_by"].agg(set).to_dict()
-    assert chosen == {0: {"default"}, **dict.fromkeys(range(1, 8), {"random"}), 8: {"model"}, 9: {"model"}}
+    assert chosen == {0: {"default"}, **{number: {"random"} for number in range(1, 8)}, 8: {"model"}, 9: {"model"}}
     stopped = tuned[tuned["state"] == "stopped"]
     assert all(row["steps"] in rungs("halving", row["hp_training_steps"]) for _, row in stopped.iterrows())
     assert stopped["validation"].notna().all() and stopped["loss"].notna().all()
