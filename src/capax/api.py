@@ -46,11 +46,13 @@ def run(
     - `out`: the run directory, by default `runs/NAME`.
     - `engine`: where trials are trained; "local" is this process, others may be installed.
     - `display`: told of the progress.
-    - `settings`: keys of the experiment to replace, such as `cells=["rnn", MyCell]`, `budgets=[1000]`, `trials=64`.
-      A cell may be a class at the top of a module, script, or notebook. The run names it `module.path:Class`; one of a
-      script or notebook is `__main__:Class`, and only from there can the run be gone on with.
+    - `settings`: keys of the experiment to replace, such as `cells=["rnn", MyCell]`,
+      `budgets=[1000]`, `trials=64`. A cell may be a class at the top of a module, script, or
+      notebook. The run names it `module.path:Class`; one of a script or notebook is
+      `__main__:Class`, and only from there can the run be gone on with.
 
-    **Returns:** a report with `.frame` (one row a study), `.trials`, `.figures` (matplotlib), and `.path` (report.html).
+    **Returns:** a report with `.frame` (one row a study), `.trials`, `.figures` (matplotlib), and
+    `.path` (report.html).
 
     Raises `CapaxError` for bad input, before anything is written.
     """
@@ -94,16 +96,19 @@ def probe(
     **Arguments:**
 
     - `name`: of the probe (`capax list probes`).
-    - `subject`: a cell's name or module.path:Class, to be initialised with `hyperparameters`; or the file of a trained
-      network (models/*.safetensors in a run directory).
+    - `subject`: a cell's name or module.path:Class, to be initialised with `hyperparameters`; or
+      the file of a trained network (models/*.safetensors in a run directory).
     - `out`: the directory, by default `probes/SUBJECT`.
-    - `task`, `task_options`: what drives the network, and whose loss is measured; or `data`, an array (sequences, time,
-      features) or a file (CSV, TSV, Parquet, .npy, .npz); or `text`, "letters", "characters", "words", or "tokens", of
-      which the text in `data`, by default Python's own help texts, is a sequence (probes.text.sequences); by default white
-      noise of `inputs` features and `length` steps.
-    - `reading`: how the file is to be read where it does not say so itself: "encoding"; of a table "time" and "series",
-      the columns of these roles ("none": there is none), and "decimal", its decimal mark.
-    - `batch`: how many sequences; `seed`: of all that is random; `units`, `depth`, `inputs`, `outputs`: sizes of a fresh network.
+    - `task`, `task_options`: what drives the network, and whose loss is measured; or `data`, an
+      array (sequences, time, features) or a file (CSV, TSV, Parquet, .npy, .npz); or `text`,
+      "letters", "characters", "words", or "tokens", of which the text in `data`, by default
+      Python's own help texts, is a sequence (probes.text.sequences); by default white noise of
+      `inputs` features and `length` steps.
+    - `reading`: how the file is to be read where it does not say so itself: "encoding"; of a table
+      "time" and "series", the columns of these roles ("none": there is none), and "decimal", its
+      decimal mark.
+    - `batch`: how many sequences; `seed`: of all that is random; `units`, `depth`, `inputs`,
+      `outputs`: sizes of a fresh network.
     - `options`: the probe's own.
 
     **Returns:** `.summary` (numbers by name), `.frame`, `.figure` (matplotlib).
@@ -146,7 +151,8 @@ def probe(
 def _driving(
     data: "np.ndarray | str | Path | None", text: str | None, length: int, reading: dict[str, str]
 ) -> Driving | None:
-    """The sequences of a file, a text, or an array, with what they were taken for; None where there are none."""
+    """The sequences of a file, a text, or an array, with what they were taken for; None where there
+    are none."""
     known = ["encoding"] if text is not None else ["encoding", "time", "series", "decimal"]
     wrong = next((key for key in reading if key not in known), None)
     if wrong is not None or (reading and not isinstance(data, str | Path)):

@@ -133,7 +133,7 @@ def test_list_hyperparameters_says_of_each_its_default_range_scale_and_meaning(c
         (["run", "quickstart", "--set", "tasks=parity"], r"unknown task 'parity'"),
         (["run", "quickstart", "--set", "budgets=5"], r"budget of 5 parameters is too small"),
         (["run", "quickstart", "--set", "text.path=none.txt"], r"there is no file .*none.txt; text8.zip is at"),
-        (["run", "quickstart", "--engine", "slurm"], r"unknown engine 'slurm'; choose of local"),
+        (["run", "quickstart", "--engine", "slurm"], r"unknown engine 'slurm'; installed are: local"),
         (["probe", "curvatur", "gru"], r"unknown probe 'curvatur' \(did you mean 'curvature'\?\)"),
         (["probe", "sensitivity", "gro"], r"unknown cell 'gro'"),
         (["probe", "sensitivity", "none.safetensors"], r"none.safetensors does not exist"),

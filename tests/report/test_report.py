@@ -87,6 +87,12 @@ def test_one_row_a_study_and_one_row_a_trial(finished: Report):
     assert len(finished.trials) == 8 * 3 + 4 * 2  # three trials each, and two reruns where the task is not memorisation
 
 
+def test_a_report_is_one_line_where_a_notebook_shows_it(finished: Report):
+    shown = repr(finished)
+    assert "\n" not in shown and len(shown) < 200 + len(str(finished.path))
+    assert str(finished.path) in shown and f"{len(finished.frame)} studies" in shown
+
+
 def test_the_page_needs_no_other_file(finished: Report):
     assert not re.findall(r"<(?:script|link|iframe|object)\b", page(finished))
     sources = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'\s>)]{1,40})""", page(finished))

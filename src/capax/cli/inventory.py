@@ -40,7 +40,8 @@ def _experiments() -> dict[str, str]:
 
 
 def _probes() -> dict[str, str]:
-    """What the function `measure` of each probe says of itself, from its file: importing it would import JAX."""
+    """What the function `measure` of each probe says of itself, from its file: importing it would
+    import JAX."""
     from capax.probes.names import OF_A_TASK, PROBES
 
     needs = {name: " Needs a task (--task), or a trained network." for name in OF_A_TASK}

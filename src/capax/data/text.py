@@ -11,9 +11,9 @@ from capax.data.decoding import decode
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """`characters`, as they are; `source`, what the text is known by: the hash is that of its characters
-    in UTF-8, however the file had them encoded or packed; `notes`, what the file was taken for, one
-    line each."""
+    """`characters`, as they are; `source`, what the text is known by: the hash is that of its
+    characters in UTF-8, however the file had them encoded or packed; `notes`, what the file was
+    taken for, one line each."""
 
     characters: str
     source: Content

@@ -1,4 +1,4 @@
-"""Measurements on a network, random or trained: one file a probe, each a function `measure(subject, ...) -> Measurement`.
+"""Measurements on a network, random or trained: one file a probe, each a function `measure`.
 
 What needs JAX is imported when it is first used: the names of the probes (`names`) do not.
 """

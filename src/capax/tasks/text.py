@@ -199,7 +199,7 @@ class Text(Task):
 
     @property
     def source(self) -> Content:
-        """The text that this is: its name, hash, and size, however the file is packed or encoded."""
+        """The text: its name, hash, and size, however its file is packed or encoded."""
         found = self._prepared.source
         if self.path is None:
             return found

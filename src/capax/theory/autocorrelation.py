@@ -1,4 +1,5 @@
-"""Autocorrelations R(D) = E[x_t x_{t+D}] of a stationary input: as a function, as measured, or as a sum of exponentials."""
+"""Autocorrelations R(D) = E[x_t x_{t+D}] of a stationary input: as a function, as measured, or as a
+sum of exponentials."""
 
 import dataclasses
 import math
@@ -22,7 +23,8 @@ MOST_POWERS = 2**22
 
 @dataclasses.dataclass(frozen=True)
 class Exponentials:
-    """R(D) = sum_k weights[k] rates[k]^D, and `white` more at D = 0. With one rate rho and weight 1: R(D) = rho^|D|."""
+    """R(D) = sum_k weights[k] rates[k]^D, and `white` more at D = 0. With one rate rho and weight
+    1: R(D) = rho^|D|."""
 
     weights: tuple[float, ...]
     rates: tuple[float, ...]
@@ -42,7 +44,7 @@ class Exponentials:
         return total + (self.white if lag == 0 else 0.0)
 
     def sums(self, a: Any) -> tuple[Any, Any]:
-        """F(a) = sum_{D >= 1} a^D R(D), and a F'(a); a may be complex, an array, or traced by JAX."""
+        """F(a) = sum_{D >= 1} a^D R(D), and a F'(a); a: complex, an array, or traced by JAX."""
         total = slope = 0.0 * a
         for weight, rate in zip(self.weights, self.rates, strict=True):
             q = rate * a
@@ -78,7 +80,8 @@ class Function:
         return float(self.function(lag))
 
     def sums(self, a: Any) -> tuple[Any, Any]:
-        """As `Exponentials.sums`; NaN where |a| is 1 or more, because the sum need not have a value there.
+        """As `Exponentials.sums`; NaN where |a| is 1 or more, because the sum need not have a value
+        there.
 
         Raises `CapaxError` where |a| is so close to 1 that the sum would not end in time.
         """
@@ -108,8 +111,8 @@ class Function:
 def _power_sums(values: Float[np.ndarray, " lags"], a: Any) -> tuple[Any, Any]:
     """sum_k values[k - 1] a^k and sum_k k values[k - 1] a^k over k = 1, 2, ..
 
-    With k - 1 = i + width * j the sum is one product over i for each j, and one over j: about sqrt(lags) powers of `a` are
-    in memory, not all of them.
+    With k - 1 = i + width * j the sum is one product over i for each j, and one over j: about
+    sqrt(lags) powers of `a` are in memory, not all of them.
     """
     xp = jnp if isinstance(a, jax.Array) else np
     flat = xp.reshape(xp.asarray(a), (-1,))
@@ -129,7 +132,8 @@ def _power_sums(values: Float[np.ndarray, " lags"], a: Any) -> tuple[Any, Any]:
 
 
 def _powers(xp: Any, a: Any, number: int) -> Any:
-    """a^0, .., a^(number - 1), by doubling: no logarithm, so that `a` may be 0 and have a derivative."""
+    """a^0, .., a^(number - 1), by doubling: no logarithm, so that `a` may be 0 and have a
+    derivative."""
     powers, factor = xp.ones_like(a)[:, None], a[:, None]
     while powers.shape[1] < number:
         powers, factor = xp.concatenate([powers, powers * factor], axis=1), factor * factor
@@ -140,7 +144,8 @@ Autocorrelation = Exponentials | Lags | Function
 
 
 def make(given: "Autocorrelation | Callable[[int], float] | Sequence[float] | np.ndarray | float") -> Autocorrelation:
-    """An autocorrelation from a function of the lag, an array R(0), R(1), .., or a number rho for R(D) = rho^|D|."""
+    """An autocorrelation from a function of the lag, an array R(0), R(1), .., or a number rho for
+    R(D) = rho^|D|."""
     if isinstance(given, Exponentials | Lags | Function):
         return given
     if isinstance(given, int | float):
@@ -154,9 +159,11 @@ def make(given: "Autocorrelation | Callable[[int], float] | Sequence[float] | np
 
 
 def measure(x: Float[np.ndarray, "sequences time features"], lags: int | None = None) -> Lags:
-    """The autocorrelation of data, each feature's mean taken out, averaged over sequences, times, and features.
+    """The autocorrelation of data, each feature's mean taken out, averaged over sequences, times,
+    and features.
 
-    `lags`: how many to measure beside R(0), by default half of the length. Unbiased: a lag's sum is divided by its number of pairs.
+    `lags`: how many to measure beside R(0), by default half of the length. Unbiased: a lag's sum is
+    divided by its number of pairs.
     """
     if x.ndim != 3 or x.shape[1] < 2:
         raise CapaxError(
@@ -172,7 +179,8 @@ def measure(x: Float[np.ndarray, "sequences time features"], lags: int | None = 
 
 
 def fit(measured: Lags, rates: Sequence[float] | None = None) -> Exponentials:
-    """A sum of exponentials with weights of at least 0 and a white part, by non-negative least squares over a grid of rates."""
+    """A sum of exponentials with weights of at least 0 and a white part, by non-negative least
+    squares over a grid of rates."""
     grid = tuple(1 - np.geomspace(1, 1e-4, 33)[1:]) if rates is None else tuple(rates)
     lag = np.arange(len(measured.values))
     design = np.column_stack([*(rate**lag for rate in np.asarray(grid)), lag == 0])
