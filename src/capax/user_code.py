@@ -9,7 +9,8 @@ import site
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from capax.errors import CapaxError, UserCodeError, closest
 
@@ -41,9 +42,23 @@ def load(path: str, kind: str) -> type:
 
     Raises `CapaxError` where there is no such class; `UserCodeError` where its module raises.
     """
-    module_name, _, class_name = path.partition(":")
-    if not class_name.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
-        raise CapaxError(f"{kind} '{path}' is not of the form module.path:Class.")
+    return _find(path, kind, "class", inspect.isclass)
+
+
+def load_function(path: str, kind: str) -> Callable[..., Any]:
+    """The function that `module.path:function` names. Otherwise as `load`."""
+    return _find(path, kind, "function", inspect.isfunction)
+
+
+def beside(thing: Any, name: str) -> Any:
+    """What the module of a user's class or function has by another name; None where it has nothing."""
+    return vars(sys.modules[thing.__module__]).get(name)
+
+
+def _find(path: str, kind: str, what: str, suits: Callable[[Any], bool]) -> Any:
+    module_name, _, name = path.partition(":")
+    if not name.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
+        raise CapaxError(f"{kind} '{path}' is not of the form module.path:{'Class' if what == 'class' else what}.")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -52,18 +67,18 @@ def load(path: str, kind: str) -> type:
         if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
             raise CapaxError(f"{kind} '{path}': there is no module '{error.name}' here or on PYTHONPATH.") from None
         raise blame(f"{kind} '{path}': importing {module_name} failed", error) from error
-    found = getattr(module, class_name, None)
-    if inspect.isclass(found):
+    found = getattr(module, name, None)
+    if suits(found):
         return found
     if module_name == MAIN:
         raise CapaxError(
             f"{kind} '{path}' belongs to a script or notebook and is found there alone; "
-            f"run it from there, or move {class_name} into a module and name that."
+            f"run it from there, or move {name} into a module and name that."
         )
-    classes = [key for key, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module_name]
+    own = [key for key, value in vars(module).items() if suits(value) and value.__module__ == module_name]
     raise CapaxError(
-        f"{kind} '{path}': module {module_name} has no class '{class_name}'{closest(class_name, classes)}; "
-        f"it defines {', '.join(classes) or 'none'}."
+        f"{kind} '{path}': module {module_name} has no {what} '{name}'{closest(name, own)}; "
+        f"it defines {', '.join(own) or 'none'}."
     )
 
 

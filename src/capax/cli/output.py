@@ -174,7 +174,7 @@ def measurement(report: "ProbeReport", as_json: bool) -> None:
     terminal.output().print(table)
     if len(rows) < len(frame):
         print(f"{len(rows)} of {len(frame)} rows; all of them are in {report.measurement.probe}.csv")
-    print(f"figure, table, numbers: {report.directory}/{report.measurement.probe}.png, .svg, .csv, .json")
+    print(report.files)
 
 
 def _shown(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The probes by name, and what each needs: for those who ask before anything heavy is imported."""
 
+from capax import user_code
 from capax.errors import CapaxError, closest
 
 PROBES = ("sensitivity", "landscape", "curvature", "adam", "propagation", "jacobian", "gradients", "autocorrelation")
@@ -13,9 +14,12 @@ OF_A_TASK = ("landscape", "curvature", "adam")
 
 
 def check(name: str) -> None:
-    """Raise `CapaxError` for an unknown name."""
-    if name not in PROBES:
-        raise CapaxError(f"unknown probe '{name}'{closest(name, list(PROBES))}; choose of {', '.join(PROBES)}.")
+    """Raise `CapaxError` for a name that is neither a built-in probe's nor `module.path:function`."""
+    if name not in PROBES and not user_code.is_path(name):
+        raise CapaxError(
+            f"unknown probe '{name}'{closest(name, list(PROBES))}; choose of {', '.join(PROBES)}, "
+            "or name your own as module.path:function."
+        )
 
 
 def check_task(name: str, known: bool) -> None:

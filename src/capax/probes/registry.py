@@ -1,10 +1,12 @@
-"""Probes by name, and the one call for all of them."""
+"""Probes by name, and the one call for all of them: the built-in ones, and a user's own as `module.path:function`."""
 
+import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
+from capax import user_code
 from capax.errors import CapaxError, closest
 from capax.probes.measurement import Measurement
 from capax.probes.names import RECURRENT, check, check_task
@@ -12,8 +14,10 @@ from capax.probes.subject import Subject
 
 
 def get(name: str) -> Callable[..., Measurement]:
-    """A probe's function. Raises `CapaxError` for an unknown name."""
+    """A probe's function. Raises `CapaxError` for an unknown name, `UserCodeError` where a user's module raises."""
     check(name)
+    if user_code.is_path(name):
+        return user_code.load_function(name, "probe")
     return importlib.import_module(f"capax.probes.{name}").measure
 
 
@@ -25,7 +29,8 @@ def options(name: str) -> dict[str, inspect.Parameter]:
 def probe(name: str, subject: Subject, **given: Any) -> Measurement:
     """One measurement on a network, by the probe's name and its own options.
 
-    Raises `CapaxError` for an unknown probe or option, or an option of the wrong kind.
+    Raises `CapaxError` for an unknown probe or option, or an option of the wrong kind; `UserCodeError`
+    where a user's own probe raises.
     """
     known = options(name)
     check_task(name, subject.task is not None)
@@ -39,7 +44,11 @@ def probe(name: str, subject: Subject, **given: Any) -> Measurement:
         default = known[option].default
         if not _fits(value, default):
             raise CapaxError(f"probe {name}: option {option} must be like {default!r}, not {value!r}.")
-    return get(name)(subject, **given)
+    with user_code.explaining(f"probe {name} failed"):
+        measured = get(name)(subject, **given)
+    if not isinstance(measured, Measurement):
+        raise CapaxError(f"probe {name} must return a capax.probes.Measurement, not {type(measured).__name__}.")
+    return dataclasses.replace(measured, probe=name)
 
 
 def _fits(value: Any, default: Any) -> bool:

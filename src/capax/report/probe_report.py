@@ -17,11 +17,23 @@ from capax.report.saving import save_figure
 
 @dataclasses.dataclass(frozen=True)
 class ProbeReport:
-    """A measurement with its figure, and where both are."""
+    """A measurement with its figure, if it has one, and where both are."""
 
     measurement: Measurement
-    figure: Figure
+    figure: Figure | None
     directory: Path
+
+    @property
+    def path(self) -> Path:
+        """Of its files, without their suffix."""
+        return self.directory / self.measurement.probe.replace(":", "_")
+
+    @property
+    def files(self) -> str:
+        """Its files, in words."""
+        suffixes = [".png", ".svg", ".csv", ".json"] if self.figure is not None else [".csv", ".json"]
+        what = "figure, table, numbers" if self.figure is not None else "table, numbers"
+        return f"{what}: {self.path}{', '.join(suffixes)}"
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -35,12 +47,13 @@ class ProbeReport:
 
 
 def build(measurement: Measurement, directory: Path) -> ProbeReport:
-    """Write PROBE.json, PROBE.csv, PROBE.svg, and PROBE.png into a directory."""
-    figure, path = draw(measurement), directory / measurement.probe
-    save_figure(figure, path)
-    write_atomically(path.with_suffix(".csv"), measurement.frame.to_csv(index=False))
-    write_atomically(path.with_suffix(".json"), json.dumps(as_json(measurement), indent=2))
-    return ProbeReport(measurement, figure, directory)
+    """Write PROBE.json, PROBE.csv, and with a figure PROBE.svg and PROBE.png, into a directory."""
+    report = ProbeReport(measurement, draw(measurement), directory)
+    if report.figure is not None:
+        save_figure(report.figure, report.path)
+    write_atomically(Path(f"{report.path}.csv"), measurement.frame.to_csv(index=False))
+    write_atomically(Path(f"{report.path}.json"), json.dumps(as_json(measurement), indent=2))
+    return report
 
 
 def as_json(measurement: Measurement) -> dict[str, Any]:
