@@ -191,7 +191,8 @@ def seeds(cell: CellUnderTest) -> Finding:
 
 
 def _created(cell: CellUnderTest, key: Array) -> Network:
-    return Network.create(cell.kind, units=cell.specimen.units, key=key, **cell.sizes)
+    sizes: dict[str, Any] = cell.sizes
+    return Network.create(cell.kind, units=cell.specimen.units, key=key, **sizes)
 
 
 def types(cell: CellUnderTest) -> Finding:
