@@ -122,9 +122,11 @@ def _as_it_is(number: int, outputs: Any) -> Any:
     return outputs
 
 
-def upwards_at(between: Between | None, times: Int[Array, " time"]) -> Callable[[int, Any], Any]:
-    """`between` for outputs at these steps."""
-    return _as_it_is if between is None else lambda number, outputs: between(number, outputs, times)
+def upwards_at(between: Between | None, times: Int[Array, " time"] | None) -> Callable[[int, Any], Any]:
+    """`between` for outputs at these steps; nothing happens between layers where there is none."""
+    if between is None or times is None:
+        return _as_it_is
+    return lambda number, outputs: between(number, outputs, times)
 
 
 def plainly(
