@@ -112,16 +112,21 @@ def test_a_run_takes_classes_and_names_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("function", "limit"), [("refuse", 1000), ("on_the_host", 100)], ids=["when traced", "in a callback"]
+    ("function", "doing"),
+    [
+        ("refuse", "cell '{name}:Careful': a step with 5 inputs, 4 units and a batch of 720 raised"),
+        ("on_the_host", "training capacity-{name}:Careful-depth1-120"),
+    ],
+    ids=["before training", "in a callback"],
 )
-def test_a_cell_that_fails_in_training_is_told_by_its_own_lines_and_the_run_goes_on_once_mended(
-    function, limit, module, tmp_path, monkeypatch
+def test_a_cell_that_fails_on_many_samples_is_told_by_its_own_lines_and_the_run_goes_on_once_mended(
+    function, doing, module, tmp_path, monkeypatch
 ):
-    name = module(f"fails_late_{function}", CELL.format(output=f"{function}(h)", limit=limit))
+    name = module(f"fails_late_{function}", CELL.format(output=f"{function}(h)", limit=100))
     settings = {"out": tmp_path / "run", "cells": [f"{name}:Careful"], **SMALL}
     with pytest.raises(UserCodeError) as caught:
         capax.run("capacity", **settings)
-    assert str(caught.value) == f"training capacity-{name}:Careful-depth1-120: ValueError: too many samples"
+    assert str(caught.value) == f"{doing.format(name=name)}: ValueError: too many samples"
     own = caught.value.user_traceback
     lines = [line.strip() for line in own.splitlines() if set(line) - set(" ^~")]
     assert lines[-1] == 'raise ValueError("too many samples")'

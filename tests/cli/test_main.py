@@ -378,7 +378,7 @@ def test_help_of_run_names_every_key_of_the_experiment():
     assert not [
         key
         for key in Experiment.model_fields
-        if key not in SET_HELP and key not in ("name", "question", "source", "task")
+        if key not in SET_HELP and key not in ("name", "question", "source", "smaller", "task")
     ]
 
 

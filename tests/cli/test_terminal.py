@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from capax.cli import costs, display, main, output, terminal
+from capax.experiments.cost import Cost
 from capax.experiments.design import load
 from capax.experiments.plan import plan
 from capax.experiments.progress import Progress, StudyProgress
@@ -26,7 +27,8 @@ def test_the_live_display_fits_the_terminal_and_its_last_line_is_seen(height: in
     studies = {study.name: StudyProgress(study) for study in planned.studies}
     running = list(studies.values())[40]
     running.running, running.best = {"a": (3, 1.0)}, 77.25
-    progress = Progress(planned, studies, steps=1000, seconds=10.0)
+    announced = Cost(55, 880, 0, work=1e10, training_seconds=600.0, compiling_seconds=100.0, lanes=1)
+    progress = Progress(planned, studies, announced, steps=1000, seconds=10.0, trained_seconds=10.0)
     console = watched(80, height)
     live = Live(console=console, auto_refresh=False)
     display.Moving(live).update(progress)

@@ -1,5 +1,6 @@
 """Probes by name, and the one call for all of them: the built-in ones, and a user's own as `module.path:function`."""
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -44,7 +45,8 @@ def probe(name: str, subject: Subject, **given: Any) -> Measurement:
         default = known[option].default
         if not _fits(value, default):
             raise CapaxError(f"probe {name}: option {option} must be like {default!r}, not {value!r}.")
-    with user_code.explaining(f"probe {name} failed"):
+    own = user_code.is_path(name)
+    with user_code.explaining(f"probe {name} failed") if own else contextlib.nullcontext():
         measured = get(name)(subject, **given)
     if not isinstance(measured, Measurement):
         raise CapaxError(f"probe {name} must return a capax.probes.Measurement, not {type(measured).__name__}.")
