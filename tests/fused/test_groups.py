@@ -1,4 +1,4 @@
-"""The order of the work in the loop: what runs together, what is stored, what is done as late as can be."""
+"""The order of the work in the loop: what runs together, what is stored, what waits."""
 
 from capax.fused.groups import Copy, Gather, Give, Multiply, Pass, Put, See, SumRows, group, spread
 from capax.fused.labels import Labels, label
@@ -112,7 +112,7 @@ def test_parts_are_written_in_place_and_others_copied():
 
 
 def test_a_sum_that_begins_a_product_is_copied_to_where_it_belongs():
-    """The product writes it to memory of its own: to a pointer, or into a whole, it takes a copy."""
+    """The product writes it to memory of its own; a copy goes to a pointer, or into a whole."""
     w, x, y = make((3, 3), SHAPE, SHAPE)
     multiplied = product(w, x)
     sum_ = elementwise("add", y, multiplied.output)

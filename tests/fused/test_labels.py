@@ -1,4 +1,7 @@
-"""Which axis is the samples' axis: by rules, never by a length. All arrays here are as long as a tile in every axis."""
+"""Which axis is the samples' axis: by rules, never by a length.
+
+Almost all arrays here are as long as a tile in every axis.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is computed before the loop over tiles, in it, and after it; and where results are written."""
+"""What is computed before, in, and after the loop over tiles; and where results are written."""
 
 from capax.fused.labels import Labels, label
 from capax.fused.places import Part, Place, Pointer, destinations, place, result_refused

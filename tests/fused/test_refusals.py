@@ -1,4 +1,4 @@
-"""Which built-in cells and tasks have kernels, and why the others have none. Nothing is compiled."""
+"""Which built-in cells and tasks have kernels, and why others have none. Nothing is compiled."""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Fused kernels for CPUs, written in C++ from traced programs, for any cell: a whole training step, or a loop over time."""
+"""Kernels for CPUs, written in C++ from traced programs, for any cell.
+
+One kernel does a whole training step, or two do a loop over time.
+"""
 
 from capax.fused.kernel import fuse
 from capax.fused.recurrence import recurrence

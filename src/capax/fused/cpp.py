@@ -21,7 +21,8 @@ class Names:
 
 
 def handler(tile: int, floats: str, lines: list[str]) -> str:
-    """A C++ file whose entry point, called by XLA, has scratch memory of so many floats and does the lines."""
+    """A C++ file whose entry point, called by XLA, has so many floats of scratch memory and does
+    the lines."""
     return "\n".join(
         [
             f"#define TILE {tile}",
@@ -51,9 +52,11 @@ def loops(
     body: Callable[[list[str]], list[str]],
     around: Callable[[list[str]], tuple[list[str], list[str]]] = lambda index: ([], []),
 ) -> str:
-    """Nested loops over all axes of `like`; the samples' is innermost, by vectors, and its index counts samples.
+    """Nested loops over all axes of `like`.
 
-    `around` gives what comes before and after the loop over samples."""
+    The samples' axis is innermost, by vectors, and its index counts samples. `around` gives what
+    comes before and after that loop.
+    """
     index, lines, depth = ["0"] * len(like.shape), ["{"], 1
     for axis, length in enumerate(like.shape):
         if axis != like.samples and length != 1:

@@ -1,8 +1,8 @@
 """Pass 3, group: the order of the work in the loop, with elementwise operations that run together.
 
-One pass over memory does an elementwise value, its elementwise ancestors, and sums over samples that
-use them. A value is computed as late as it can be. Of a pass only what is read later is stored,
-and of that not what is cheaper to compute again than to read.
+One pass over memory does an elementwise value, its elementwise ancestors, and sums over samples
+that use them. A value is computed as late as it can be. Of a pass only what is read later is
+stored, and of that not what is cheaper to compute again than to read.
 """
 
 import dataclasses
@@ -343,7 +343,7 @@ class _Scheduler:
 
 
 def spread(traced: Traced, labels: Labels) -> set[Operand]:
-    """The values that are one number for all samples: broadcast along the samples, or views of such."""
+    """The values that are one number for all samples: broadcast along them, or views of such."""
     found: set[Operand] = set()
     for equation in traced.equations:
         if not is_view(equation) or not labels.has_samples(equation.output):

@@ -1,4 +1,4 @@
-"""What a step of a loop leaves to its own backward pass: results that are costly to compute again."""
+"""What a step of a loop leaves to its backward pass: results that are costly to compute again."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def split(forward: Traced, backward: Traced, labels: Labels) -> tuple[Traced, li
 
 
 def _costly(equation: Equation, producer: dict[Operand, Equation], consumers: dict[Operand, list[Equation]]) -> bool:
-    """Whether a result is dearer to compute than to read; a sum with a product counts as a part of it."""
+    """Whether a result is dearer to compute than to read; a sum with a product is a part of it."""
     if is_view(equation) or equation.name in JOINING:
         return False
     if equation.name in ("add", "add_any"):

@@ -27,7 +27,7 @@ Kernel = Callable[[Any, Any, Any], Any]
 
 
 def tile_of(samples: set[int]) -> int | Refusal:
-    """Samples in a tile of arrays that have so many; they must have equally many, a multiple of 16."""
+    """Samples in a tile of arrays that have so many: equally many, a multiple of 16."""
     if len(samples) != 1:
         return Refusal(f"arrays with different numbers of samples, {sorted(samples)}")
     (number,) = samples

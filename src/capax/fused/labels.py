@@ -102,7 +102,7 @@ class _Sets:
         self._parents[self.root(one)] = self.root(other)
 
 
-# -- the rules. One item: (axis, axis), which are the same, or (axis, why), which cannot be the samples'.
+# -- the rules: of (axis, axis), which are the same, and (axis, why), which cannot be the samples'
 
 Rule = tuple[Axis, Axis | str]
 

@@ -1,4 +1,7 @@
-"""Compiling C++ on this machine and registering the result with XLA; compiled kernels are kept in the user's cache."""
+"""Compiles C++ on this machine and registers the result with XLA.
+
+Compiled kernels are kept in the user's cache.
+"""
 
 import ctypes
 import functools
@@ -23,7 +26,7 @@ _LOADED: dict[str, ctypes.CDLL] = {}
 
 
 def compiler() -> str | None:
-    """The C++ compiler: $CXX, or the first of c++, g++, clang++ on the path; None where there is none."""
+    """The C++ compiler: $CXX, or the first of c++, g++, clang++ on the path; None without one."""
     named = os.environ.get("CXX")
     return next(
         (found for name in ([named] if named else ["c++", "g++", "clang++"]) if (found := shutil.which(name))), None

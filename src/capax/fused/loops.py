@@ -28,7 +28,10 @@ from capax.fused.views import padded, size
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Tables of columns, chosen by symbols, as the loop's inputs: the rows of each, the columns of all, the streams."""
+    """Tables of columns, chosen by symbols, as the loop's inputs.
+
+    `rows`: of each table; `features`: the columns of all; `streams`: symbols a step.
+    """
 
     rows: list[int]
     features: int
@@ -142,7 +145,10 @@ class _Writer:
         self.floats = f"{self.floats} + {size}"
 
     def begin(self, constants: int, dims: str) -> None:
-        """Read the arguments without samples, and how long the loops are. `constants`: where the constants begin."""
+        """Read the arguments without samples, and how long the loops are.
+
+        `constants`: the number of the argument where the constants begin.
+        """
         for place, (number, value) in enumerate(self._numbers):
             argument = number if number < self._loop.plain else constants + place - self._loop.plain
             self.lines.append(f"const void* const a{number} = {_argument(argument)};")
@@ -154,8 +160,10 @@ class _Writer:
         self.lines.append("const long batch = tiles * TILE;")
 
     def tables(self, number: int, symbols: int, *, read: bool) -> None:
-        """Memory for tables and a tile's lines, and, where they are read, the tables transposed; `number`: their
-        first argument's."""
+        """Memory for a tile's lines, and, where the tables are read, for them, transposed.
+
+        `number`: the number of their first argument; `symbols`: that of the symbols.
+        """
         table = self._loop.table
         assert table is not None
         self.scratch("lines", table.width * self._loop.tile)
@@ -192,8 +200,12 @@ class _Writer:
 
 
 def forward_source(loop: Loop, *, keep: bool) -> str | Refusal:
-    """Arguments: plain arrays, first states, inputs (or tables and symbols), constants. Results: states at all steps,
-    outputs that are not states from `first` on, and, to `keep`, what the backward pass reads beside the states."""
+    """The loop forward.
+
+    Arguments of the kernel: plain arrays, first states, inputs (or tables and symbols), constants.
+    Results: states at all steps, outputs that are not states from `first` on, and, to `keep`, what
+    the backward pass reads beside the states.
+    """
     n, m, k = loop.plain, len(loop.states), len(loop.inputs)
     made, own = loop.forward.outputs, loop.own_outputs
     fresh = loop.fresh if keep else {}
@@ -230,8 +242,12 @@ def forward_source(loop: Loop, *, keep: bool) -> str | Refusal:
 
 
 def backward_source(loop: Loop) -> str | Refusal:
-    """Arguments: plain arrays; states at all steps and what else was kept; inputs (or tables and symbols); gradients of
-    the last states and of the outputs; constants. Results: gradients of plain arrays, first states, inputs (tables)."""
+    """The loop backward.
+
+    Arguments of the kernel: plain arrays; states at all steps and what else was kept; inputs (or
+    tables and symbols); gradients of the last states and of the outputs; constants. Results:
+    gradients of plain arrays, first states, inputs (tables).
+    """
     n, m, k = loop.plain, len(loop.states), len(loop.inputs)
     lowered = _lowered_backward(loop)
     if isinstance(lowered, Refusal):

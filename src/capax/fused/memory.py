@@ -79,7 +79,7 @@ def allocate(
     destined: Mapping[Operand, Destination],
     pointers: Mapping[Operand, str],
 ) -> Memory:
-    """Give every value its memory. `pointers`: inputs that lie where a pointer of the kernel points."""
+    """Give every value its memory. `pointers`: inputs that lie where a pointer points."""
     allocator = _Allocator(traced, labels, destined)
     inputs = allocator.given(pointers)
     for equation in schedule.before:
@@ -287,7 +287,7 @@ def _touched(step: Step, allocator: _Allocator) -> set[str]:
 
 
 def lifetimes(touched: list[set[str]], inputs: set[str]) -> dict[str, tuple[int, int]]:
-    """The first and last step at which each buffer is touched; `inputs` live from before the first."""
+    """The first and last step that touch each buffer; `inputs` live from before the first."""
     lives: dict[str, tuple[int, int]] = {name: (-1, -1) for name in inputs}
     for number, names in enumerate(touched):
         for name in names:

@@ -1,6 +1,7 @@
 """A loop over time as two kernels, forward and backward.
 
-What a step would have to compute again for its gradient is kept where it is costly and there is room.
+What a step would have to compute again for its gradient is kept where it is costly and there is
+room.
 """
 
 import dataclasses
@@ -24,7 +25,8 @@ from capax.fused.views import size
 Step = Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]
 
 KEPT_BYTES = 64 * 2**20
-"""Most memory for what steps keep for their gradients, in one loop; where it does not suffice they compute it again."""
+"""Most memory for what the steps of one loop keep for their gradients. Beyond it they compute all
+again."""
 
 
 def recurrence(
@@ -36,7 +38,9 @@ def recurrence(
     symbols: Int[Array, "t s b"] | None = None,
     first: int = 0,
 ) -> tuple[PyTree, PyTree] | Refusal:
-    """What `jax.lax.scan` gives for `step(plain, state, x) -> state, output`, differentiable once, for CPUs.
+    """What `jax.lax.scan` gives for `step(plain, state, x) -> state, output`, by kernels for CPUs.
+
+    Differentiable once, in reverse mode.
 
     **Arguments:**
 
@@ -192,7 +196,8 @@ class _Kernels:
     def forward(
         self, plain: PyTree, state: PyTree, inputs: PyTree, symbols: Any, *, keep: bool
     ) -> tuple[tuple[PyTree, PyTree], list[Array]]:
-        """The last state and the outputs; states (tiles, time + 1, .., tile) and what else the backward pass reads."""
+        """The last state and the outputs; and what the backward pass reads: states, of shape
+        (tiles, time + 1, .., tile), and what else was kept."""
         tile, loop = self.loop.tile, self.loop
         first = [_apart(leaf, tile) for leaf in jax.tree.leaves(state)]
         tiles = first[0].shape[0]

@@ -1,4 +1,4 @@
-"""Where an array lies in memory: a buffer seen through an offset and strides, so that reshaping costs nothing."""
+"""Where an array lies in memory: a buffer, an offset, and strides, so that reshaping is free."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Elements of a buffer: element [i, j, ..] is `base[offset + i strides[0] + j strides[1] + ..]`.
+    """Part of a buffer: element [i, j, ..] is `base[offset + i strides[0] + j strides[1] + ..]`.
 
     `samples`: the samples' axis, as long as a tile; its stride is 1, or 0 where one number serves
     all samples. None without samples.
