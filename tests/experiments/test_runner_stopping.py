@@ -65,7 +65,7 @@ def made_up(trial):
         scores,
         np.zeros(100),
         1,
-        np.zeros(3),
+        np.zeros(trial.shape.parameters),
         paused,
     )
 
@@ -168,7 +168,9 @@ def test_a_trial_that_memorised_everything_ends_at_the_rung_and_is_complete(tmp_
     trial = run.next_trials(may_propose=True)[0]
     scores = {"score": 50.0, "loss": 0.001, "samples": 50.0, "fraction_correct": 1.0}
     halted = trial.pause
-    run.finish(trial, Result(None, halted, 1.0, scores, scores, np.zeros(100), 1, np.zeros(3), True))
+    run.finish(
+        trial, Result(None, halted, 1.0, scores, scores, np.zeros(100), 1, np.zeros(study.shape.parameters), True)
+    )
     assert (run.progress.done, run.progress.stopped, run.progress.best) == (1, 0, 50.0)
     (row,) = [row for row in results.trials(*results.read(tmp_path / "run")).to_dict("records") if row["number"] == 0]
     assert (row["state"], row["converged"], row["steps"]) == ("complete", True, halted)

@@ -121,5 +121,5 @@ def test_bad_options_are_one_line(options, line):
 
 
 def test_without_a_task_there_is_nothing_to_train_on():
-    with pytest.raises(CapaxError, match="needs a loss"):
+    with pytest.raises(CapaxError, match="measures a task's loss"):
         probe("adam", Subject.create("gru", units=2, length=4, batch=2))

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from capax import tasks
+from capax.cells.wiring import Wiring
 from capax.errors import CapaxError
+from capax.networks.network import Network
 from capax.probes import Subject, probe
 from capax.report.probe_figures import draw
 from capax.theory import moments
@@ -171,3 +173,16 @@ def test_what_overflows_is_infinite():
 def test_what_cannot_be_is_one_line(cell, norm, line):
     with pytest.raises(CapaxError, match=line):
         probe("propagation", Subject.create(cell, units=4, length=8, batch=2), norm=norm)
+
+
+def test_its_loss_is_the_networks_own_with_norms_and_a_direct_part():
+    task = tasks.get("teacher", time_steps=12)
+    subject = Subject.create("rnn", units=5, depth=2, task=task, batch=4, seed=1)
+    wired = Network.create(
+        "rnn", inputs=task.inputs, outputs=task.outputs, depth=2, units=5, key=jax.random.key(2),
+        wiring=Wiring(direct=True, norm=True, between=True),
+    )  # fmt: skip
+    wired = eqx.tree_at(lambda n: (n.norm.scale, n.norms[0].bias), wired, (2 * jnp.ones(5), 0.5 * jnp.ones(5)))
+    subject = dataclasses.replace(subject, network=wired)
+    measured = probe("propagation", subject)
+    np.testing.assert_allclose(measured.summary["loss"], subject.loss(wired), rtol=1e-5)

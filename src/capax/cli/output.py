@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 def results(report: Report, as_json: bool) -> None:
     """The end of a run: its tables and where the report is."""
+    if report.fault is not None:
+        print(f"capax: {report.fault}.", file=sys.stderr)
     if as_json:
         print(json.dumps(as_json_of(report.directory, report.frame)))
         return

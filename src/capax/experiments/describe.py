@@ -32,7 +32,17 @@ def open_run(plan: Plan, directory: Path, say: Callable[[str], None] = lambda _:
 
     `say` is told what a reader should know of a run that goes on. Raises `CapaxError` where it must not.
     """
+    _say_short_grids(plan, say)
     return Store.create(directory, lambda found: _record(plan, directory, found, say), say)
+
+
+def _say_short_grids(plan: Plan, say: Callable[[str], None]) -> None:
+    """Say where a grid has fewer points than trials were asked for."""
+    asked = {study.name: plan.of(study.label).trials for study in plan.studies}
+    short = {study.name: study.trials for study in plan.studies if study.trials < asked[study.name]}
+    for name, trials in short.items():
+        points = "1 point" if trials == 1 else f"{trials:,} points"
+        say(f"{name}: the grid has {points}, so there are {trials:,} trials and not the {asked[name]:,} asked for")
 
 
 def _record(plan: Plan, directory: Path, found: dict[str, Any] | None, say: Callable[[str], None]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from capax.report.rows import column, known, records
 from capax.report.sentences import caution, findings
 from capax.report.tabulation import Table, score, tables
 from capax.report.view import RunView, TaskView
+from capax.search import lock
 
 TEMPLATE = "template.html.j2"
 
@@ -36,6 +37,7 @@ def page(
     return environment.from_string(template).render(
         experiment=plan.experiment,
         missing=missing(plan, frame),
+        holder=lock.holder(directory),
         findings=findings(run),
         caution=caution(run, compared),
         tasks=[

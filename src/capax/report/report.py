@@ -24,7 +24,8 @@ class Report:
     """What a run has found.
 
     `frame` has one row a study, `trials` one row a trial, `analyses` are the tables that compare cells,
-    `figures` are matplotlib's by name, `path` is the HTML page.
+    `figures` are matplotlib's by name, `path` is the HTML page. `fault` says what is wrong with the journal,
+    None where nothing is.
     """
 
     directory: Path
@@ -34,6 +35,7 @@ class Report:
     trials: pd.DataFrame
     figures: dict[str, Figure]
     analyses: list[Analysis]
+    fault: str | None = None
 
     def __repr__(self) -> str:
         return f"Report of {formatting.number(len(self.frame), 'study', 'studies')} in {self.directory}: {self.path}"
@@ -57,7 +59,8 @@ def build(directory: Path) -> Report:
     images = {drawing.name: save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in drawn}
     path = directory / "report.html"
     write_atomically(path, page(run, directory, drawn, images, compared))
-    return Report(directory, path, plan, frame, trials, {drawing.name: drawing.figure for drawing in drawn}, compared)
+    figures = {drawing.name: drawing.figure for drawing in drawn}
+    return Report(directory, path, plan, frame, trials, figures, compared, store.fault)
 
 
 def _save_table(frame: pd.DataFrame, path: Path) -> None:
