@@ -154,7 +154,7 @@ def test_list_hyperparameters_says_of_each_its_default_range_scale_and_meaning(c
         (["run", "capacity", "--trials=3"], r"--set trials=3"),
         (["run", "capacity", "--trails", "3"], r"No such option: --trails"),
         (["cost", "gru", "lstm"], r"--units 64\) or a budget of parameters \(--budget 10000\): one of them is needed"),
-        (["cost", "gru", "--units", "4", "--budget", "100"], r"and not both"),
+        (["cost", "gru", "--units", "4", "--budget", "100"], r"not both of them"),
         (
             ["bounds", "lstm", "--layers", "1,x"],
             r"--layers must be whole numbers with commas, such as 1,2,4, not '1,x'",

@@ -97,8 +97,8 @@ def test_checkpoints_save_memory_at_two_thousand_steps():
 @pytest.mark.parametrize(("options", "said"), [
     ({"units": 0}, "units must be at least 1, not 0"),
     ({"units": 4, "length": 0}, "length must be at least 1, not 0"),
-    ({"units": 4, "budget": 9}, "units or a budget"),
-    ({}, "say how large the networks are: --units N, or --budget N"),
+    ({"units": 4, "budget": 9}, "not both of them"),
+    ({}, "one of them is needed"),
     ({"units": 4, "device": "tpu"}, "unknown device 'tpu'; choose of here, a100"),
     ({"units": 4, "precision": "fp16"}, "measured at fp32"),
     ({"units": 4, "checkpoint_every": [0]}, "checkpoint-every must be at least 1, not 0"),

@@ -193,10 +193,8 @@ def _check(
     if any(value < 1 for value in checkpoint_every):
         raise CapaxError(f"checkpoint-every must be at least 1, not {min(checkpoint_every)}.")
     if (units is None) == (budget is None):
-        both = "and not both" if units is not None else "one of them is needed"
-        raise CapaxError(
-            f"give either units per layer (--units 64) or a budget of parameters (--budget 10000): {both}."
-        )
+        said = "not both of them" if units is not None else "one of them is needed"
+        raise CapaxError(f"give units per layer (--units 64) or a budget of parameters (--budget 10000): {said}.")
     if not cells:
         raise CapaxError("name at least one cell.")
 
