@@ -45,10 +45,11 @@ class CellUnderTest:
             "depth": registry.wiring(self.kind).least_depth,
         }
 
-    def network(self, seed: int = 0, **hyperparameters: Any) -> Network:
-        """An initialised network."""
-        key = jax.random.key(seed)
-        return Network.create(self.kind, units=self.specimen.units, key=key, **self.sizes, **hyperparameters)
+    def network(self, key: Array | None = None, **hyperparameters: Any) -> Network:
+        """An initialised network; by default always of the same key."""
+        key = jax.random.key(0) if key is None else key
+        given: dict[str, Any] = {**self.sizes, **hyperparameters}
+        return Network.create(self.kind, units=self.specimen.units, key=key, **given)
 
     @functools.cached_property
     def cell(self) -> Layer:
@@ -153,13 +154,15 @@ def _named(slopes: PyTree) -> dict[str, np.ndarray]:
 
 
 def initialised(cell: CellUnderTest) -> Finding:
-    """A cell's own matrices are drawn: none is left at zeros."""
-    names = [name for name, leaf in _own(cell.cell).items() if leaf.ndim > 1 and not leaf.any()]
-    if not names:
+    """A cell's own matrices are drawn: not all that it has of its own is the same for every key, and some at zeros."""
+    one, other = (_own(cell.network(jax.random.key(seed)).layers[0]) for seed in (0, 1))
+    zeros = [name for name, leaf in one.items() if leaf.ndim > 1 and not leaf.any()]
+    drawn = any(not np.array_equal(leaf, other[name]) for name, leaf in one.items())
+    if drawn or not zeros:
         return passed("initialised")
     return failed(
         "initialised",
-        f"its own {', '.join(names)} starts at zeros: no affine map declares it, so write `drawn(self, key)` to draw it.",
+        f"its own {', '.join(zeros)} starts at zeros: no affine map declares it, so write `drawn(self, key)` to draw it.",
     )
 
 
@@ -173,14 +176,14 @@ def _own(cell: Layer) -> dict[str, np.ndarray]:
 
 def seeds(cell: CellUnderTest) -> Finding:
     """A network's parameters follow from its key: the same from the same, and from no key of the cell's own."""
-    one, two = (jax.tree.leaves(eqx.filter(cell.network(seed=0), eqx.is_array)) for _ in range(2))
+    one, two = (jax.tree.leaves(eqx.filter(cell.network(), eqx.is_array)) for _ in range(2))
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True)):
         return failed(
             "seeds",
             "two networks from one key differ: parameters are drawn without the key (NumPy, random, a clock); use "
             "jax.random with the key that __init__ or drawn is given.",
         )
-    program = jax.make_jaxpr(lambda key: eqx.filter(_created(cell, key), eqx.is_array))(jax.random.key(0))
+    program = jax.make_jaxpr(lambda key: eqx.filter(cell.network(key), eqx.is_array))(jax.random.key(0))
     if contract.OWN_KEY in contract.primitives(program.jaxpr):
         return failed(
             "seeds",
@@ -188,11 +191,6 @@ def seeds(cell: CellUnderTest) -> Finding:
             "__init__ or drawn is given.",
         )
     return passed("seeds")
-
-
-def _created(cell: CellUnderTest, key: Array) -> Network:
-    sizes: dict[str, Any] = cell.sizes
-    return Network.create(cell.kind, units=cell.specimen.units, key=key, **sizes)
 
 
 def types(cell: CellUnderTest) -> Finding:
