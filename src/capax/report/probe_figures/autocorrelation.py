@@ -38,5 +38,5 @@ def draw(measurement: Measurement) -> Figure:
         grid[key].set_title(f"{label}, predicted")
         grid[key].tick_params(labelsize=8.5)
     grid["sensitivity"].set_xlabel("memory t, λ = 1 − 1/t (steps)", fontsize=9.5)
-    figure.legend(handles=handles, loc="outside upper left", ncols=5, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower left", ncols=5, fontsize=9)
     return figure

@@ -21,8 +21,8 @@ def draw(measurement: Measurement) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
     signals, gradients = figure.subplots(1, 2)
     of_gradients = pd.DataFrame(frame[frame["signal"] == "gradient"])
-    for place, signal in enumerate(("state", "output")):
-        _line(signals, frame[frame["signal"] == signal], signal, place)
+    for place, (signal, size) in enumerate({"state": 10.0, "output": 5.5}.items()):  # both seen where they are equal
+        _line(signals, frame[frame["signal"] == signal], signal, place, markersize=size)
     groups = [str(group) for group in of_gradients["group"].unique() if group != "all"]
     for place, group in enumerate(groups):
         _line(gradients, of_gradients[of_gradients["group"] == group], group, place)
@@ -42,8 +42,8 @@ def draw(measurement: Measurement) -> Figure:
     return figure
 
 
-def _line(axes: Axes, rows: Any, label: str, place: int) -> None:
-    curve(axes, *_points(rows), **appearance(place), label=label)
+def _line(axes: Axes, rows: Any, label: str, place: int, **looks: Any) -> None:
+    curve(axes, *_points(rows), **appearance(place), **looks, label=label)
 
 
 def _points(rows: Any) -> tuple[np.ndarray, np.ndarray]:
