@@ -316,10 +316,12 @@ def cost(
 
 @app.command()
 def check(
-    subject: Annotated[str, typer.Argument(help="A cell of your own, module.path:Class, or a built-in one's name.")],
+    subject: Annotated[
+        str, typer.Argument(help="A cell or a task of your own, module.path:Class, or a built-in one's name.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """What is wrong with a cell, one line a check; exit code 2 where something is."""
+    """What is wrong with a cell or a task, one line a check; exit code 2 where something is."""
     import dataclasses
 
     from capax.testing import examine

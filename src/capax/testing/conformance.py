@@ -1,9 +1,12 @@
-"""Test classes that an author of a cell subclasses: one test a check. Any test runner that knows plain classes will do.
+"""Test classes that an author of a cell or a task subclasses: one test a check. No test runner is needed here.
 
-from capax.testing import CellConformance
+from capax.testing import CellConformance, TaskConformance
 
 class TestMyCell(CellConformance):
     cell = MyCell
+
+class TestMyTask(TaskConformance):
+    task = MyTask(batch_size=8)
 """
 
 import functools
@@ -11,7 +14,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from capax.finding import Finding, ask
-from capax.testing import cells
+from capax.tasks import Task
+from capax.testing import cells, tasks
 
 
 class CellConformance:
@@ -24,7 +28,19 @@ class CellConformance:
         return _cell_under_test(self.cell)
 
 
+class TaskConformance:
+    """The checks of a task, as tests. A subclass names it: `task`, an instance with small sizes (which is quick), a
+    class, or a name such as "my_package.tasks:MyTask"."""
+
+    task: ClassVar["str | type[Task] | Task"]
+
+    def subject(self) -> tasks.TaskUnderTest:
+        """The task under test, made once for all tests."""
+        return _task_under_test(self.task)
+
+
 _cell_under_test = functools.lru_cache(maxsize=1)(cells.CellUnderTest)
+_task_under_test = functools.lru_cache(maxsize=1)(tasks.TaskUnderTest)
 
 
 def _test(check: Callable[[Any], Finding]) -> Callable[[Any], None]:
@@ -38,5 +54,6 @@ def _test(check: Callable[[Any], Finding]) -> Callable[[Any], None]:
     return test
 
 
-for _check in cells.CHECKS:
-    setattr(CellConformance, f"test_{_check.__name__}", _test(_check))
+for _conformance, _checks in ((CellConformance, cells.CHECKS), (TaskConformance, tasks.CHECKS)):
+    for _check in _checks:
+        setattr(_conformance, f"test_{_check.__name__}", _test(_check))

@@ -1,10 +1,18 @@
-"""All checks of a cell in a row, for `capax check`."""
+"""All checks of a cell or a task in a row, for `capax check`."""
 
 import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal
 
+from capax import tasks as known_tasks
+from capax import user_code
 from capax.errors import UserCodeError
 from capax.finding import Finding, ask, failed
-from capax.testing import cells
+from capax.tasks import Task
+from capax.testing import cells, tasks
+
+Kind = Literal["cell", "task"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +20,7 @@ class Examination:
     """What was examined, and what each check found; where one that the others need did not pass, it is the last."""
 
     name: str
-    kind: str
+    kind: Kind
     findings: tuple[Finding, ...]
 
     @property
@@ -21,16 +29,46 @@ class Examination:
         return all(finding.passed for finding in self.findings)
 
 
-def examine(cell: str | type) -> Examination:
-    """Run all checks of a cell, by its name or class. Raises `CapaxError` for a name that leads to none."""
-    name = cell if isinstance(cell, str) else cell.__name__
+@dataclasses.dataclass(frozen=True)
+class _Suite:
+    """How a kind of thing is examined: what makes its subject, its checks, and those that the others need."""
+
+    make: Callable[[Any], Any]
+    checks: tuple[Callable[[Any], Finding], ...]
+    needed: tuple[Callable[[Any], Finding], ...]
+
+
+_SUITES: dict[Kind, _Suite] = {
+    "cell": _Suite(cells.CellUnderTest, cells.CHECKS, cells.CONTRACT),
+    "task": _Suite(tasks.TaskUnderTest, tasks.CHECKS, tasks.CONTRACT),
+}
+
+
+def examine(subject: str | type | Task) -> Examination:
+    """Run all checks of a cell or a task, by its name, its class, or a task itself.
+
+    Raises `CapaxError` for a name that leads to neither.
+    """
+    name = subject if isinstance(subject, str) else subject.name if isinstance(subject, Task) else subject.__name__
+    kind: Kind = "cell"
     try:
-        subject = cells.CellUnderTest(cell)
+        kind = _kind(subject)
+        made = _SUITES[kind].make(subject)
     except UserCodeError as error:
-        return Examination(name, "cell", (failed("loading", str(error), error.user_traceback),))
+        return Examination(name, kind, (failed("loading", str(error), error.user_traceback),))
     findings: list[Finding] = []
-    for check in cells.CHECKS:
-        findings.append(ask(check, subject))
-        if check in cells.CONTRACT and not findings[-1].passed:
+    for check in _SUITES[kind].checks:
+        findings.append(ask(check, made))
+        if check in _SUITES[kind].needed and not findings[-1].passed:
             break
-    return Examination(name, "cell", tuple(findings))
+    return Examination(name, kind, tuple(findings))
+
+
+def _kind(subject: str | type | Task) -> Kind:
+    """Whether it is a task; all else is taken for a cell, which says what is wrong with it."""
+    if isinstance(subject, str):
+        if not user_code.is_path(subject):
+            return "task" if subject in known_tasks.BUILT_IN else "cell"
+        subject = user_code.load(subject, "cell or task")
+    task = issubclass(subject, Task) if inspect.isclass(subject) else isinstance(subject, Task)
+    return "task" if task else "cell"
