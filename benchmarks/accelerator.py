@@ -1,11 +1,14 @@
-"""Populations on an accelerator: throughput by population size, against one trial after the other in cuDNN, and what limits it.
+"""Populations on an accelerator: throughput by population size, against one trial after the other
+in cuDNN, and what limits it.
 
     python benchmarks/accelerator.py --torch-python PYTHON                 # on a GPU: every size
-    python benchmarks/accelerator.py --backend cpu --sizes 1,2 --budgets 250 --seconds 0.5      # a smoke test of this file
+    # a smoke test of this file
+    python benchmarks/accelerator.py --backend cpu --sizes 1,2 --budgets 250 --seconds 0.5
 
-The same program as on a CPU, vectorised over trials, on the capacity task with five samples per parameter. The peer trains
-one trial at a time with nn.GRU or nn.LSTM, which is cuDNN on a GPU (torch_accelerator.py). Sizes and peer take turns in every round;
-medians are reported. The peak is that of a large product in single precision on the same device. A trace of the best size says on
+The same program as on a CPU, vectorised over trials, on the capacity task with five samples per
+parameter. The peer trains one trial at a time with nn.GRU or nn.LSTM, which is cuDNN on a GPU
+(torch_accelerator.py). Sizes and peer take turns in every round; medians are reported. The peak is
+that of a large product in single precision on the same device. A trace of the best size says on
 which operations the time goes. It has been run on a CPU only so far: no GPU was to be had.
 """
 

@@ -1,4 +1,5 @@
-"""A JAX peer of population.py: the LRU by jax.lax.associative_scan in complex numbers, one trial in one thread.
+"""A JAX peer of population.py: the LRU by jax.lax.associative_scan in complex numbers, one trial in
+one thread.
 
 python associative_worker.py WORKLOAD CELL START.npz
 """

@@ -1,4 +1,5 @@
-"""The capax side of population.py: writes the starting point for the others, then trains two trials in two lanes on command.
+"""The capax side of population.py: writes the starting point for the others, then trains two trials
+in two lanes on command.
 
     python capax_worker.py WORKLOAD CELL START.npz
 

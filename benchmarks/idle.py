@@ -1,8 +1,9 @@
-"""How long lanes wait for trials: python benchmarks/idle.py [EXPERIMENT] [--set key=value ...] [--json].
+"""How long lanes wait for trials: python benchmarks/idle.py [EXPERIMENT] [--set key=value ...]
+[--json].
 
-The share of all lanes' time, from the first trial's start to the last one's end, in which a lane had no trial. A single study is
-the hard case: its lanes wait for the tuner, and at its end for the last trial. The experiment runs once before, so that
-compiling is not counted.
+The share of all lanes' time, from the first trial's start to the last one's end, in which a lane
+had no trial. A single study is the hard case: its lanes wait for the tuner, and at its end for the
+last trial. The experiment runs once before, so that compiling is not counted.
 """
 
 import argparse

@@ -1,6 +1,8 @@
-"""Inference: capax's compiled forward pass against onnxruntime, interleaved, one thread each, the same parameters.
+"""Inference: capax's compiled forward pass against onnxruntime, interleaved, one thread each, the
+same parameters.
 
-    .venv/bin/python benchmarks/inference.py [--cells rnn,gru,lstm] [--units 128] [--steps 175] [--batch 32] [--rounds 9]
+    .venv/bin/python benchmarks/inference.py [--cells rnn,gru,lstm] [--units 128] [--steps 175]
+                                             [--batch 32] [--rounds 9]
 
 Outputs at every step for a batch of sequences, on 30 dense inputs; outputs are compared first.
 """
@@ -25,7 +27,8 @@ from capax.cells.sequence import Dense  # noqa: E402
 from capax.networks.network import Network  # noqa: E402
 
 INPUTS = 30
-# ONNX's operator and, as places among capax's stacked blocks, its order of the gates; the forget bias's place in capax.
+# ONNX's operator and, as places among capax's stacked blocks, its order of the gates; the forget
+# bias's place in capax.
 OPERATORS = {"rnn": ("RNN", [0], None), "gru": ("GRU", [1, 0, 2], 1), "lstm": ("LSTM", [0, 3, 1, 2], 1)}
 
 

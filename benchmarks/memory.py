@@ -1,9 +1,11 @@
-"""The memory that a population needs: 64 trials of 10,000-parameter GRUs on 50,000 samples, under 4 GiB?
+"""The memory that a population needs: 64 trials of 10,000-parameter GRUs on 50,000 samples, under 4
+GiB?
 
     .venv/bin/python benchmarks/memory.py [--trials 64] [--budget 10000] [--cell gru]
 
-Mapped (a CPU): the trials train for a step each in a process of their own, two lanes of 32 slots, and that process's peak resident
-memory is read. Vectorised (an accelerator): what the compiler says it would allocate for the whole population at once.
+Mapped (a CPU): the trials train for a step each in a process of their own, two lanes of 32 slots,
+and that process's peak resident memory is read. Vectorised (an accelerator): what the compiler says
+it would allocate for the whole population at once.
 """
 
 import argparse
@@ -18,7 +20,9 @@ LIMIT = 4 * 2**30
 
 
 def program_of(cell: str, budget: int, batching: Any) -> tuple[Any, Any, Any]:
-    """A program for the capacity task with five samples per parameter, its data, and a trial of it."""
+    """A program for the capacity task with five samples per parameter, its data, and a trial of
+    it.
+    """
     from capax.training import backend
 
     backend.configure()
@@ -53,7 +57,9 @@ def mapped(cell: str, budget: int, trials: int) -> dict[str, float]:
 
 
 def vectorised(cell: str, budget: int, trials: int) -> dict[str, float]:
-    """What the compiler plans for the vectorised population: arguments, results, and temporaries."""
+    """What the compiler plans for the vectorised population: arguments, results, and
+    temporaries.
+    """
     import jax
     import jax.numpy as jnp
 

@@ -1,19 +1,24 @@
 """Training throughput of capax against PyTorch and JAX peers, interleaved in one run.
 
-    make benchmark                                                     # sets up PyTorch in .venv-torch, then runs this file
-    .venv/bin/python benchmarks/population.py --workloads text,diagonal-4096 --cells gru,lru --rounds 3
-    .venv/bin/python benchmarks/population.py --json benchmarks.json --compile  # everything, with torch.compile; minutes more
-    .venv/bin/python benchmarks/population.py --without-torch --before ../old   # against another checkout of capax
+    # sets up PyTorch in .venv-torch, then runs this file
+    make benchmark
+    .venv/bin/python benchmarks/population.py --workloads text --cells gru,lru --rounds 3
+    # everything, with torch.compile, which takes minutes more
+    .venv/bin/python benchmarks/population.py --json benchmarks.json --compile
+    # against another checkout of capax
+    .venv/bin/python benchmarks/population.py --without-torch --before ../old
 
-Every competitor trains two trials at the same time, one per core, on the same data, from the same parameters, with
-Adam: capax in two lanes of one process, peers in two processes of one thread, denormals flushed. In each round all
-competitors run one after the other; a ratio is formed within its round, and its median and quartiles are reported.
-"nn" is nn.RNN, nn.GRU, nn.LSTM; "best" is, in each round, the fastest of all PyTorch variants (torch_peer.py). Matrix products
-by NumPy, one thread on each core, take part in each round: "of peak" is the share of their rate that capax reaches,
-in the operations that the shapes ask for (workloads.py).
+Every competitor trains two trials at the same time, one per core, on the same data, from the same
+parameters, with Adam: capax in two lanes of one process, peers in two processes of one thread,
+denormals flushed. In each round all competitors run one after the other; a ratio is formed within
+its round, and its median and quartiles are reported. "nn" is nn.RNN, nn.GRU, nn.LSTM; "best" is, in
+each round, the fastest of all PyTorch variants (torch_peer.py). Matrix products by NumPy, one
+thread on each core, take part in each round: "of peak" is the share of their rate that capax
+reaches, in the operations that the shapes ask for (workloads.py).
 
-Before timing, the losses after a few steps are compared: the same arithmetic is measured. (nn.GRU applies its reset gate after
-the matrix product and "nn-embedding" has a matrix more, so their losses are others; the hand-written ones are held to ours.)
+Before timing, the losses after a few steps are compared: the same arithmetic is measured. (nn.GRU
+applies its reset gate after the matrix product and "nn-embedding" has a matrix more, so their
+losses are others; the hand-written ones are held to ours.)
 """
 
 import argparse

@@ -1,9 +1,11 @@
-"""Every probe on every kind of cell, and on an unstable network: seconds, and whether what it says is finite.
+"""Every probe on every kind of cell, and on an unstable network: seconds, and whether what it says
+is finite.
 
     python benchmarks/probes.py [CELL ...]
 
-By default GRU, LSTM, UGRNN, LRU, a user's cell (the README's), and a linear recurrence whose matrix is 3 times an orthogonal one, so that
-states overflow: there infinity is the answer. Probes that need a loss have the task `teacher`; the others are driven by it, too.
+By default GRU, LSTM, UGRNN, LRU, a user's cell (the README's), and a linear recurrence whose matrix
+is 3 times an orthogonal one, so that states overflow: there infinity is the answer. Probes that
+need a loss have the task `teacher`; the others are driven by it, too.
 """
 
 import argparse

@@ -1,11 +1,12 @@
-"""Do the same seeds give the same trials as another checkout of capax? To the bit, or it says where not.
+"""Do the same seeds give the same trials as another checkout of capax? To the bit, or it says where
+not.
 
     python benchmarks/same_trials.py OTHER [--only capacity,text] [--compiled]
 
-Runs small experiments with this checkout and with the checkout in the folder OTHER, on this machine,
-with the same compiler flags, and compares the tables of trials: states, scores, hyperparameters.
-The runs of OTHER are kept in OTHER/runs/same_trials and are not run again.
-Exit code 1 where a trial differs.
+Runs small experiments with this checkout and with the checkout in the folder OTHER, on this
+machine, with the same compiler flags, and compares the tables of trials: states, scores,
+hyperparameters. The runs of OTHER are kept in OTHER/runs/same_trials and are not run again. Exit
+code 1 where a trial differs.
 """
 
 import argparse

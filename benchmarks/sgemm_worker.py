@@ -1,4 +1,6 @@
-"""The rate of one core's matrix products in single precision, by NumPy in one thread: the peak that population.py compares with."""
+"""The rate of one core's matrix products in single precision, by NumPy in one thread: the peak that
+population.py compares with.
+"""
 
 import json
 import os

@@ -1,15 +1,19 @@
-"""What stopping trials early saves, and what it costs in the score: python benchmarks/stopping.py [--seeds N] [--json].
+"""What stopping trials early saves, and what it costs in the score: python benchmarks/stopping.py
+[--seeds N] [--json].
 
-Studies of the quickstart (capacity; text with 12 trials) and a longer one of text (24 trials), each with `stopping = "none"`
-and with `"halving"`, in turn, for each seed. All in one process, programs compiled before each run: compiling takes as long either way.
-Columns, means over the seeds:
+Studies of the quickstart (capacity; text with 12 trials) and a longer one of text (24 trials), each
+with `stopping = "none"` and with `"halving"`, in turn, for each seed. All in one process, programs
+compiled before each run: compiling takes as long either way. Columns, means over the seeds:
 
-- best score, as the report gives it, and the gain by stopping, with Student's 95% interval over the seeds (positive: the
-  study with stopping found the better one);
-- "within": in how many seeds the score with stopping is no worse than the 95% interval of the score without;
-- core-seconds: processor time of the whole run, the tuner, the scores at the rungs, and the reruns included;
-- ratio: of those; of tuning: the same for the work (sequences x time steps x training steps, which no noise
-  of the machine touches) without the reruns, which are trained to their end either way; of work: with them.
+- best score, as the report gives it, and the gain by stopping, with Student's 95% interval over the
+  seeds (positive: the study with stopping found the better one);
+- "within": in how many seeds the score with stopping is no worse than the 95% interval of the score
+  without;
+- core-seconds: processor time of the whole run, the tuner, the scores at the rungs, and the reruns
+  included;
+- ratio: of those; of tuning: the same for the work (sequences x time steps x training steps, which
+  no noise of the machine touches) without the reruns, which are trained to their end either way; of
+  work: with them.
 """
 
 import argparse
@@ -48,7 +52,9 @@ RULES = ("none", "halving")
 
 
 def compile_programs(planned: Plan, resident: Resident) -> None:
-    """Compile all that a plan's trials can need; `resident` keeps it for the runs, which hold it under other names."""
+    """Compile all that a plan's trials can need; `resident` keeps it for the runs, which hold it
+    under other names.
+    """
     for study in planned.studies:
         kinds = getattr(study.space.get("nonlinearity"), "choices", [None])
         for kind in kinds:

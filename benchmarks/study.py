@@ -1,4 +1,5 @@
-"""What a finished study costs: processor seconds and wall seconds of `capax run` on a small study, compiling and tuning included.
+"""What a finished study costs: processor seconds and wall seconds of `capax run` on a small study,
+compiling and tuning included.
 
 .venv/bin/python benchmarks/study.py [--experiment quickstart] [--set key=value ...] [--repeats 3]
 """

@@ -1,11 +1,14 @@
-"""What making a batch costs beside training on it: the share of a training step, for each task that draws its batches.
+"""What making a batch costs beside training on it: the share of a training step, for each task that
+draws its batches.
 
     .venv/bin/python benchmarks/tasks.py                              # every task at several sizes
     .venv/bin/python benchmarks/tasks.py --tasks parentheses --units 100 --rounds 9 --json
 
-A training step is one of capax's own compiled program: making the batch, the network forward and backward, the optimiser. Making a
-batch is timed alone, in a compiled loop in which every number that is made is used. Both are timed in turns, in CPU time of this
-process (on one thread, so that other processes do not count); the share is formed within a round, its median and quartiles reported.
+A training step is one of capax's own compiled program: making the batch, the network forward and
+backward, the optimiser. Making a batch is timed alone, in a compiled loop in which every number
+that is made is used. Both are timed in turns, in CPU time of this process (on one thread, so that
+other processes do not count); the share is formed within a round, its median and quartiles
+reported.
 """
 
 import argparse
@@ -89,7 +92,9 @@ def maker(task: Task, data: Any, trial: Trial) -> Callable[[int], Any]:
 
 
 def timer(work: Callable[[int], Any]) -> Callable[[], float]:
-    """A function that times `work` and returns seconds per step, with as many steps as fill the time."""
+    """A function that times `work` and returns seconds per step, with as many steps as fill the
+    time.
+    """
     work(1)
     steps = 1
     while (seconds := clock(work, steps)) < SECONDS_PER_TIMING / 4:

@@ -1,4 +1,5 @@
-"""The peer of accelerator.py: steps per second of one nn.GRU or nn.LSTM on the capacity task, on a GPU where there is one.
+"""The peer of accelerator.py: steps per second of one nn.GRU or nn.LSTM on the capacity task, on a
+GPU where there is one.
 
 python torch_accelerator.py gru|lstm UNITS SAMPLES SECONDS
 """

@@ -1,11 +1,14 @@
-"""A PyTorch peer of population.py: trains one trial on command. Runs in an environment with PyTorch, without capax.
+"""A PyTorch peer of population.py: trains one trial on command. Runs in an environment with
+PyTorch, without capax.
 
     python torch_peer.py WORKLOAD CELL VARIANT START.npz
 
-Variants: "nn", nn.RNN, nn.GRU, nn.LSTM on dense inputs; "nn-embedding", the same on a sum of embeddings as wide as the layer (other
-arithmetic); "hand", cells written for speed: features first, the input's product out of the loop, embeddings summed; "chunked",
-the same in the chunks of samples that capax takes; "compiled", chunked or hand under torch.compile; for the diagonal recurrence
-"split", "complex", and "reverse", a loop with its backward pass written by hand. Reads and answers as capax_worker.py does.
+Variants: "nn", nn.RNN, nn.GRU, nn.LSTM on dense inputs; "nn-embedding", the same on a sum of
+embeddings as wide as the layer (other arithmetic); "hand", cells written for speed: features first,
+the input's product out of the loop, embeddings summed; "chunked", the same in the chunks of samples
+that capax takes; "compiled", chunked or hand under torch.compile; for the diagonal recurrence
+"split", "complex", and "reverse", a loop with its backward pass written by hand. Reads and answers
+as capax_worker.py does.
 """
 
 import json
@@ -42,7 +45,9 @@ def offsets(workload: Workload) -> torch.Tensor:
 
 
 class Library(nn.Module):
-    """nn.RNN, nn.GRU, nn.LSTM as most people use them: (time, batch, features), the whole batch at once."""
+    """nn.RNN, nn.GRU, nn.LSTM as most people use them: (time, batch, features), the whole batch at
+    once.
+    """
 
     def __init__(self, workload: Workload, cell: str, start: dict[str, np.ndarray], embedding: bool):
         super().__init__()
@@ -88,7 +93,9 @@ class Library(nn.Module):
 
 
 class Hand(nn.Module):
-    """The same cells written out, features first, with the input's product taken out of the loop."""
+    """The same cells written out, features first, with the input's product taken out of the
+    loop.
+    """
 
     def __init__(self, workload: Workload, cell: str, start: dict[str, np.ndarray], compiled_step: bool):
         super().__init__()
@@ -220,7 +227,8 @@ class Trial:
 
     def __init__(self, workload: Workload, cell: str, variant: str, start: dict[str, np.ndarray]):
         self.workload = workload
-        # A long loop is not unrolled by torch.compile in any bearable time: there its step is compiled.
+        # A long loop is not unrolled by torch.compile in any bearable time: there its step is
+        # compiled.
         short = workload.steps <= 16
         if cell == "lru":
             self.model: Any = Diagonal(workload, start, variant)

@@ -1,9 +1,11 @@
-"""The tuner against random search at equal trials, and how long it takes to ask: python benchmarks/tuner.py [--json].
+"""The tuner against random search at equal trials, and how long it takes to ask: python
+benchmarks/tuner.py [--json].
 
-Two functions of the literature, one trial at a time (Branin) and four at a time (Hartmann-6), and a made-up training
-run: 15 hyperparameters such as those of Collins et al. 2017 (floats, integers, categories), 16 at a time, a fifth of them
-diverging. Each cell of the table is a median over seeds; p is a one-sided Mann-Whitney test that the bandit's best is the
-lower one. Seconds are processor seconds; set OPENBLAS_NUM_THREADS=1 to have them mean one core.
+Two functions of the literature, one trial at a time (Branin) and four at a time (Hartmann-6), and a
+made-up training run: 15 hyperparameters such as those of Collins et al. 2017 (floats, integers,
+categories), 16 at a time, a fifth of them diverging. Each cell of the table is a median over seeds;
+p is a one-sided Mann-Whitney test that the bandit's best is the lower one. Seconds are processor
+seconds; set OPENBLAS_NUM_THREADS=1 to have them mean one core.
 """
 
 import argparse
@@ -85,7 +87,9 @@ _INITS = {"identity": (0.7, -0.3), "orthogonal": (1.0, -0.05), "normal": (0.6, -
 
 
 def training(params: Mapping[str, Any]) -> float:
-    """A loss between about .002 and 15; infinite where steps or recurrent gains are too large together."""
+    """A loss between about .002 and 15; infinite where steps or recurrent gains are too large
+    together.
+    """
     eagerness, best_rate, power = _OPTIMISERS[params["optimiser"]]
     share, best_scale = _INITS[params["recurrent_init"]]
     log = {name: math.log10(params[name]) for name in TRAINING if getattr(TRAINING[name], "log", False)}
@@ -147,7 +151,9 @@ def ask_and_tell(
 
 
 def compare(problem: str, seeds: int) -> dict[str, Any]:
-    """One row of the table: each sampler's median best value and seconds a run, and the bandit's p."""
+    """One row of the table: each sampler's median best value and seconds a run, and the bandit's
+    p.
+    """
     space, objective, trials, batch = PROBLEMS[problem]
     row: dict[str, Any] = {"problem": problem, "trials": trials, "batch": batch, "seeds": seeds}
     best: dict[str, list[float]] = {}
@@ -170,7 +176,9 @@ def compare(problem: str, seeds: int) -> dict[str, Any]:
 
 
 def seconds_to_ask(trials: int, asks: int) -> float:
-    """Processor seconds for `asks` proposals in a row after `trials` finished ones in 15 dimensions, fit included."""
+    """Processor seconds for `asks` proposals in a row after `trials` finished ones in 15
+    dimensions, fit included.
+    """
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     ask_and_tell(study, TRAINING, training, trials, trials)
     study.sampler = GaussianProcessBandit(seed=0)

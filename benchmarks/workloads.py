@@ -1,4 +1,6 @@
-"""What is benchmarked: shapes and data of each workload, in NumPy alone, so that every competitor reads the same arrays."""
+"""What is benchmarked: shapes and data of each workload, in NumPy alone, so that every competitor
+reads the same arrays.
+"""
 
 import dataclasses
 
@@ -11,8 +13,10 @@ USER = "user_cell:Leaky"
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """`kind`: "held", one vector shown at every step, one logit at the end; "symbols", `streams` symbols at every step,
-    `targets` softmaxes at each scored step; "dense", real numbers, squared error at every step."""
+    """`kind`: "held", one vector shown at every step, one logit at the end; "symbols", `streams`
+    symbols at every step, `targets` softmaxes at each scored step; "dense", real numbers, squared
+    error at every step.
+    """
 
     name: str
     kind: str
@@ -29,7 +33,9 @@ class Workload:
     targets: int = 1
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets: (i, b) and (b,); (t, s, b) and (scored t, targets, b); (t, i, b) and (t, o, b)."""
+        """Inputs and targets: (i, b) and (b,); (t, s, b) and (scored t, targets, b); (t, i, b) and
+        (t, o, b).
+        """
         draw = np.random.default_rng(0)
         if self.kind == "held":
             return draw.integers(0, 2, (self.inputs, self.batch)).astype(np.float32), draw.integers(
@@ -43,8 +49,10 @@ class Workload:
         return x, draw.normal(size=(self.steps, self.outputs, self.batch)).astype(np.float32)
 
     def flops(self, cell: str, units: int) -> float:
-        """Floating-point operations of one training step's matrix products: forward, and twice that backward. Products with
-        one-hot vectors are not counted, as they need not be made; a held input is multiplied once."""
+        """Floating-point operations of one training step's matrix products: forward, and twice that
+        backward. Products with one-hot vectors are not counted, as they need not be made; a held
+        input is multiplied once.
+        """
         if cell == "lru":  # C is complex, of which the real part is wanted; B and D beside it
             step = 2 * units * units + 3 * self.inputs * units
         else:

@@ -1,8 +1,10 @@
-"""Writes RESULTS.md and figures/ of a paper from what was run: python papers/results.py collins2017 runs/collins2017
+"""Writes RESULTS.md and figures/ of a paper from what was run: python papers/results.py collins2017
+runs/collins2017
 
-The paper's discussion.toml says, by hand, what each part stands for in the source, which figures are shown, and what the
-numbers mean. A part is a study (`capax run papers/PAPER/desk/NAME.toml --out RUNS/NAME`), or a measure (a table and a figure
-that the paper's measures.py leaves in RUNS). What has not been run is said to be missing.
+The paper's discussion.toml says, by hand, what each part stands for in the source, which figures
+are shown, and what the numbers mean. A part is a study (`capax run papers/PAPER/desk/NAME.toml
+--out RUNS/NAME`), or a measure (a table and a figure that the paper's measures.py leaves in RUNS).
+What has not been run is said to be missing.
 """
 
 import argparse
@@ -77,7 +79,9 @@ def _study(paper: Path, directory: Path, name: str, images: list[str]) -> list[s
 
 
 def _measure(paper: Path, table: Path, name: str, said: dict[str, Any]) -> list[str]:
-    """The figure of a measure, and its table unless the discussion says that the figure is enough."""
+    """The figure of a measure, and its table unless the discussion says that the figure is
+    enough.
+    """
     command = f"    python papers/{paper.name}/measures.py desk runs/{paper.name} --only {name}"
     lines = ["", command, *_image(paper, table.with_suffix(".png"), name)]
     frame = pd.read_csv(table)

@@ -1,4 +1,6 @@
-"""What holds for every test: shapes and types are checked at each call, and ranks are never promoted silently."""
+"""What holds for every test: shapes and types are checked at each call, and ranks are never
+promoted silently.
+"""
 
 from capax.training import backend
 

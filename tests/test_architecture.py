@@ -1,4 +1,6 @@
-"""What holds for the house as a whole: no files import each other in a circle, and layers are looped over in one place."""
+"""What holds for the house as a whole: no files import each other in a circle, and layers are
+looped over in one place.
+"""
 
 import ast
 import graphlib
@@ -17,7 +19,9 @@ FILES = {
 
 
 class Imports(ast.NodeVisitor):
-    """The files of capax that a file imports, inside functions too; not what type checkers alone see."""
+    """The files of capax that a file imports, inside functions too; not what type checkers alone
+    see.
+    """
 
     def __init__(self):
         self.found = set()
@@ -65,7 +69,9 @@ def test_a_circle_by_an_import_inside_a_function_is_seen():
 
 
 RUNS_A_LAYER = {"project", "step", "whole", "advance", "emit", "all_states", "run"}
-"""Calls that take a layer over time, or over one step; `run` is what the loop over layers is given."""
+"""Calls that take a layer over time, or over one step; `run` is what the loop over layers is
+given.
+"""
 
 
 def loops_over_layers(source):

@@ -1,4 +1,6 @@
-"""A user's classes by `module.path:Class`, and what is said where a user's own code fails inside capax."""
+"""A user's classes by `module.path:Class`, and what is said where a user's own code fails inside
+capax.
+"""
 
 import sys
 import textwrap

@@ -1,6 +1,8 @@
-"""The figures of the source that need no network: signal propagation, landscapes of one eigenvalue, correlations of sensitivities.
+"""The figures of the source that need no network: signal propagation, landscapes of one eigenvalue,
+correlations of sensitivities.
 
-Each function returns a table and a figure; `measures.py` calls them. Everything is computed in double precision.
+Each function returns a table and a figure; `measures.py` calls them. Everything is computed in
+double precision.
 """
 
 import math
@@ -24,7 +26,9 @@ DISTANCES = tuple(2.0**k / 100 for k in range(7))
 
 
 def propagation() -> tuple[pd.DataFrame, Figure]:
-    """E h^2 and E (dh/dlambda)^2 against 1 - lambda, as they are and with normalised inputs and the exponential parametrisation."""
+    """E h^2 and E (dh/dlambda)^2 against 1 - lambda, as they are and with normalised inputs and the
+    exponential parametrisation.
+    """
     distance = np.geomspace(1, 1e-4, 200)[1:]
     lam = jnp.asarray(1 - distance)
     panels = {
@@ -50,8 +54,10 @@ def propagation() -> tuple[pd.DataFrame, Figure]:
 
 
 def landscapes() -> tuple[pd.DataFrame, Figure]:
-    """The loss around the teacher's eigenvalue along the modulus and along the angle, for three parametrisations, and what the
-    Hessian there is; and Adam's way through the plane of the polar one, in which the angle is what is hard to learn."""
+    """The loss around the teacher's eigenvalue along the modulus and along the angle, for three
+    parametrisations, and what the Hessian there is; and Adam's way through the plane of the polar
+    one, in which the angle is what is hard to learn.
+    """
     names = ("cartesian", "polar", "exponential", "optimal, scale held")
     angle = math.pi / 100
     rows = []
@@ -119,7 +125,9 @@ STEPS, LEARNING_RATE = 20_000, 1e-3
 
 
 def _adam(name: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """Adam's path from START to TEACHER in a parametrisation, normalised inputs: eigenvalues, one a step."""
+    """Adam's path from START to TEACHER in a parametrisation, normalised inputs: eigenvalues, one a
+    step.
+    """
     optimiser = optax.adam(LEARNING_RATE)
     start = landscape.parameters(name, abs(START), float(np.angle(START)))
 
@@ -167,9 +175,12 @@ DISC_RADIUS = 0.999
 
 
 def share_of_disc(rho: float, cells: int = 1000) -> float:
-    """The share of the disc's area where |d2S / (da db)| at (lambda, conj lambda_0) is above a hundredth of what it is at lambda_0.
+    """The share of the disc's area where |d2S / (da db)| at (lambda, conj lambda_0) is above a
+    hundredth of what it is at lambda_0.
 
-    Counted at the middles of cells of equal area: rings of equal steps in the squared radius, and equal angles."""
+    Counted at the middles of cells of equal area: rings of equal steps in the squared radius, and
+    equal angles.
+    """
     middles = (np.arange(cells) + 0.5) / cells
     lam = DISC_RADIUS * np.sqrt(middles)[:, None] * np.exp(2j * math.pi * middles)
     values = np.abs(np.asarray(moments.sensitivity_correlation(jnp.asarray(lam), np.conj(INTERFERES_AT), rho)))
@@ -178,8 +189,9 @@ def share_of_disc(rho: float, cells: int = 1000) -> float:
 
 
 def disc() -> tuple[pd.DataFrame, Figure]:
-    """|d2S / (da db)| at (lambda, conj lambda_0) over the unit disc, lambda_0 = .99 exp(i pi / 4): how far two units' gradients
-    interfere."""
+    """|d2S / (da db)| at (lambda, conj lambda_0) over the unit disc, lambda_0 = .99 exp(i pi / 4):
+    how far two units' gradients interfere.
+    """
     at = INTERFERES_AT
     radius, angle = np.meshgrid(np.sqrt(np.linspace(0, DISC_RADIUS**2, 180)), np.linspace(-math.pi, math.pi, 361))
     lam = radius * np.exp(1j * angle)

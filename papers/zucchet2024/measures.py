@@ -1,8 +1,9 @@
-"""The figures of the source that need no study: python papers/zucchet2024/measures.py desk runs/zucchet2024
+"""The figures of the source that need no study: python papers/zucchet2024/measures.py desk
+runs/zucchet2024
 
-Closed forms (`closed_forms.py`), and capax's probes on networks at initialisation or at an optimum. Each figure is a table
-(.csv) and an image (.png, .svg) in the given folder; those that are there already are left as they are, so that the same command
-goes on after an interruption.
+Closed forms (`closed_forms.py`), and capax's probes on networks at initialisation or at an optimum.
+Each figure is a table (.csv) and an image (.png, .svg) in the given folder; those that are there
+already are left as they are, so that the same command goes on after an interruption.
 """
 
 import argparse
@@ -39,7 +40,9 @@ Found = tuple[pd.DataFrame, Figure]
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Sizes: of the deep networks and gates that are probed, and of the trainings whose learning rates are looked at."""
+    """Sizes: of the deep networks and gates that are probed, and of the trainings whose learning
+    rates are looked at.
+    """
 
     units: int
     length: int
@@ -55,7 +58,9 @@ PRESETS = {
 
 
 def text_inputs(preset: Preset, kind: str = "letters") -> np.ndarray:
-    """(sequences, time, features), every feature with mean 0 and, all together, a variance of 1 a feature."""
+    """(sequences, time, features), every feature with mean 0 and, all together, a variance of 1 a
+    feature.
+    """
     return sequences(kind, None, preset.length).values
 
 
@@ -66,7 +71,9 @@ PHASES, MODULI = (0.3, 0.7), (0.990, 0.993)
 
 
 def at_the_optimum(kind: str) -> Subject:
-    """A network that is its own teacher: two pairs of conjugate eigenvalues, the same system for every kind of cell."""
+    """A network that is its own teacher: two pairs of conjugate eigenvalues, the same system for
+    every kind of cell.
+    """
     random = np.random.default_rng(0)
     lam = np.array([m * np.exp(1j * p) for m, p in zip(MODULI, PHASES, strict=True)])
     B, C, D = (
@@ -164,7 +171,9 @@ def hessian(preset: Preset) -> Found:
 
 
 def rates(preset: Preset) -> Found:
-    """In training on a teacher with nu_0 = .99: at one learning rate that all bear, and at each one's own."""
+    """In training on a teacher with nu_0 = .99: at one learning rate that all bear, and at each
+    one's own.
+    """
     task = tasks.get("teacher", batch_size=preset.training_batch, held_out=64)
     kinds = {
         "heads-1": 1e-4,
@@ -231,7 +240,9 @@ def memories() -> tuple[float, ...]:
 
 
 def deep(preset: Preset, kind: str = "letters") -> Found:
-    """Four blocks at initialisation, on real text: activity and gradients by layer, as memory grows, with and without layer norm."""
+    """Four blocks at initialisation, on real text: activity and gradients by layer, as memory
+    grows, with and without layer norm.
+    """
     data, rows = text_inputs(preset, kind), []
     for kind in ("block-diagonal", "block-lru", "block-chrono"):
         for norm in ("none", "layer"):
@@ -300,7 +311,9 @@ def _deep_figure(frame: pd.DataFrame) -> Figure:
 
 
 def gates(preset: Preset) -> Found:
-    """A GRU with chrono initialisation: is it diagonal, for how long does it remember, and does the closed form say what it does?"""
+    """A GRU with chrono initialisation: is it diagonal, for how long does it remember, and does the
+    closed form say what it does?
+    """
     data, rows = text_inputs(preset), []
     figure = Figure((11.0, 7.5), layout="constrained")
     axes = figure.subplots(3, 3, sharex=True, sharey=True)

@@ -5,8 +5,9 @@
     capax.tasks.get("text").batch(key, 32)
     capax.run("capacity", out="runs/c", cells=["rnn"], budgets=[1000], trials=64)
 
-Everything is imported when it is first used, so that `import capax` (and `capax --help`) costs nothing. JAX
-should be loaded after capax, which sets a flag without which JAX 0.10.2 gets some sums wrong.
+Everything is imported when it is first used, so that `import capax` (and `capax --help`) costs
+nothing. JAX should be loaded after capax, which sets a flag without which JAX 0.10.2 gets some sums
+wrong.
 """
 
 import importlib

@@ -200,8 +200,8 @@ def complexity(
 ) -> ComplexityReport:
     """A grid of networks of a cell: weights, what is proven of them, bits, operations.
 
-    **Arguments:** as of `measuring.complexity.complexity`; `runs`: run directories with the capacity
-    task, for measured bits of networks within the sizes that were run.
+    **Arguments:** as of `measuring.complexity.complexity`; `runs`: run directories with the
+    capacity task, for measured bits of networks within the sizes that were run.
 
     Raises `CapaxError` for sizes below 1, an unknown cell or activation, a directory without a run.
     """

@@ -1,4 +1,6 @@
-"""What results follow from beside an experiment's own words: files and code, told apart by their content."""
+"""What results follow from beside an experiment's own words: files and code, told apart by their
+content.
+"""
 
 import dataclasses
 import hashlib
@@ -18,8 +20,9 @@ _BREAKS = {tokenize.NEWLINE: "\n", tokenize.INDENT: "{", tokenize.DEDENT: "}"}
 class Content:
     """A file, or a text that is no file, that results follow from.
 
-    `name`: what people call it; `sha256` and `size` (bytes) of what is in it; `path`: where it was when the run began,
-    absolute, None where it is no file; `option`: the task's option that named it, if one did.
+    `name`: what people call it; `sha256` and `size` (bytes) of what is in it; `path`: where it was
+    when the run began, absolute, None where it is no file; `option`: the task's option that named
+    it, if one did.
     """
 
     name: str
@@ -44,8 +47,9 @@ def of_file(path: Path, option: str | None = None) -> Content:
 
 
 def of_code(name: str) -> tuple[Content, ...]:
-    """The source files of a loaded class named `module.path:Class`, or of one made of it, such as `block-module.path:Class`:
-    its own module's, and those of the modules in the same folder that it uses. Comments and line breaks do not count.
+    """The source files of a loaded class named `module.path:Class`, or of one made of it, such as
+    `block-module.path:Class`: its own module's, and those of the modules in the same folder that it
+    uses. Comments and line breaks do not count.
 
     Empty where there is no source, as for a class that was typed into a notebook.
     """
@@ -80,7 +84,9 @@ def _file(module: types.ModuleType) -> Path | None:
 
 
 def _installed(path: Path, root: Path) -> bool:
-    """Whether a file belongs to Python or to an installed package other than the one that is looked at."""
+    """Whether a file belongs to Python or to an installed package other than the one that is looked
+    at.
+    """
     places = {Path(sysconfig.get_paths()[key]).resolve() for key in ("stdlib", "purelib", "platlib")}
     return path != root and any(path.is_relative_to(place) and not root.is_relative_to(place) for place in places)
 

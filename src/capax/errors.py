@@ -2,7 +2,9 @@
 
 
 class CapaxError(Exception):
-    """Bad input: one line saying what is wrong, where, and what to do. The command line prints it and exits with code 2."""
+    """Bad input: one line saying what is wrong, where, and what to do. The command line prints it
+    and exits with code 2.
+    """
 
 
 class CapaxWarning(UserWarning):
@@ -22,7 +24,9 @@ def closest(word: str, known: list[str]) -> str:
 
 
 class UserCodeError(CapaxError):
-    """A user's own code failed or broke a contract: the line, and the part of the traceback that is the user's."""
+    """A user's own code failed or broke a contract: the line, and the part of the traceback that is
+    the user's.
+    """
 
     def __init__(self, line: str, user_traceback: str = ""):
         super().__init__(line)

@@ -8,14 +8,18 @@ from capax.errors import CapaxError
 
 
 def cache_directory() -> Path:
-    """Where compiled programs are kept: $CAPAX_CACHE, else `capax` in the user's cache directory. May be deleted at any time."""
+    """Where compiled programs are kept: $CAPAX_CACHE, else `capax` in the user's cache directory.
+    May be deleted at any time.
+    """
     if "CAPAX_CACHE" in os.environ:
         return Path(os.environ["CAPAX_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capax"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write to a temporary file beside `path`, then rename it. Raises `CapaxError` where that fails; the old file stays."""
+    """Write to a temporary file beside `path`, then rename it. Raises `CapaxError` where that
+    fails; the old file stays.
+    """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ Subject = TypeVar("Subject")
 class Finding:
     """One check's answer.
 
-    `message` is one line: the fault where it did not pass; where it did, empty or a caution. `user_traceback` is
-    the user's own part of an error's traceback.
+    `message` is one line: the fault where it did not pass; where it did, empty or a caution.
+    `user_traceback` is the user's own part of an error's traceback.
     """
 
     name: str

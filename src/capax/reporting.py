@@ -1,4 +1,6 @@
-"""What a task says of itself as plain data: its sizes, what is known of its scores, and how results are read."""
+"""What a task says of itself as plain data: its sizes, what is known of its scores, and how results
+are read.
+"""
 
 import dataclasses
 from collections.abc import Callable

@@ -51,7 +51,9 @@ def load_function(path: str, kind: str) -> Callable[..., Any]:
 
 
 def beside(thing: Any, name: str) -> Any:
-    """What the module of a user's class or function has by another name; None where it has nothing."""
+    """What the module of a user's class or function has by another name; None where it has
+    nothing.
+    """
     return vars(sys.modules[thing.__module__]).get(name)
 
 
@@ -83,7 +85,9 @@ def _find(path: str, kind: str, what: str, suits: Callable[[Any], bool]) -> Any:
 
 
 def path_of(thing: type, kind: str) -> str:
-    """The `module.path:Class` by which `load` finds a class again. Raises `CapaxError` where it would not."""
+    """The `module.path:Class` by which `load` finds a class again. Raises `CapaxError` where it
+    would not.
+    """
     module, name = thing.__module__, thing.__qualname__
     if getattr(sys.modules.get(module), name, None) is not thing:
         raise CapaxError(
@@ -108,7 +112,9 @@ def blame(what: str, error: BaseException) -> UserCodeError:
 
 
 def explained(what: str, error: BaseException) -> BaseException:
-    """The error to raise in place of `error`: with the user's own lines where it came from there, else itself."""
+    """The error to raise in place of `error`: with the user's own lines where it came from there,
+    else itself.
+    """
     if isinstance(error, CapaxError) or not isinstance(error, Exception):
         return error
     blamed = blame(what, error)
@@ -120,7 +126,9 @@ def explained(what: str, error: BaseException) -> BaseException:
 
 @contextlib.contextmanager
 def explaining(what: str) -> Iterator[None]:
-    """An error of the user's code inside is told as such, with what capax was doing; all others pass."""
+    """An error of the user's code inside is told as such, with what capax was doing; all others
+    pass.
+    """
     try:
         yield
     except Exception as error:
@@ -135,14 +143,18 @@ def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 
 def _user_frames_of_text(text: str) -> tuple[list[traceback.FrameSummary], str]:
-    """The user's frames and the reason from a traceback in a message: of a callback, XLA keeps the text alone."""
+    """The user's frames and the reason from a traceback in a message: of a callback, XLA keeps the
+    text alone.
+    """
     found = list(_FRAME_IN_TEXT.finditer(text))
     frames = [traceback.FrameSummary(part["file"], int(part["line"]), part["function"]) for part in found]
     return _users_own(frames), _first_line(text[found[-1].end() :])
 
 
 def _users_own(frames: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
-    """The frames below capax's first (whoever calls capax is not to blame) that are neither capax's nor a library's."""
+    """The frames below capax's first (whoever calls capax is not to blame) that are neither capax's
+    nor a library's.
+    """
     first = next((number for number, frame in enumerate(frames) if _inside(frame.filename, (_CAPAX,))), 0)
     return [frame for frame in frames[first:] if not _is_library(frame.filename)]
 

@@ -38,7 +38,9 @@ LEAKY = """
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Write a module of a fresh name that Python can import; the name, and what to take for a class in it."""
+    """Write a module of a fresh name that Python can import; the name, and what to take for a class
+    in it.
+    """
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(source):
@@ -122,7 +124,8 @@ def test_a_plain_equinox_cell_gives_the_same_as_calling_it_in_a_loop(plain, step
                 above.append(jax.tree.leaves(state)[0])
             sequence = above
         expected = [network.readout(h) for h in sequence]
-        # The same operations, one sample at a time: rounding may differ by a few units in the last place.
+        # The same operations, one sample at a time: rounding may differ by a few units in the last
+        # place.
         np.testing.assert_allclose(outputs[:, :, sample], np.stack(expected, axis=1), rtol=1e-5, atol=1e-6)
 
 

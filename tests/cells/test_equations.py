@@ -1,4 +1,6 @@
-"""Built-in cells agree with independent implementations of their equations; their gradients with finite differences."""
+"""Built-in cells agree with independent implementations of their equations; their gradients with
+finite differences.
+"""
 
 import equinox as eqx
 import jax
@@ -50,7 +52,9 @@ def outputs_of(network, x):
 
 
 def referee(network, cell, nonlinearity, x):
-    """The outputs (time, batch, outputs) of onnxruntime for the same network, x being (time, inputs, batch)."""
+    """The outputs (time, batch, outputs) of onnxruntime for the same network, x being (time,
+    inputs, batch).
+    """
     operator, order, activations = ONNX[cell]
     weights, nodes, name = {}, [], "x"
     for number, layer in enumerate(network.layers):
@@ -113,7 +117,9 @@ def sigma(a):
 
 
 def loop(network, step, x):
-    """The outputs (outputs, time, batch) of a network by a plain loop; step(cell's maps, scalars, h, x) -> h, y."""
+    """The outputs (outputs, time, batch) of a network by a plain loop; step(cell's maps, scalars,
+    h, x) -> h, y.
+    """
     entry = network.entry
     xs = [x_t.astype(np.float64) for x_t in x]
     if entry is not None:
@@ -192,7 +198,8 @@ def test_diagonal_recurrences_agree_with_a_plain_numpy_loop_in_complex_numbers(c
             above.append((C @ h).real + part["D"] @ x_t)
         ys = above
     expected = [np.asarray(network.readout.weight) @ y + np.asarray(network.readout.bias)[:, None] for y in ys]
-    # Float32 against float64; a relative error of one operation is 6e-8, and eigenvalues may lie outside the unit circle.
+    # Float32 against float64; a relative error of one operation is 6e-8, and eigenvalues may lie
+    # outside the unit circle.
     np.testing.assert_allclose(outputs_of(network, x), np.stack(expected, 1), rtol=3e-5, atol=3e-5)
 
 
@@ -254,5 +261,6 @@ def test_gradients_of_all_parameters_agree_with_finite_differences(cell):
 
 def test_the_sigmoid_is_the_logistic_function_also_far_out():
     x = np.linspace(-100, 100, 401).astype(np.float32)
-    # By way of tanh the float32 resolution near 1 (6e-8, and twice that for the two halves) holds near 0, too.
+    # By way of tanh the float32 resolution near 1 (6e-8, and twice that for the two halves) holds
+    # near 0, too.
     np.testing.assert_allclose(cells.sigmoid(jnp.asarray(x)), sigma(x.astype(np.float64)), rtol=0, atol=1.3e-7)

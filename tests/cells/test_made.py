@@ -1,4 +1,6 @@
-"""Cells that are made of others by name: heads, systems, deep blocks; each against its equations in NumPy."""
+"""Cells that are made of others by name: heads, systems, deep blocks; each against its equations in
+NumPy.
+"""
 
 import equinox as eqx
 import jax

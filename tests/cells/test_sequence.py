@@ -1,4 +1,6 @@
-"""One-hot and held sequences give what the dense sequence of the same values gives, and the same gradients."""
+"""One-hot and held sequences give what the dense sequence of the same values gives, and the same
+gradients.
+"""
 
 import equinox as eqx
 import jax
@@ -79,7 +81,8 @@ class Squashed(Cell):
         return h, h
 
 
-# Cells without and with an entry map, with one projection and with two; and one that is not a sum of columns.
+# Cells without and with an entry map, with one projection and with two; and one that is not a sum
+# of columns.
 @pytest.mark.parametrize(("cell", "unroll_up_to"), [("gru", 16), ("intersection", 0), (f"{__name__}:Squashed", 0)])
 def test_a_multi_hot_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, monkeypatch):
     monkeypatch.setattr("capax.networks.ways.UNROLL_UP_TO", unroll_up_to)

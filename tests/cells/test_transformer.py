@@ -73,7 +73,8 @@ def test_scores_depend_on_distances_alone():
 
 
 def test_its_parameters_are_counted_and_its_width_is_a_multiple_of_eight():
-    # 4 n^2 of attention, 8 n^2 + 5 n of the feed-forward part, 4 n of norms; a final norm, input map, and readout
+    # 4 n^2 of attention, 8 n^2 + 5 n of the feed-forward part, 4 n of norms; a final norm, input
+    # map, and readout
     n = 16
     assert count_parameters(network("transformer")) == 12 * n * n + 9 * n + 2 * n + 6 * n + 3 * n + 3
     assert network("transformer", units=None, budget=10_000).layers[0].units % 8 == 0

@@ -1,4 +1,6 @@
-"""What terminals of 80 columns and few rows show: rows that can be told apart, notes in whole words, the last line."""
+"""What terminals of 80 columns and few rows show: rows that can be told apart, notes in whole
+words, the last line.
+"""
 
 import io
 import sys

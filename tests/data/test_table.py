@@ -307,7 +307,9 @@ def test_time_stamps_that_repeat_without_a_column_that_tells_why_are_asked(read,
 
 
 def long(names, column="station", days=4):
-    """Two series in long format, interleaved: x is 10, 20, .. in the first and 11, 21, .. in the second."""
+    """Two series in long format, interleaved: x is 10, 20, .. in the first and 11, 21, .. in the
+    second.
+    """
     rows = [(day, name, 10 * day + number) for day in range(1, days + 1) for number, name in enumerate(names)]
     return f"date,{column},x\n" + "".join(f"2024-01-{day:02},{name},{x}\n" for day, name, x in rows)
 
@@ -431,7 +433,9 @@ def test_damaged_parquet_is_one_line(refused):
 
 
 def test_a_long_table_is_read_by_column_and_not_by_cell(read):
-    """A hundred thousand rows with every question asked: minutes where cells are looked at one by one."""
+    """A hundred thousand rows with every question asked: minutes where cells are looked at one by
+    one.
+    """
     x = np.random.default_rng(0).normal(size=100_000).round(4)
     found = read("t;x\n" + "".join(f"{t};{str(v).replace('.', ',')}\n" for t, v in enumerate(x)))
     np.testing.assert_array_equal(found.frame["x"], x)

@@ -1,4 +1,6 @@
-"""A run directory stands alone: it is read on a machine without the text, the user's module, JAX, and a compiler."""
+"""A run directory stands alone: it is read on a machine without the text, the user's module, JAX,
+and a compiler.
+"""
 
 import json
 import os

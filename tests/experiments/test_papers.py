@@ -1,4 +1,6 @@
-"""Every experiment in papers/ parses, states its cost, and runs in small; the named experiments are those of the papers."""
+"""Every experiment in papers/ parses, states its cost, and runs in small; the named experiments are
+those of the papers.
+"""
 
 from pathlib import Path
 
@@ -71,7 +73,9 @@ def test_the_named_experiment_is_the_desk_preset(file):
 
 @pytest.mark.parametrize("file", DESK, ids=[file.stem for file in DESK])
 def test_it_runs_in_small(file, tmp_path):
-    """`capax run FILE --set trials=2 --set steps=20`, with one cell at the smallest size and depth."""
+    """`capax run FILE --set trials=2 --set steps=20`, with one cell at the smallest size and
+    depth.
+    """
     experiment = design.load(str(file))
     smallest = {"units": [8]} if experiment.units else {"budgets": experiment.budgets[:1]}
     settings = {

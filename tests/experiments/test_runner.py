@@ -36,7 +36,8 @@ TABLE = {
     "reruns": 2,
     "seed": 3,
 }
-# A design of long trials, to be killed in the middle of one: a trial takes a second or more, a chunk this:
+# A design of long trials, to be killed in the middle of one: a trial takes a second or more, a
+# chunk this:
 CHUNK_SECONDS = 0.1
 LONG = {
     **TABLE,

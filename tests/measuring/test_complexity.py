@@ -1,4 +1,6 @@
-"""Layers and units: weights, orders, what is covered, measured bits within what was run, operations by hand."""
+"""Layers and units: weights, orders, what is covered, measured bits within what was run, operations
+by hand.
+"""
 
 import json
 import sys

@@ -10,7 +10,9 @@ from capax.networks.parts import trainable
 
 
 def randomise(network, seed=0, scale=0.5):
-    """The network with every trainable parameter normal with standard deviation `scale`; the scalars stay."""
+    """The network with every trainable parameter normal with standard deviation `scale`; the
+    scalars stay.
+    """
     trained, rest = eqx.partition(network, trainable(network))
     flat, unravel = ravel_pytree(trained)
     drawn = scale * np.random.default_rng(seed).normal(size=flat.size)

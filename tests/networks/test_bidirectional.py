@@ -1,4 +1,6 @@
-"""Bidirectional networks against loops in both directions, with and without lengths, by every way to run."""
+"""Bidirectional networks against loops in both directions, with and without lengths, by every way
+to run.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,6 @@
-"""Encoder-decoder networks against loops in NumPy: teacher forcing, attention, greedy decoding, padding."""
+"""Encoder-decoder networks against loops in NumPy: teacher forcing, attention, greedy decoding,
+padding.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,6 @@
-"""Initialisation draws what its hyperparameters say, and reads the names of the search space and no others."""
+"""Initialisation draws what its hyperparameters say, and reads the names of the search space and no
+others.
+"""
 
 import functools
 
@@ -16,7 +18,8 @@ from capax.search.space import distribution
 from tests.networks.random_networks import blocks
 
 UNITS, INPUTS = 64, 32
-# The standard deviation of k normals is known to 1 / sqrt(2k): five times that for the 64 x 32 of the smallest matrix.
+# The standard deviation of k normals is known to 1 / sqrt(2k): five times that for the 64 x 32 of
+# the smallest matrix.
 DEVIATION = {"rtol": 5 / (2 * UNITS * INPUTS) ** 0.5}
 
 
@@ -42,7 +45,8 @@ def test_an_orthogonal_matrix_is_orthogonal_times_its_scale():
 def test_orthogonal_matrices_are_uniformly_drawn():
     draws = jax.jit(jax.vmap(lambda key: initialise(blank("rnn", 2, 1, 1), {}, key).layers[0].hidden.recurrent))
     W = np.asarray(draws(jax.random.split(jax.random.key(0), 2000)))
-    # Uniform on O(2): the first column has a uniform angle, and half of the matrices are reflections.
+    # Uniform on O(2): the first column has a uniform angle, and half of the matrices are
+    # reflections.
     angle = np.arctan2(W[:, 1, 0], W[:, 0, 0])
     for moment in (np.cos(angle), np.sin(angle), np.cos(2 * angle), np.linalg.det(W)):
         assert abs(moment.mean()) < 5 / 2000**0.5
@@ -146,8 +150,8 @@ def test_every_name_of_the_search_space_changes_the_network(cell):
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_initialisation_reads_the_names_of_the_search_space_and_no_others(cell):
     known, space = hyperparameters_of(cells.get(cell)), network_space(cells.get(cell))
-    # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is tuned; diagonal recurrences and attention
-    # have no biases that are drawn.
+    # Of an IRNN neither the recurrent matrix nor the distribution of its biases, all zero, is
+    # tuned; diagonal recurrences and attention have no biases that are drawn.
     biases = {"bias_distribution", "bias_scale"}
     unbiased = dict.fromkeys(("diagonal", "diagonal_gamma", "lru", "s4d", "transformer", "transformer-encoder"), biases)
     fixed = {"irnn": {"hidden_init", "hidden_scale", *biases}, **unbiased}.get(cell, set())
@@ -189,6 +193,7 @@ def test_the_eigenvalues_of_an_lru_start_on_the_ring_that_is_asked_for_and_its_s
     cell = drawn("lru", {"least_modulus": 0.6, "largest_phase": 0.5}, units=2000, inputs=2, outputs=1).layers[0]
     modulus, phase = np.exp(-np.exp(np.asarray(cell.w_nu))), np.exp(np.asarray(cell.w_theta))
     assert modulus.min() >= 0.6 and modulus.max() <= 0.999 + 1e-6 and phase.max() <= 0.5
-    # Uniform on the ring: |lambda|^2 is uniform, so that its mean is the middle; 2000 draws have a standard error of .004.
+    # Uniform on the ring: |lambda|^2 is uniform, so that its mean is the middle; 2000 draws have a
+    # standard error of .004.
     np.testing.assert_allclose(np.mean(modulus**2), (0.6**2 + 0.999**2) / 2, atol=0.02)
     np.testing.assert_allclose(np.exp(np.asarray(cell.w_gamma)) ** 2, 1 - modulus**2, rtol=1e-3, atol=1e-5)

@@ -1,4 +1,6 @@
-"""Padding never changes a result: every layer, by every way to run, with states, and step by step."""
+"""Padding never changes a result: every layer, by every way to run, with states, and step by
+step.
+"""
 
 import equinox as eqx
 import jax

@@ -1,4 +1,6 @@
-"""Sizing gives the largest network within a budget, for any cell, and counts every trainable parameter."""
+"""Sizing gives the largest network within a budget, for any cell, and counts every trainable
+parameter.
+"""
 
 import equinox as eqx
 import jax
@@ -20,7 +22,9 @@ VECTORS = {name: 2 if name == "lstm" else 1 for name in MATRICES}
 
 
 def closed_form(cell, n, inputs, outputs, depth):
-    """The number of parameters by hand: n units, all layers, initial states, entry map, and readout."""
+    """The number of parameters by hand: n units, all layers, initial states, entry map, and
+    readout.
+    """
     if cell == "lru":  # B and C are complex, D is real; three vectors for the eigenvalues and gamma, two for the state
         layers = sum(2 * n * width + 2 * n * n + n * width + 3 * n + 2 * n for width in [inputs] + [n] * (depth - 1))
         return layers + outputs * n + outputs
@@ -31,7 +35,9 @@ def closed_form(cell, n, inputs, outputs, depth):
 
 
 def counted_leaves(cell, n, inputs, outputs, depth):
-    """The number of parameters in the arrays of the constructed network; the scalars are not trained."""
+    """The number of parameters in the arrays of the constructed network; the scalars are not
+    trained.
+    """
     network = eqx.filter_eval_shape(Network, cells.get(cell), inputs=inputs, outputs=outputs, depth=depth, units=n)
     return sum(leaf.size for leaf in jax.tree.leaves(network) if getattr(leaf, "ndim", 0) > 0)
 

@@ -40,7 +40,9 @@ def A(array):
 
 
 def by_hand(network, x, handed):
-    """The outputs of a stack of plain RNNs, (outputs, time, batch): `handed(layer, t, h)` is what goes upwards."""
+    """The outputs of a stack of plain RNNs, (outputs, time, batch): `handed(layer, t, h)` is what
+    goes upwards.
+    """
     states, outputs = [np.tile(A(cell.initial)[:, None], (1, x.shape[2])) for cell in network.layers], []
     for t, above in enumerate(A(x)):
         for l, cell in enumerate(network.layers):

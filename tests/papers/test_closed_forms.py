@@ -22,8 +22,10 @@ def closed_forms():
 def sampled(rho, number=400_000):
     """The share by points that are uniform in the disc, and its standard error.
 
-    S(a, b) = (1 - rho^2 a b) / ((1 - rho a)(1 - rho b)(1 - a b)), from R(D) = rho^|D|; its mixed derivative by
-    finite differences of dS/da = S (1/(1 - rho a) + b/(1 - a b) - rho^2 b/(1 - rho^2 a b))."""
+    S(a, b) = (1 - rho^2 a b) / ((1 - rho a)(1 - rho b)(1 - a b)), from R(D) = rho^|D|; its mixed
+    derivative by finite differences of dS/da = S (1/(1 - rho a) + b/(1 - a b) - rho^2 b/(1 - rho^2
+    a b)).
+    """
 
     def slope(a, b):
         s = (1 - rho**2 * a * b) / ((1 - rho * a) * (1 - rho * b) * (1 - a * b))

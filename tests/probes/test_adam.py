@@ -1,4 +1,6 @@
-"""Effective learning rates against optax's Adam on the same sequences; which parameters are recurrent; divergence."""
+"""Effective learning rates against optax's Adam on the same sequences; which parameters are
+recurrent; divergence.
+"""
 
 import dataclasses
 import math
@@ -23,7 +25,9 @@ def make(cell="gru", task=MEMORY, **options):
 
 
 def by_optax(subject, steps, learning_rate):
-    """Parameters and lr / (sqrt(v_hat) + eps) after so many steps of optax's Adam on the training data of the trial."""
+    """Parameters and lr / (sqrt(v_hat) + eps) after so many steps of optax's Adam on the training
+    data of the trial.
+    """
     task, (parameters, network_of, _) = subject.task, subject.flat()
     optimiser = optax.adam(learning_rate)
     state, data, key = optimiser.init(parameters), task.data(parameters.size), jax.random.key(0)
@@ -44,13 +48,16 @@ def by_optax(subject, steps, learning_rate):
 
 
 def test_rates_are_those_of_optax_from_the_subjects_own_parameters():
-    """With a forget bias that is not the default, and a readout that no initialisation would draw."""
+    """With a forget bias that is not the default, and a readout that no initialisation would
+    draw.
+    """
     subject = make("ugrnn", hyperparameters={"forget_bias": 3.0})
     network = eqx.tree_at(lambda n: n.readout.weight, subject.network, 5 * subject.network.readout.weight)
     subject = dataclasses.replace(subject, network=network)
     found = probe("adam", subject, steps=5, learning_rate=0.01)
     parameters, rates = by_optax(subject, 5, 0.01)
-    # Gradients in single precision, summed in another order, and a square root of moments that may be small.
+    # Gradients in single precision, summed in another order, and a square root of moments that may
+    # be small.
     np.testing.assert_allclose(found.arrays["effective_learning_rate"], rates, rtol=2e-3)
     network_of, groups = subject.flat()[1:]
     assert found.summary["loss_before"] == pytest.approx(float(subject.loss(network)), rel=1e-5)

@@ -1,4 +1,6 @@
-"""The Hessian against a closed form and JAX's own; both methods against each other; what overflows is infinite."""
+"""The Hessian against a closed form and JAX's own; both methods against each other; what overflows
+is infinite.
+"""
 
 import dataclasses
 
@@ -34,7 +36,9 @@ def values(measurement, quantity):
 
 
 def test_the_hessian_of_an_affine_readout_is_that_of_least_squares():
-    """The loss is the mean of |W h + b + D x - y|^2, so that in the row of W, D, and b it is 2 E[z z^T], z = (h, x, 1)."""
+    """The loss is the mean of |W h + b + D x - y|^2, so that in the row of W, D, and b it is 2 E[z
+    z^T], z = (h, x, 1).
+    """
     subject = make("heads-1", 2, tasks.get("teacher", time_steps=5, hidden=2))
     x = np.asarray(subject.inputs, np.float64)
     W, B = (np.asarray(part, np.float64) for part in (subject.network.layers[0].W[0], subject.network.layers[0].B))
@@ -117,7 +121,9 @@ def test_participation_counts_coordinates():
 
 @pytest.mark.parametrize(("method", "radius"), [("full", 2), ("lanczos", 20)])
 def test_an_unstable_network_has_infinite_curvature(method, radius):
-    """Of radius 2 the loss is infinite in single precision, of radius 20 in double precision, too."""
+    """Of radius 2 the loss is infinite in single precision, of radius 20 in double precision,
+    too.
+    """
     found = probe("curvature", unstable(radius), method=method, eigenvalues=3)
     for name in ("loss", "gradient_norm", "largest_eigenvalue", "trace", "directional_sharpness"):
         assert found.summary[name] == np.inf, name
@@ -129,7 +135,9 @@ def test_an_unstable_network_has_infinite_curvature(method, radius):
 
 @pytest.fixture
 def given():
-    """A Hessian with given eigenvalues, as many of them as it has parameters (or the same again)."""
+    """A Hessian with given eigenvalues, as many of them as it has parameters (or the same
+    again).
+    """
     hessian = Hessian(make("heads-1", 4), together=1)
 
     def put(eigenvalues):

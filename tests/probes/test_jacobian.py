@@ -1,4 +1,6 @@
-"""Entries of dh_{t+D} / dh_t against powers of a matrix and finite differences, and moments against the closed form."""
+"""Entries of dh_{t+D} / dh_t against powers of a matrix and finite differences, and moments against
+the closed form.
+"""
 
 import dataclasses
 

@@ -1,4 +1,6 @@
-"""Slices of the loss: against the loss itself, the Hessian's eigenvalues, and the path of an optimiser."""
+"""Slices of the loss: against the loss itself, the Hessian's eigenvalues, and the path of an
+optimiser.
+"""
 
 import numpy as np
 import pytest
@@ -48,7 +50,8 @@ def test_curvature_directions_are_the_eigenvectors_with_their_eigenvalues_for_cu
     overlap = np.sum(found.arrays["directions"] * expected.arrays["eigenvectors"], axis=1)
     np.testing.assert_allclose(np.abs(overlap), 1, rtol=1e-6)
     curvatures = [found.summary[f"curvature_along_{name}"] for name in ("first", "second")]
-    # A second difference over h has an error of h^2 by higher derivatives, and of 1e-16 / h^2 by rounding; h is 1e-4.
+    # A second difference over h has an error of h^2 by higher derivatives, and of 1e-16 / h^2 by
+    # rounding; h is 1e-4.
     np.testing.assert_allclose(curvatures, expected.arrays["eigenvalues"][:2], rtol=1e-5, atol=1e-6)
 
 

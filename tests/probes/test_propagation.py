@@ -1,4 +1,6 @@
-"""Signals and gradients layer by layer, against plain loops, a change of coordinates, and the closed form."""
+"""Signals and gradients layer by layer, against plain loops, a change of coordinates, and the
+closed form.
+"""
 
 import dataclasses
 
@@ -103,7 +105,8 @@ def test_states_of_a_linear_system_have_the_variance_of_the_closed_form():
     cell = network.layers[0]
     power = np.square(cell.B_real[:, 0]) + np.square(cell.B_imaginary[:, 0])
     expected = np.mean(power * np.asarray(moments.state_variance(lam, rho)))
-    # 64,000 steps, alike for about 30: a standard error of 3%; before stationarity is reached 1% is missing.
+    # 64,000 steps, alike for about 30: a standard error of 3%; before stationarity is reached 1% is
+    # missing.
     assert value(measured, 0, "state") == pytest.approx(expected, rel=0.08)
     assert value(measured, 0, "output") == pytest.approx(value(measured, 0, "state") / 2, rel=1e-5)
 

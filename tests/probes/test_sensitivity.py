@@ -1,4 +1,6 @@
-"""Activity and sensitivities by forward derivatives: against finite Jacobians, closed forms, and on networks that overflow."""
+"""Activity and sensitivities by forward derivatives: against finite Jacobians, closed forms, and on
+networks that overflow.
+"""
 
 import dataclasses
 
@@ -44,7 +46,8 @@ def test_random_directions_estimate_what_single_ones_sum_up():
     estimated = probe("sensitivity", subject, directions=300).frame.set_index("group")
     name = "layers.0.gates.recurrent"
     assert exact["exact"][name] and not estimated["exact"][name]
-    # 300 draws of a sum of squares of 20 outputs in 3 sequences: a standard error of at most sqrt(2 / 300) = 8 %
+    # 300 draws of a sum of squares of 20 outputs in 3 sequences: a standard error of at most sqrt(2
+    # / 300) = 8 %
     assert estimated["sensitivity"][name] == pytest.approx(exact["sensitivity"][name], rel=0.25)
 
 

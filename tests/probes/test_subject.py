@@ -1,4 +1,6 @@
-"""What is probed: fresh networks, trained ones from a run's files, sequences of a task, of a file, or of noise."""
+"""What is probed: fresh networks, trained ones from a run's files, sequences of a task, of a file,
+or of noise.
+"""
 
 import jax
 import jax.numpy as jnp

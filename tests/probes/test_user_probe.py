@@ -1,4 +1,6 @@
-"""A probe from outside the package: a function by module.path:function, with a figure or without."""
+"""A probe from outside the package: a function by module.path:function, with a figure or
+without.
+"""
 
 import textwrap
 

@@ -78,7 +78,9 @@ def add(
 
 
 def finish(store: Store, study: StudyPlan) -> None:
-    """Three trials, one of them infeasible, and the reruns: results that depend on cell and budget."""
+    """Three trials, one of them infeasible, and the reruns: results that depend on cell and
+    budget.
+    """
     better = 1.0 if study.shape.cell == "rnn" else 0.5
     memorises = study.task.reporting.memorised
     samples = 2.0 * study.shape.parameters

@@ -35,7 +35,9 @@ def study_row(study, **more):
 
 @pytest.fixture(scope="module")
 def random_run():
-    """200 random trials a cell, a quarter of the RNN's diverged, the GRU's errors lower by about one."""
+    """200 random trials a cell, a quarter of the RNN's diverged, the GRU's errors lower by about
+    one.
+    """
     chosen = describe(plan(load("trainability", {"cells": ["rnn", "gru"], "depths": [1]})))
     random, rows = np.random.default_rng(0), []
     for study in chosen.studies:

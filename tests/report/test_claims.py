@@ -1,4 +1,6 @@
-"""What a report says is so: its head, its findings, its notes, and how its numbers were obtained."""
+"""What a report says is so: its head, its findings, its notes, and how its numbers were
+obtained.
+"""
 
 import html
 import re

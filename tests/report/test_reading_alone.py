@@ -1,4 +1,6 @@
-"""A report is made from a run directory alone: it loads neither JAX, nor tasks, nor networks, nor cells."""
+"""A report is made from a run directory alone: it loads neither JAX, nor tasks, nor networks, nor
+cells.
+"""
 
 import subprocess
 import sys

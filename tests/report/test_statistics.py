@@ -36,10 +36,11 @@ def test_the_band_is_around_the_expected_best_of_up_to_a_quarter_of_the_trials()
     ids=["uniform", "exponential"],
 )
 def test_the_band_covers_the_expected_best_of_what_was_sampled(draw, truth):
-    """Of 400 searches of 24 trials, after 1, 3, and 6; the closed forms are those of the largest of n.
+    """Of 400 searches of 24 trials, after 1, 3, and 6; the closed forms are those of the largest of
+    n.
 
-    A band that covers 95% misses more than 32 of 400 in 1 of 100 tests; a long upper tail (exponential) is
-    allowed 91%, as the report says. Resampling at n = N covered 36 to 63%.
+    A band that covers 95% misses more than 32 of 400 in 1 of 100 tests; a long upper tail
+    (exponential) is allowed 91%, as the report says. Resampling at n = N covered 36 to 63%.
     """
     random, least = np.random.default_rng(0), 0.92 if truth(1) == 0.5 else 0.88
     covered = np.zeros(3)

@@ -1,4 +1,6 @@
-"""The bandit as a user of Optuna meets it: proposals, determinism, odd spaces, and whether it beats random search."""
+"""The bandit as a user of Optuna meets it: proposals, determinism, odd spaces, and whether it beats
+random search.
+"""
 
 import math
 import zlib

@@ -1,4 +1,6 @@
-"""Damaged journals: one line says where, all that is sound is kept, and nothing is put where it does not belong."""
+"""Damaged journals: one line says where, all that is sound is kept, and nothing is put where it
+does not belong.
+"""
 
 import json
 import os
@@ -18,7 +20,9 @@ RESULT = {"feasible": True, "steps": 8, "validation": {"score": 1.0}}
 
 @pytest.fixture
 def path(tmp_path):
-    """Two studies of three trials each, as a run writes them: proposed, paused at step 2, ended, told."""
+    """Two studies of three trials each, as a run writes them: proposed, paused at step 2, ended,
+    told.
+    """
     path = tmp_path / "optuna.journal"
     storage = JournalStorage(JournalFileBackend(str(path)))
     for name in ("first", "second"):

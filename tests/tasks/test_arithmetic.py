@@ -1,4 +1,6 @@
-"""The arithmetic task: strings and answers agree with Python's, at every number of compute steps."""
+"""The arithmetic task: strings and answers agree with Python's, at every number of compute
+steps.
+"""
 
 import math
 
@@ -17,7 +19,9 @@ EDGES = [0, 1, -1, 9, 10, -10, 99, 100, 93851, -343243, 9_999_999, -9_999_999, 1
 
 
 def slow(a, b, compute_steps, steps=36, width=9):
-    """What is read, what is due, and which steps count, as three strings: by Python's own formatting."""
+    """What is read, what is due, and which steps count, as three strings: by Python's own
+    formatting.
+    """
     question, answer = f"{a}+{b}=", str(a + b)
     read = question.ljust(steps)
     due = (" " * (len(question) + compute_steps) + answer).ljust(steps)
@@ -157,14 +161,16 @@ def test_the_share_of_answers_that_are_right_in_every_character():
 
 
 def test_the_baseline_knows_positions_only():
-    # The sums of two numbers from -1 to 1 are -2, -1, 0, 1, 2 with odds of 1, 2, 3, 2, 1; each is padded to two characters.
+    # The sums of two numbers from -1 to 1 are -2, -1, 0, 1, 2 with odds of 1, 2, 3, 2, 1; each is
+    # padded to two characters.
     task = tasks.get("arithmetic", largest=1, time_steps=14, batch_size=20_000, held_out=100_000)
     (baseline,) = task.baselines().values()
 
     def entropy(*odds):
         return sum(odd / sum(odds) * math.log(sum(odds) / odd) for odd in odds)
 
-    # Before the first character (6 in 9) a space; the first is '-' or a digit; the second (3 in 9) is 1 or 2.
+    # Before the first character (6 in 9) a space; the first is '-' or a digit; the second (3 in 9)
+    # is 1 or 2.
     exact = (0 + entropy(3, 3, 2, 1) + entropy(1, 2) / 3) / 2
     assert baseline == pytest.approx(exact, abs=0.01)  # 200,000 answers counted, 100,000 scored
     (baseline,) = tasks.get("arithmetic", batch_size=512).baselines().values()
@@ -172,7 +178,9 @@ def test_the_baseline_knows_positions_only():
 
 
 def test_the_baseline_is_a_score_on_the_evaluation_set():
-    """The frequencies that it counts, given as logits to the task's own score, at the positions of each answer."""
+    """The frequencies that it counts, given as logits to the task's own score, at the positions of
+    each answer.
+    """
     task = tasks.get("arithmetic", largest=99, time_steps=20, batch_size=64, held_out=100)
     logits = np.log(task._character_frequencies())
     loss = weight = 0.0

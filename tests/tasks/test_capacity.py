@@ -20,7 +20,8 @@ counts = st.integers(1, 10**6).map(float)
 @settings(deadline=None, derandomize=True)
 @given(samples=counts, p=st.floats(0.5, 1, exclude_min=True, exclude_max=True))
 def test_mutual_information_is_that_of_a_binary_channel(samples, p):
-    # By another way: b times the divergence of the joint distribution of label and output from its product of margins.
+    # By another way: b times the divergence of the joint distribution of label and output from its
+    # product of margins.
     joint = np.asarray([[p, 1 - p], [1 - p, p]]) / 2
     expected = samples * np.sum(joint * np.log2(joint / 0.25))
     np.testing.assert_allclose(mutual_information(samples, p), expected, rtol=1e-9, atol=samples * 1e-12)
@@ -52,7 +53,9 @@ def test_the_compression_bound_is_what_the_labels_shrink_by():
 @settings(deadline=None, derandomize=True)
 @given(samples=counts, p=st.floats(0.501, 0.999), confidence=st.floats(0.001, 0.999))
 def test_no_constant_confidence_beats_perfect_calibration(samples, p, confidence):
-    """Outputs that are right with probability p and say so with `confidence`: at best, at confidence = p, eq. 22."""
+    """Outputs that are right with probability p and say so with `confidence`: at best, at
+    confidence = p, eq. 22.
+    """
     total = -samples * (p * math.log2(confidence) + (1 - p) * math.log2(1 - confidence))
     calibrated = -samples * (p * math.log2(p) + (1 - p) * math.log2(1 - p))
     assert compression_bound(samples, total) <= mutual_information(samples, p) + 1e-9 * samples
@@ -71,7 +74,8 @@ def test_no_constant_confidence_beats_perfect_calibration(samples, p, confidence
     ],
 )
 def test_the_interval_is_that_of_the_published_examples(correct, samples, low, high):
-    # Newcombe (1998), Statistics in Medicine 17, 857-872, table I, method 3; four digits are printed.
+    # Newcombe (1998), Statistics in Medicine 17, 857-872, table I, method 3; four digits are
+    # printed.
     np.testing.assert_allclose(wilson_interval(correct, samples), (low, high), rtol=0, atol=5.1e-5)
 
 

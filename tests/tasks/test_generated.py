@@ -1,4 +1,6 @@
-"""Tasks made up as they are needed: every training step is new, held-out sets are fixed, and all are different draws."""
+"""Tasks made up as they are needed: every training step is new, held-out sets are fixed, and all
+are different draws.
+"""
 
 import jax
 import jax.numpy as jnp

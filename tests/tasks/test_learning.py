@@ -1,4 +1,6 @@
-"""Every new kind of data is learned from: a short run of each task, as `capax run` does it, beats what knows no input."""
+"""Every new kind of data is learned from: a short run of each task, as `capax run` does it, beats
+what knows no input.
+"""
 
 import dataclasses
 

@@ -1,4 +1,6 @@
-"""The memory task: inputs of variance 1 shown once, given back at the end, an error that says how much is held."""
+"""The memory task: inputs of variance 1 shown once, given back at the end, an error that says how
+much is held.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,8 @@ def test_inputs_are_uniform_with_variance_1_and_independent():
     batch = tasks.get("memory").batch(jax.random.key(0), 20_000)
     x = np.asarray(batch.inputs[:, 0], np.float64)
     assert np.abs(x).max() <= 3**0.5 and np.abs(x).max() > 1.7320
-    # Five standard deviations: of the mean, of the variance (kurtosis 9/5), of the fourth moment, of the products.
+    # Five standard deviations: of the mean, of the variance (kurtosis 9/5), of the fourth moment,
+    # of the products.
     error = 5 / 20_000**0.5
     assert np.abs(x.mean(axis=0)).max() < error
     assert np.abs((x**2).mean(axis=0) - 1).max() < error * 0.8**0.5
@@ -53,6 +56,7 @@ def test_a_network_that_holds_a_subspace_has_the_error_of_the_subspace(units):
     batch = task.batch(jax.random.key(0), 5000)
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0][:, :units]
     x = np.asarray(batch.targets)
-    # Five standard deviations of the mean of at most 40,000 squares that are 0.9 at most in variance.
+    # Five standard deviations of the mean of at most 40,000 squares that are 0.9 at most in
+    # variance.
     assert task.score(jnp.asarray(x @ basis @ basis.T), batch) == pytest.approx(subspace_error(units, 8), abs=0.025)
     assert task.scores({"loss": 250.0, "weight": 1000.0})["numbers_held"] == 6

@@ -1,4 +1,6 @@
-"""Options of every task: any number gives one line or a task that works, and each option changes something."""
+"""Options of every task: any number gives one line or a task that works, and each option changes
+something.
+"""
 
 import dataclasses
 import math
@@ -88,7 +90,9 @@ OTHER = {
 
 
 def traces(task):
-    """What an option may change: the data, the batches, and how many there are; arrays side by side."""
+    """What an option may change: the data, the batches, and how many there are; arrays side by
+    side.
+    """
     scalars, key = task.scalars({}, 10), jax.random.key(0)
     data = task.data(10)
     found = [jnp.asarray(task.length), task.batches("train", scalars), task.batches("validation", scalars)]

@@ -1,4 +1,6 @@
-"""The parentheses task: counts agree with counting, symbols come as often as they should, ten errors are summed."""
+"""The parentheses task: counts agree with counting, symbols come as often as they should, ten
+errors are summed.
+"""
 
 import math
 
@@ -25,7 +27,9 @@ def slow_count(text, brackets):
 
 
 def counted(text):
-    """The count of each type when every stream reads the same text, after some noise (few lengths, few compilations)."""
+    """The count of each type when every stream reads the same text, after some noise (few lengths,
+    few compilations).
+    """
     text = text.rjust(math.ceil(len(text) / 45) * 45, "a")
     symbols = jnp.asarray([ALPHABET.index(character) for character in text])
     repeated = jnp.broadcast_to(symbols[:, None, None], (len(text), TYPES, 1))

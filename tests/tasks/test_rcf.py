@@ -1,4 +1,6 @@
-"""Random continuous functions: weights as the source has them, one fixed set, a loss that is exactly the weighted error."""
+"""Random continuous functions: weights as the source has them, one fixed set, a loss that is
+exactly the weighted error.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,6 @@
-"""The teacher task: targets are a linear system's responses, its eigenvalues where they should be, one teacher a data seed."""
+"""The teacher task: targets are a linear system's responses, its eigenvalues where they should be,
+one teacher a data seed.
+"""
 
 import math
 
@@ -15,7 +17,9 @@ from capax.training.trial import NetworkShape, ProgramKey, Trial
 
 
 def simulated(random, x, hidden, least_modulus, largest_phase):
-    """What the teacher of `response` says to x, step by step in its real matrices; and its eigenvalues."""
+    """What the teacher of `response` says to x, step by step in its real matrices; and its
+    eigenvalues.
+    """
     A = random.normal(size=(hidden, hidden)) / hidden**0.5
     values, vectors = np.linalg.eig(A)
     values = moved(values, least_modulus, largest_phase)
@@ -49,7 +53,8 @@ def test_a_batch_has_white_inputs_and_the_first_teacher_s_outputs():
     for one, other in zip(x[:5], y[:5], strict=True):
         np.testing.assert_allclose(np.convolve(impulse, one)[:40], other, rtol=1e-4, atol=1e-4)
     assert task.score(batch.targets, batch) == task.facts.perfect == 0
-    # the mean square of what the teacher says, within five standard errors of 300 sequences whose powers vary by their own size
+    # the mean square of what the teacher says, within five standard errors of 300 sequences whose
+    # powers vary by their own size
     assert task.score(jnp.zeros_like(batch.targets), batch) == pytest.approx(task.powers()[0], rel=5 * (2 / 300) ** 0.5)
     assert task.facts.chance == np.median(task.powers())
 
@@ -61,7 +66,9 @@ def test_trials_share_a_teacher_and_every_rerun_has_its_own():
     program = Program(ProgramKey(task, shape, None), "mapped", data)
 
     def chance(data_seed, seed=0):
-        """The power of the held-out targets: share of power and error of a network that is there, from its scores."""
+        """The power of the held-out targets: share of power and error of a network that is there,
+        from its scores.
+        """
         trial = Trial("t", task, shape, {}, steps=1, seed=seed, data_seed=data_seed)
         state, settings = program.start(trial)
         scores = program.scores(state, settings, data)[0]

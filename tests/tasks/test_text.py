@@ -1,4 +1,6 @@
-"""The text task: cleaning as text8, sections that never mix, windows that cover, an honest baseline, clear errors."""
+"""The text task: cleaning as text8, sections that never mix, windows that cover, an honest
+baseline, clear errors.
+"""
 
 import collections
 import hashlib
@@ -21,7 +23,9 @@ LEAST = 400  # letters for a window of 9: two windows and a letter in each secti
 
 
 def random_letters(number, seed=0):
-    """A text that is clean already, and random, so that each window of ten letters stands at one place only."""
+    """A text that is clean already, and random, so that each window of ten letters stands at one
+    place only.
+    """
     letters = np.random.default_rng(seed).choice(list(ALPHABET[1:]), number)
     letters[5:-1:7] = " "
     return "".join(letters)
@@ -47,7 +51,9 @@ def decode(symbols):
 
 
 def places(task, text, split, draws=None, key=0):
-    """Where in the text the windows that count begin, having checked that they are the text and its next letters."""
+    """Where in the text the windows that count begin, having checked that they are the text and its
+    next letters.
+    """
     starts, data = [], task.data(0)
     for index in range(int(task.batches(split, {})) if draws is None else draws):
         draw = task.batch_at(data, split, jax.random.fold_in(jax.random.key(key), index), jnp.asarray(index), {})
@@ -108,7 +114,8 @@ def test_held_out_windows_lie_side_by_side_and_cover_their_section(make, letters
     assert min(starts) == begin and max(starts) + WINDOW + 1 <= end
     scored = [start + 1 + step for start in starts for step in range(warm_up, WINDOW)]
     assert len(scored) == len(set(scored))  # no letter is predicted twice
-    # As many windows as fit: what is left over of the letters that can be predicted is less than another window.
+    # As many windows as fit: what is left over of the letters that can be predicted is less than
+    # another window.
     assert len(scored) > (end - begin - 1 - warm_up) - (WINDOW - warm_up)
 
 
@@ -300,7 +307,9 @@ def test_a_zip_file_without_one_file_is_refused(tmp_path, files):
 
 
 def damage(path, kind):
-    """A zip file of one text whose contents, checksum, compression method, or encryption flag cannot be read."""
+    """A zip file of one text whose contents, checksum, compression method, or encryption flag
+    cannot be read.
+    """
     content = bytearray(zipped(path, {"text8": random_letters(3000)}))
     directory = content.rfind(b"PK\x01\x02")
     if kind == "contents":

@@ -1,4 +1,6 @@
-"""Faulty cells of every kind are told their fault; healthy ones, all built-in ones among them, pass every check."""
+"""Faulty cells of every kind are told their fault; healthy ones, all built-in ones among them, pass
+every check.
+"""
 
 import json
 import subprocess

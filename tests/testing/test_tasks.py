@@ -1,4 +1,6 @@
-"""Faulty tasks are told their fault; healthy ones, all built-in ones among them, pass every check."""
+"""Faulty tasks are told their fault; healthy ones, all built-in ones among them, pass every
+check.
+"""
 
 import json
 import sys

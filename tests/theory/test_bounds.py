@@ -1,4 +1,6 @@
-"""Orders of the VC dimension: the table of Koiran and Sontag, what it is stated for, and bad input."""
+"""Orders of the VC dimension: the table of Koiran and Sontag, what it is stated for, and bad
+input.
+"""
 
 import math
 

@@ -45,7 +45,8 @@ def test_a_loop_counts_each_of_its_steps_and_of_branches_the_dearest():
 def test_plain_and_gated_steps_have_their_closed_forms(inputs, units):
     n, i = units, inputs
     assert step_of("rnn", i, n) == costs.rnn(i, n)
-    # UGRNN: two maps; sigma is 0.5 tanh(0.5 x) + 0.5, so 3 elementwise; forget bias, g h + (1 - g) c
+    # UGRNN: two maps; sigma is 0.5 tanh(0.5 x) + 0.5, so 3 elementwise; forget bias, g h + (1 - g)
+    # c
     assert step_of("ugrnn", i, n) == Operations(2 * 2 * n * (n + i), 2 * 2 * n + n + 3 * n + 4 * n, 2 * n)
     # GRU: r, u, c; the reset gate acts before the matrix
     gru = step_of("gru", i, n)

@@ -1,4 +1,6 @@
-"""Landscapes of one unit: the loss against simulation, Hessians against what is known of each parametrisation."""
+"""Landscapes of one unit: the loss against simulation, Hessians against what is known of each
+parametrisation.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,6 @@
-"""Closed forms against automatic differentiation, printed special cases, and simulation, in double precision."""
+"""Closed forms against automatic differentiation, printed special cases, and simulation, in double
+precision.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +46,9 @@ def test_derivatives_agree_with_automatic_differentiation(rho, modulus):
 
 
 def simulated(lam, rho, steps=400_000, seed=0):
-    """h and dh/dlambda driven by an AR(1) input of variance 1, after a warm-up; means of squares and their errors."""
+    """h and dh/dlambda driven by an AR(1) input of variance 1, after a warm-up; means of squares
+    and their errors.
+    """
     random = np.random.default_rng(seed)
     lanes, warm = 64, 5_000
     x, h, d = random.normal(size=lanes), np.zeros(lanes), np.zeros(lanes)

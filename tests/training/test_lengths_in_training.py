@@ -1,4 +1,6 @@
-"""Sequences of several lengths train as they would alone: what stands behind a length has no say."""
+"""Sequences of several lengths train as they would alone: what stands behind a length has no
+say.
+"""
 
 import dataclasses
 from typing import ClassVar
@@ -23,7 +25,9 @@ LONGEST = 6
 
 @dataclasses.dataclass(frozen=True)
 class Ragged(Generated):
-    """Running means of noise, of 1 to 6 steps; behind them `padding` more, and NaN wherever nothing is real."""
+    """Running means of noise, of 1 to 6 steps; behind them `padding` more, and NaN wherever nothing
+    is real.
+    """
 
     reporting: ClassVar[Reporting] = Reporting("squared error")
     padding: int = option(0)
@@ -91,7 +95,9 @@ def test_padding_changes_nothing_in_training_and_in_scores(cell, batching, kerne
 
 @pytest.mark.parametrize("cell", ["lstm", "lru", "transformer-encoder"])
 def test_a_step_takes_the_gradient_of_the_sequences_alone(cell):
-    """One step of SGD against the mean over all real steps, from each sequence by itself, without lengths."""
+    """One step of SGD against the mean over all real steps, from each sequence by itself, without
+    lengths.
+    """
     trial = make(Ragged(padding=3), cell, steps=1)
     program = Resident("mapped").program(trial)
     state, settings = program.start(trial)

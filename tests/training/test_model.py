@@ -1,4 +1,6 @@
-"""Model files stand alone: arrays and architecture, no data, no path; and what is damaged says so in one line."""
+"""Model files stand alone: arrays and architecture, no data, no path; and what is damaged says so
+in one line.
+"""
 
 import json
 

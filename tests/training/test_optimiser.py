@@ -1,4 +1,6 @@
-"""The one update rule is SGD, momentum, RMSProp, and Adam as optax has them, with decay, clipping, and L2."""
+"""The one update rule is SGD, momentum, RMSProp, and Adam as optax has them, with decay, clipping,
+and L2.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -162,7 +162,8 @@ def test_a_damaged_checkpoint_starts_the_trial_anew(trials, alone, tmp_path):
 
 
 def test_vectorised_agrees_with_mapped_to_rounding(trials, alone):
-    # Batched products sum in another order: the same arithmetic to float32 rounding, which 50 training steps amplify.
+    # Batched products sum in another order: the same arithmetic to float32 rounding, which 50
+    # training steps amplify.
     together = train(trials[:3], slots=3, batching="vectorised")
     for name, result in together.items():
         np.testing.assert_allclose(result.curve, alone[name].curve, rtol=2e-3)

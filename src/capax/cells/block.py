@@ -1,4 +1,6 @@
-"""The deep block of state space models around any recurrence: norm, recurrence, GELU, GLU, skip (Orvieto et al. 2023)."""
+"""The deep block of state space models around any recurrence: norm, recurrence, GELU, GLU, skip
+(Orvieto et al. 2023).
+"""
 
 import dataclasses
 from typing import Any
@@ -12,10 +14,11 @@ from capax.cells.cell import Cell, LinearCell, State, column, scaled_norm, sigmo
 
 
 class Block(Cell):
-    """x + a sigmoid(b), where (a, b) = W_glu gelu(y) + b_glu and y is the output of the recurrence that reads layer_norm(x).
+    """x + a sigmoid(b), where (a, b) = W_glu gelu(y) + b_glu and y is the output of the recurrence
+    that reads layer_norm(x).
 
-    To be mixed into the class of the recurrence, before it: `block` does that. All its hyperparameters and states are the
-    recurrence's.
+    To be mixed into the class of the recurrence, before it: `block` does that. All its
+    hyperparameters and states are the recurrence's.
     """
 
     norm_scale: Float[Array, " n"]

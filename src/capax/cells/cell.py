@@ -1,8 +1,10 @@
-"""The contract of a layer, and of its two kinds: a recurrent cell, and a layer that sees whole sequences.
+"""The contract of a layer, and of its two kinds: a recurrent cell, and a layer that sees whole
+sequences.
 
-A cell reads like its equations. It declares its affine maps and its scalar hyperparameters as fields; from the
-declaration alone follow initialisation, the search space, sizing, and the parameter count. Arrays have their features
-on the FIRST axis and any trailing batch axes, so the same equations serve one sample and a batch.
+A cell reads like its equations. It declares its affine maps and its scalar hyperparameters as
+fields; from the declaration alone follow initialisation, the search space, sizing, and the
+parameter count. Arrays have their features on the FIRST axis and any trailing batch axes, so the
+same equations serve one sample and a batch.
 
 Symbols: n = units, i = inputs, k = blocks of an affine map, `...` = any batch axes.
 """
@@ -29,7 +31,9 @@ RECURRENT_INITIALISATIONS = ("identity", "orthogonal", "normal")
 
 
 def sigmoid(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
-    """Logistic function by way of tanh: the same function, and on CPUs about twice as fast per element."""
+    """Logistic function by way of tanh: the same function, and on CPUs about twice as fast per
+    element.
+    """
     return 0.5 * jnp.tanh(0.5 * x) + 0.5
 
 
@@ -54,7 +58,9 @@ NONLINEARITIES: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu":
 
 @dataclasses.dataclass(frozen=True)
 class AffineDeclaration:
-    """What a cell says of one affine map W_h h + W_x x + b: its blocks, and which initialisations the tuner may choose."""
+    """What a cell says of one affine map W_h h + W_x x + b: its blocks, and which initialisations
+    the tuner may choose.
+    """
 
     blocks: tuple[str, ...]
     recurrent: tuple[str, ...] = RECURRENT_INITIALISATIONS
@@ -67,8 +73,9 @@ def affine(*blocks: str, recurrent: tuple[str, ...] = RECURRENT_INITIALISATIONS,
     **Arguments:**
 
     - `blocks`: a name for each of the stacked maps that share one matrix product.
-    - `recurrent`: the initialisations that the tuner may choose for the recurrent matrices, of "identity",
-      "orthogonal", "normal". A single one is no choice; a sole "identity" has no scale either.
+    - `recurrent`: the initialisations that the tuner may choose for the recurrent matrices, of
+      "identity", "orthogonal", "normal". A single one is no choice; a sole "identity" has no scale
+      either.
     - `biased`: False keeps the biases at zero initially and takes them out of the tuner's choices.
     """
     if not blocks or not set(recurrent) <= set(RECURRENT_INITIALISATIONS) or not recurrent:
@@ -85,7 +92,8 @@ def hyperparameter(
     allowed: Interval | None = None,
     meaning: str = "",
 ) -> Any:
-    """Declare a scalar hyperparameter as a field of a cell; it has the field's name, and is never trained.
+    """Declare a scalar hyperparameter as a field of a cell; it has the field's name, and is never
+    trained.
 
     **Arguments:**
 
@@ -129,8 +137,9 @@ class Affine(eqx.Module):
         return jnp.tensordot(self.recurrent, h, 1)
 
     def recur(self, h: Inexact[Array, "n *#batch"], projected: Inexact[Array, "kn *#batch"]) -> Any:
-        """W_h h + projected: one array (n, ...) for a single block, else a tuple with one per block. A batch of one in
-        either is broadcast to the other's."""
+        """W_h h + projected: one array (n, ...) for a single block, else a tuple with one per
+        block. A batch of one in either is broadcast to the other's.
+        """
         total = self.times(h) + projected
         blocks = len(self.declaration.blocks)
         return total if blocks == 1 else tuple(jnp.split(total, blocks, axis=0))
@@ -144,9 +153,9 @@ _ANNOTATIONS = {AffineDeclaration: "Affine", Number: "Array"}
 class Demands:
     """What the mathematics of a layer asks of its sizes and of the task.
 
-    `square`: inputs and outputs have the same size, as in the Intersection RNN (a network then maps its
-    input to that size first). `multiple`: the number of units must be a multiple of this. `causal`:
-    no output depends on a later input.
+    `square`: inputs and outputs have the same size, as in the Intersection RNN (a network then maps
+    its input to that size first). `multiple`: the number of units must be a multiple of this.
+    `causal`: no output depends on a later input.
     """
 
     square: bool = False
@@ -155,12 +164,14 @@ class Demands:
 
 
 class Layer(eqx.Module):
-    """What maps a whole sequence, and the states before it, to a sequence and the states after it. Abstract.
+    """What maps a whole sequence, and the states before it, to a sequence and the states after it.
+    Abstract.
 
-    Two kinds: a `Cell` is a recurrence, a `SequenceLayer` sees the whole sequence at once. What can be
-    done with a layer follows from its class.
+    Two kinds: a `Cell` is a recurrence, a `SequenceLayer` sees the whole sequence at once. What can
+    be done with a layer follows from its class.
 
-    Class variables: `nonlinearities`, the choices for `s` (empty: the equations fix them); `demands`.
+    Class variables: `nonlinearities`, the choices for `s` (empty: the equations fix them);
+    `demands`.
     """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ("tanh", "relu")
@@ -217,7 +228,8 @@ class Layer(eqx.Module):
     ) -> tuple[Inexact[Array, "time n batch"], State]:
         """The outputs at all times, and the state after the last real step of each sequence.
 
-        With `lengths`, what `x` holds behind them must be finite, and what the outputs are there has no meaning.
+        With `lengths`, what `x` holds behind them must be finite, and what the outputs are there
+        has no meaning.
         """
 
     @abc.abstractmethod
@@ -229,15 +241,18 @@ class Layer(eqx.Module):
         """How many numbers must be kept of a sequence of this length to go on from its end."""
 
     def drawn(self, key: Array) -> "Layer":
-        """The layer with those of its parameters drawn that no affine map declares; its scalars are set by then.
+        """The layer with those of its parameters drawn that no affine map declares; its scalars are
+        set by then.
 
-        The one method with a default that a layer may replace."""
+        The one method with a default that a layer may replace.
+        """
         del key
         return self
 
 
 class Cell(Layer):
-    """A recurrence. Subclass it, declare affine maps and hyperparameters, write `project` and `step`.
+    """A recurrence. Subclass it, declare affine maps and hyperparameters, write `project` and
+    `step`.
 
         class UGRNN(Cell):
             affine: Affine = affine("candidate", "gate")
@@ -253,14 +268,15 @@ class Cell(Layer):
 
     What else a cell may need:
 
-    - **Several vectors of state**: `states: ClassVar[tuple[str, ...]] = ("h", "c")`; the state is then a
-      tuple of them, each of shape (units, ...). With one name it is an array.
-    - **No choice of nonlinearity**: `nonlinearities: ClassVar[tuple[str, ...]] = ()`; else `self.s` is
-      the one that was chosen, of `nonlinearities` (tanh and ReLU).
-    - **Parameters of another form than an affine map**: a field such as `scale: Array`, which `__init__`
-      makes and `drawn` draws. A field that `__init__` leaves out is refused by JAX's module class.
-    - **A vector times a state**: states and inputs have any batch axes behind their features, so write
-      `column(self.scale, h.ndim) * h`.
+    - **Several vectors of state**: `states: ClassVar[tuple[str, ...]] = ("h", "c")`; the state is
+      then a tuple of them, each of shape (units, ...). With one name it is an array.
+    - **No choice of nonlinearity**: `nonlinearities: ClassVar[tuple[str, ...]] = ()`; else `self.s`
+      is the one that was chosen, of `nonlinearities` (tanh and ReLU).
+    - **Parameters of another form than an affine map**: a field such as `scale: Array`, which
+      `__init__` makes and `drawn` draws. A field that `__init__` leaves out is refused by JAX's
+      module class.
+    - **A vector times a state**: states and inputs have any batch axes behind their features, so
+      write `column(self.scale, h.ndim) * h`.
     - **Sizes**: `demands: ClassVar[Demands] = Demands(square=True)`, or `multiple=8`.
 
         class IndRNN(Cell):
@@ -323,10 +339,11 @@ class Cell(Layer):
 
 
 class LinearCell(Cell):
-    """A recurrence that is linear in its state, so that all states can be computed at once. Abstract.
+    """A recurrence that is linear in its state, so that all states can be computed at once.
+    Abstract.
 
-    Write `advance` and `emit` in place of `step`: the output is not needed for the next state, so `emit`
-    is hoisted out of the loop over time.
+    Write `advance` and `emit` in place of `step`: the output is not needed for the next state, so
+    `emit` is hoisted out of the loop over time.
     """
 
     @abc.abstractmethod
@@ -339,7 +356,9 @@ class LinearCell(Cell):
 
     @abc.abstractmethod
     def all_states(self, initial: State, projected: Projected) -> State:
-        """The states at all times (time first); used where that is faster than a loop: on accelerators."""
+        """The states at all times (time first); used where that is faster than a loop: on
+        accelerators.
+        """
 
     def step(self, state: State, projected: Projected) -> tuple[State, Inexact[Array, "n ..."]]:
         state = self.advance(state, projected)
@@ -347,7 +366,9 @@ class LinearCell(Cell):
 
 
 class SequenceLayer(Layer):
-    """A layer that sees the whole sequence and has neither steps nor states, such as attention. Abstract."""
+    """A layer that sees the whole sequence and has neither steps nor states, such as attention.
+    Abstract.
+    """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
 
@@ -355,7 +376,9 @@ class SequenceLayer(Layer):
     def whole(
         self, x: Inexact[Array, "time i batch"], lengths: Int[Array, " batch"] | None = None
     ) -> Inexact[Array, "time n batch"]:
-        """The outputs at all times. No output at a real step depends on what is behind `lengths`."""
+        """The outputs at all times. No output at a real step depends on what is behind
+        `lengths`.
+        """
 
     def __call__(
         self, x: Inexact[Array, "time i batch"], state: State, lengths: Int[Array, " batch"] | None = None
@@ -373,8 +396,9 @@ def real_steps(lengths: Int[Array, " batch"], time: int) -> Bool[Array, "time ba
 
 
 def pausing(step: Callable[[State, Any], Any]) -> Callable[[State, Any], Any]:
-    """The same step for sequences of several lengths: it is given `(projected, real)`, and where a sequence is over
-    (`real`, of shape (1, batch), is False) its state stays as it is."""
+    """The same step for sequences of several lengths: it is given `(projected, real)`, and where a
+    sequence is over (`real`, of shape (1, batch), is False) its state stays as it is.
+    """
 
     def step_or_stay(state: State, given: tuple[Projected, Bool[Array, "1 batch"]]) -> Any:
         projected, real = given

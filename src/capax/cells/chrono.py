@@ -1,4 +1,6 @@
-"""The GRU with chrono initialisation (Tallec & Ollivier 2018, Can recurrent neural networks warp time?)."""
+"""The GRU with chrono initialisation (Tallec & Ollivier 2018, Can recurrent neural networks warp
+time?).
+"""
 
 import equinox as eqx
 import jax
@@ -11,8 +13,10 @@ from capax.hyperparameters import Interval
 
 
 class ChronoGRU(ResetUpdate):
-    """A GRU whose update gates start with biases log(tau - 1), tau uniform in [2, 1 + `longest`] steps: unit by unit, a time for which
-    it remembers. The constant forget bias is 0 by default. (The source starts LSTMs so, too; here it is the GRU alone.)"""
+    """A GRU whose update gates start with biases log(tau - 1), tau uniform in [2, 1 + `longest`]
+    steps: unit by unit, a time for which it remembers. The constant forget bias is 0 by default.
+    (The source starts LSTMs so, too; here it is the GRU alone.)
+    """
 
     forget_bias: Array = forget_bias(default=0.0)
     longest: Array = hyperparameter(

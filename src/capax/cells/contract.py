@@ -1,7 +1,9 @@
-"""Does a user's cell keep the contract? What can be told in a second, before anything is sized or trained.
+"""Does a user's cell keep the contract? What can be told in a second, before anything is sized or
+trained.
 
-Each check is a function from a `Specimen`, a small instance of the cell, to a `Finding`. `require` runs them when a
-user's cell is loaded: what is surely wrong is refused, what may be meant is a warning. `capax.testing` runs them too.
+Each check is a function from a `Specimen`, a small instance of the cell, to a `Finding`. `require`
+runs them when a user's cell is loaded: what is surely wrong is refused, what may be meant is a
+warning. `capax.testing` runs them too.
 """
 
 import contextlib
@@ -135,7 +137,9 @@ def complete(specimen: Specimen) -> Finding:
 
 
 def shapes(specimen: Specimen) -> Finding:
-    """A step keeps its state's structure, shapes and types, and gives (units, batch); all arrays are real."""
+    """A step keeps its state's structure, shapes and types, and gives (units, batch); all arrays
+    are real.
+    """
     return _step_on_shapes(specimen, BATCH, "shapes")
 
 
@@ -213,7 +217,9 @@ def _output(output: Any, due: tuple[int, int]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Tracing:
-    """What happened while a step was traced: the program with its constants, what was printed, what was changed."""
+    """What happened while a step was traced: the program with its constants, what was printed, what
+    was changed.
+    """
 
     program: str
     constants: tuple[bytes, ...]
@@ -274,7 +280,9 @@ def _attributes(cell: Layer) -> dict[str, str]:
 
 
 def _surroundings(kind: type) -> dict[str, str]:
-    """Fingerprints of what a step may reach and must not change: its classes' attributes and their modules' globals."""
+    """Fingerprints of what a step may reach and must not change: its classes' attributes and their
+    modules' globals.
+    """
     found: dict[str, str] = {}
     for owner in kind.__mro__:
         if user_code.is_users(owner):
@@ -314,7 +322,9 @@ OWN_KEY = "random_seed"
 
 
 def project(specimen: Specimen) -> Finding:
-    """What `project` makes of an input depends on that input alone: not on a state, nor on other inputs or samples."""
+    """What `project` makes of an input depends on that input alone: not on a state, nor on other
+    inputs or samples.
+    """
     if any(tracing.remembering == "project" for tracing in specimen.tracings):
         return failed(
             "project",
@@ -365,7 +375,9 @@ def differentiable(specimen: Specimen) -> Finding:
 
 
 def randomness(specimen: Specimen) -> Finding:
-    """A step draws nothing at random: traced twice it is the same program with the same constants."""
+    """A step draws nothing at random: traced twice it is the same program with the same
+    constants.
+    """
     name = "randomness"
     one, two = specimen.tracings
     if OWN_KEY in one.primitives:
@@ -380,7 +392,9 @@ def randomness(specimen: Specimen) -> Finding:
 
 
 def side_effects(specimen: Specimen) -> Finding:
-    """A step only computes: it prints nothing, changes nothing outside, and calls nothing on the host."""
+    """A step only computes: it prints nothing, changes nothing outside, and calls nothing on the
+    host.
+    """
     name = "side effects"
     tracing = specimen.tracings[0]
     once = "that happens when capax traces it, not at every step"
@@ -396,7 +410,9 @@ def side_effects(specimen: Specimen) -> Finding:
 
 
 def samples(specimen: Specimen) -> Finding:
-    """The outputs of a sequence do not depend on how many others are in its batch, or on what they are."""
+    """The outputs of a sequence do not depend on how many others are in its batch, or on what they
+    are.
+    """
     name = "samples"
     whole, alone, _ = specimen.measured
     fault = difference(np.asarray(whole), np.asarray(alone))
@@ -406,7 +422,9 @@ def samples(specimen: Specimen) -> Finding:
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> str:
-    """By how much two arrays differ, beyond rounding; empty where they do not, or where either is not finite."""
+    """By how much two arrays differ, beyond rounding; empty where they do not, or where either is
+    not finite.
+    """
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return ""
     scale, most = max(1e-6, float(np.abs(one).max())), float(np.abs(one - other).max())

@@ -1,4 +1,5 @@
-"""Diagonal linear recurrences with complex eigenvalues: what all share, and the plain parametrisation.
+"""Diagonal linear recurrences with complex eigenvalues: what all share, and the plain
+parametrisation.
 
 Symbols: m = complex numbers in the state: units where outputs are mixed, else units / 2.
 """
@@ -22,13 +23,17 @@ Pair = tuple[Array, Array]  # real and imaginary part
 
 
 def least_modulus() -> Any:
-    """The least modulus of eigenvalues at the start, a hyperparameter (Orvieto et al. 2023, section 3)."""
+    """The least modulus of eigenvalues at the start, a hyperparameter (Orvieto et al. 2023, section
+    3).
+    """
     meaning = "The least modulus of the eigenvalues at the start: the closer to 1, the longer the memory."
     return hyperparameter(0.0, 0.99, default=0.9, allowed=Interval(0.0, 1.0, below=True), meaning=meaning)
 
 
 def largest_phase() -> Any:
-    """The largest phase of eigenvalues at the start, a hyperparameter (Orvieto et al. 2023, section 3)."""
+    """The largest phase of eigenvalues at the start, a hyperparameter (Orvieto et al. 2023, section
+    3).
+    """
     allowed, meaning = Interval(0.0, 2 * math.pi, above=True), "The largest phase of the eigenvalues at the start."
     return hyperparameter(0.01, math.pi, default=math.pi, log=True, allowed=allowed, meaning=meaning)
 
@@ -38,11 +43,13 @@ def _times(one: Pair, other: Pair) -> Pair:
 
 
 class Diagonal(LinearCell):
-    """h' = lambda h + gain B x; y = Re(C h') + D x, with h complex. A subclass says what lambda and the gain are, and draws
-    what they are made of. Real and imaginary parts are arrays of their own.
+    """h' = lambda h + gain B x; y = Re(C h') + D x, with h complex. A subclass says what lambda and
+    the gain are, and draws what they are made of. Real and imaginary parts are arrays of their own.
 
-    A class whose outputs are not `mixed` has no C and D: y is real and imaginary parts of h', each half of the units, so that
-    the network's readout is C, and D is its `direct` part. Such a network is one complex diagonal linear system."""
+    A class whose outputs are not `mixed` has no C and D: y is real and imaginary parts of h', each
+    half of the units, so that the network's readout is C, and D is its `direct` part. Such a
+    network is one complex diagonal linear system.
+    """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
     states: ClassVar[tuple[str, ...]] = ("real", "imaginary")
@@ -102,7 +109,9 @@ class Diagonal(LinearCell):
         return turned[0] + drive_real, turned[1] + drive_imaginary
 
     def all_states(self, initial: Pair, projected: tuple[Array, ...]) -> Pair:
-        """By a parallel scan over h' = lambda h + x, whose steps compose: (l2, x2) after (l1, x1) is (l2 l1, l2 x1 + x2)."""
+        """By a parallel scan over h' = lambda h + x, whose steps compose: (l2, x2) after (l1, x1)
+        is (l2 l1, l2 x1 + x2).
+        """
         real, imaginary, *_ = projected
         a, b = (column(part, real.ndim - 1) for part in self.eigenvalues())
         begin = _times((a, b), initial)
@@ -123,18 +132,24 @@ class Diagonal(LinearCell):
 
 
 class System(Diagonal):
-    """A diagonal recurrence whose states are its outputs. To be mixed into its class: `system` does that."""
+    """A diagonal recurrence whose states are its outputs. To be mixed into its class: `system` does
+    that.
+    """
 
 
 def system(cell: type[Diagonal]) -> type[Diagonal]:
-    """The class of cells with the same recurrence whose states are their outputs, which makes a network one linear system."""
+    """The class of cells with the same recurrence whose states are their outputs, which makes a
+    network one linear system.
+    """
     doc = f"The linear system y = Re(C h') + D x with the recurrence of `{cell.__name__}`: each unit is half a complex number."
     attributes = {"mixed": False, "demands": Demands(multiple=2), "__doc__": doc, "__module__": cell.__module__}
     return type(f"{cell.__name__}System", (System, cell), attributes)
 
 
 def ring(key: Array, units: int, least_modulus: Array, largest_phase: Array) -> Pair:
-    """Squared moduli uniform from least_modulus^2 to .999^2, phases uniform from 0 to the largest (Orvieto et al. 2023, lemma 3.2)."""
+    """Squared moduli uniform from least_modulus^2 to .999^2, phases uniform from 0 to the largest
+    (Orvieto et al. 2023, lemma 3.2).
+    """
     modulus_key, phase_key = jax.random.split(key)
     low, high = least_modulus**2, LARGEST_MODULUS**2
     squared = low + (high - low) * jax.random.uniform(modulus_key, (units,), minval=1e-6)
@@ -163,7 +178,9 @@ class Cartesian(Diagonal):
 
 
 class ComplexDiagonal(Cartesian):
-    """lambda = a + i b, trained as it is; inputs are not normalised: the plain complex diagonal RNN (Zucchet & Orvieto 2024)."""
+    """lambda = a + i b, trained as it is; inputs are not normalised: the plain complex diagonal RNN
+    (Zucchet & Orvieto 2024).
+    """
 
     def gain(self) -> Pair:
         return jnp.ones((self.modes,)), jnp.zeros((self.modes,))
@@ -174,8 +191,9 @@ class ComplexDiagonal(Cartesian):
 
 
 class NormalisedDiagonal(Cartesian):
-    """The complex diagonal RNN with inputs multiplied by gamma = exp(w_gamma), at the start sqrt(1 - |lambda|^2): half of the way
-    to the LRU, for ablations."""
+    """The complex diagonal RNN with inputs multiplied by gamma = exp(w_gamma), at the start sqrt(1
+    - |lambda|^2): half of the way to the LRU, for ablations.
+    """
 
     w_gamma: Float[Array, " m"]  # pyright: ignore[reportGeneralTypeIssues]  # no constructor is made of the fields
 

@@ -30,6 +30,7 @@ class ResetUpdate(Cell):
 
 class GRU(ResetUpdate):
     """r = sigma(W_rh h + W_rx x + b_r); u = sigma(W_uh h + W_ux x + b_u + b_fg);
-    c = s(W_ch (r h) + W_cx x + b_c); h' = u h + (1 - u) c. The reset gate acts before the matrix."""
+    c = s(W_ch (r h) + W_cx x + b_c); h' = u h + (1 - u) c. The reset gate acts before the matrix.
+    """
 
     forget_bias: Array = forget_bias()

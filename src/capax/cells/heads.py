@@ -1,4 +1,6 @@
-"""Dense linear systems in independent blocks, or heads: from one dense matrix to one number per unit (Zucchet & Orvieto 2024)."""
+"""Dense linear systems in independent blocks, or heads: from one dense matrix to one number per
+unit (Zucchet & Orvieto 2024).
+"""
 
 import functools
 from typing import ClassVar
@@ -13,11 +15,12 @@ from capax.cells.diagonal import largest_phase, least_modulus, ring
 
 
 class Heads(Cell):
-    """h' = W h + B x with W block-diagonal, `heads` dense blocks of k x k; with the network's readout C and its direct part D
-    a linear system y = C h' + D x.
+    """h' = W h + B x with W block-diagonal, `heads` dense blocks of k x k; with the network's
+    readout C and its direct part D a linear system y = C h' + D x.
 
-    Eigenvalues start as those of the diagonal cells do, uniformly on the ring from `least_modulus` to .999 and up to
-    `largest_phase`, but in a random orthonormal basis, block by block. `least_modulus` 0 is the uniform disc of a Gaussian matrix.
+    Eigenvalues start as those of the diagonal cells do, uniformly on the ring from `least_modulus`
+    to .999 and up to `largest_phase`, but in a random orthonormal basis, block by block.
+    `least_modulus` 0 is the uniform disc of a Gaussian matrix.
     """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
@@ -61,8 +64,9 @@ class Heads(Cell):
 def _with_eigenvalues(
     size: int, modulus: Float[Array, " pairs"], phase: Float[Array, " pairs"], key: Array
 ) -> Float[Array, "k k"]:
-    """A normal matrix with the eigenvalues modulus exp(+-i phase) in a random orthonormal basis; of an odd size, the last is
-    real, with the sign of the cosine."""
+    """A normal matrix with the eigenvalues modulus exp(+-i phase) in a random orthonormal basis; of
+    an odd size, the last is real, with the sign of the cosine.
+    """
     a, b = modulus * jnp.cos(phase), modulus * jnp.sin(phase)
     if size % 2:
         a, b = a.at[-1].set(jnp.sign(a[-1]) * modulus[-1]), b.at[-1].set(0.0)
@@ -77,6 +81,7 @@ def _with_eigenvalues(
 
 def with_heads(number: int) -> type[Heads]:
     """The class of cells with so many heads."""
-    doc = f"{(Heads.__doc__ or '').partition(chr(10))[0]} Here {number} of them."
+    said = " ".join((Heads.__doc__ or "").split("\n\n")[0].split())
+    doc = f"{said} Here {number} of them."
     attributes = {"heads": number, "demands": Demands(multiple=number), "__doc__": doc, "__module__": Heads.__module__}
     return type(f"Heads{number}", (Heads,), attributes)

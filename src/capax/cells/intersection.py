@@ -10,9 +10,10 @@ from capax.cells.cell import Affine, Cell, Demands, affine, forget_bias, sigmoid
 
 
 class Intersection(Cell):
-    """y_in = relu(W_yh h + W_yx x + b_y); h_in = tanh(W_hh h + W_hx x + b_h);
-    g_y, g_h = sigma(W_gh h + W_gx x + b_g + b_fg), each with its own b_fg;
-    y = g_y x + (1 - g_y) y_in; h' = g_h h + (1 - g_h) h_in. Needs dim(x) = dim(y), so it stands only above another layer."""
+    """y_in = relu(W_yh h + W_yx x + b_y); h_in = tanh(W_hh h + W_hx x + b_h); g_y, g_h = sigma(W_gh
+    h + W_gx x + b_g + b_fg), each with its own b_fg; y = g_y x + (1 - g_y) y_in; h' = g_h h + (1 -
+    g_h) h_in. Needs dim(x) = dim(y), so it stands only above another layer.
+    """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
     demands: ClassVar[Demands] = Demands(square=True)

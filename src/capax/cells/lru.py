@@ -1,4 +1,6 @@
-"""LRU, the linear recurrent unit: a diagonal linear recurrence with complex eigenvalues (Orvieto et al. 2023)."""
+"""LRU, the linear recurrent unit: a diagonal linear recurrence with complex eigenvalues (Orvieto et
+al. 2023).
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -7,12 +9,15 @@ from capax.cells.diagonal import Diagonal, Pair, largest_phase, least_modulus, r
 
 
 class LRU(Diagonal):
-    """h' = lambda h + gamma B x; y = Re(C h') + D x, with h complex, lambda = exp(-exp(w_nu) + i exp(w_theta)), and
-    gamma = exp(w_gamma), at the start sqrt(1 - |lambda|^2) (Orvieto et al. 2023, section 3): |lambda| never reaches 1. Eigenvalues
-    start uniformly on the ring from `least_modulus` to .999, up to `largest_phase`.
+    """h' = lambda h + gamma B x; y = Re(C h') + D x, with h complex, lambda = exp(-exp(w_nu) + i
+    exp(w_theta)), and gamma = exp(w_gamma), at the start sqrt(1 - |lambda|^2) (Orvieto et al. 2023,
+    section 3): |lambda| never reaches 1. Eigenvalues start uniformly on the ring from
+    `least_modulus` to .999, up to `largest_phase`.
 
-    Other than published: the entries of C start with variance 1 / (2 units) each, not 1 / units; D is a full matrix, not a
-    vector; the initial state is learned; the largest modulus is fixed, and phases go to pi by default, not 2 pi."""
+    Other than published: the entries of C start with variance 1 / (2 units) each, not 1 / units; D
+    is a full matrix, not a vector; the initial state is learned; the largest modulus is fixed, and
+    phases go to pi by default, not 2 pi.
+    """
 
     w_nu: Float[Array, " m"]
     w_theta: Float[Array, " m"]

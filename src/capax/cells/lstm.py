@@ -1,4 +1,6 @@
-"""LSTM, long short-term memory (Hochreiter & Schmidhuber 1997) with a forget gate (Gers et al. 1999)."""
+"""LSTM, long short-term memory (Hochreiter & Schmidhuber 1997) with a forget gate (Gers et al.
+1999).
+"""
 
 from typing import ClassVar
 
@@ -9,8 +11,9 @@ from capax.cells.cell import Affine, Cell, affine, forget_bias, sigmoid
 
 
 class LSTM(Cell):
-    """i, f, o = sigma(W_.h h + W_.x x + b_.), with b_fg added in f; c_in = s(W_ch h + W_cx x + b_c);
-    c' = f c + i c_in; h' = o tanh(c') (Collins et al. 2017, eq. 9-14)."""
+    """i, f, o = sigma(W_.h h + W_.x x + b_.), with b_fg added in f; c_in = s(W_ch h + W_cx x +
+    b_c); c' = f c + i c_in; h' = o tanh(c') (Collins et al. 2017, eq. 9-14).
+    """
 
     states: ClassVar[tuple[str, ...]] = ("h", "c")
     affine: Affine = affine("input", "forget", "candidate", "output")

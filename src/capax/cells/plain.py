@@ -1,4 +1,6 @@
-"""Adapter for a plain one-sample cell, such as equinox.nn.GRUCell: `Class(inputs, units, key=key)`, `cell(x, h) -> h`."""
+"""Adapter for a plain one-sample cell, such as equinox.nn.GRUCell: `Class(inputs, units, key=key)`,
+`cell(x, h) -> h`.
+"""
 
 import functools
 from typing import Any, ClassVar
@@ -40,8 +42,10 @@ def _initial_state(cell: Any, inputs: int, units: int) -> Any:
 
 
 class Plain(Cell):
-    """A plain cell under the contract: its parameters are drawn by its own constructor, and its loop over the batch is
-    vmapped, which costs speed. An output other than the first vector of the state is not supported."""
+    """A plain cell under the contract: its parameters are drawn by its own constructor, and its
+    loop over the batch is vmapped, which costs speed. An output other than the first vector of the
+    state is not supported.
+    """
 
     nonlinearities: ClassVar[tuple[str, ...]] = ()
     plain: eqx.AbstractClassVar[type]
@@ -64,7 +68,9 @@ class Plain(Cell):
 
 @functools.cache
 def adapt(plain: type) -> type[Cell]:
-    """The class of cells that runs `plain`, an `equinox.Module` class with `__call__(x, state) -> state`."""
+    """The class of cells that runs `plain`, an `equinox.Module` class with `__call__(x, state) ->
+    state`.
+    """
     if not issubclass(plain, eqx.Module):
         raise TypeError(f"{plain.__name__} is neither a capax.Cell nor an equinox.Module.")
     return type(plain.__name__, (Plain,), {"plain": plain, "__doc__": plain.__doc__, "__module__": plain.__module__})

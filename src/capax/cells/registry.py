@@ -1,4 +1,6 @@
-"""Cells by name: the built-in ones, those made of others, and a user's own as `module.path:Class`, checked when it is loaded."""
+"""Cells by name: the built-in ones, those made of others, and a user's own as `module.path:Class`,
+checked when it is loaded.
+"""
 
 import functools
 from typing import TypeGuard
@@ -48,7 +50,9 @@ WIRING: dict[type[Layer], Wiring] = {
     Intersection: Wiring(least_depth=2),
     System: Wiring(direct=True),
 }
-"""How networks of layers of these classes, and of their subclasses, are wired; all others plainly."""
+"""How networks of layers of these classes, and of their subclasses, are wired; all others
+plainly.
+"""
 
 MADE = {
     "heads-N": "a dense linear system in N independent blocks: heads-1 is dense, heads-32 with 64 units has blocks of 2 x 2",
@@ -59,11 +63,12 @@ MADE = {
 
 
 def get(cell: str | type) -> type[Layer]:
-    """The class of a cell by its name: a built-in one, one made of another (`MADE`), or `module.path:Class` (a
-    `capax.Cell`, or a plain `equinox.Module`); a class itself is checked likewise.
+    """The class of a cell by its name: a built-in one, one made of another (`MADE`), or
+    `module.path:Class` (a `capax.Cell`, or a plain `equinox.Module`); a class itself is checked
+    likewise.
 
-    Raises `CapaxError` for an unknown name, `UserCodeError` for a user's cell that does not import, raises, or breaks
-    the contract.
+    Raises `CapaxError` for an unknown name, `UserCodeError` for a user's cell that does not import,
+    raises, or breaks the contract.
     """
     kind = unchecked(cell)
     if not kind.__module__.startswith("capax."):
@@ -72,7 +77,9 @@ def get(cell: str | type) -> type[Layer]:
 
 
 def unchecked(cell: str | type) -> type[Layer]:
-    """As `get`, but a user's cell is not held to the contract. Raises the same, where it cannot be loaded."""
+    """As `get`, but a user's cell is not held to the contract. Raises the same, where it cannot be
+    loaded.
+    """
     if not isinstance(cell, str):
         return _layer(cell, cell.__name__)
     if cell.partition("-")[0] in _MAKERS and "-" in cell:
@@ -101,7 +108,9 @@ def wiring(layer: type[Layer]) -> Wiring:
 
 
 def goes_into_block(layer: type[Layer]) -> TypeGuard[type[Cell]]:
-    """Whether a deep block can be made around a layer: a recurrence whose input may have any size, with no direct part."""
+    """Whether a deep block can be made around a layer: a recurrence whose input may have any size,
+    with no direct part.
+    """
     return issubclass(layer, Cell) and not layer.demands.square and not wiring(layer).direct
 
 

@@ -9,7 +9,9 @@ from capax.cells.cell import Affine, Cell, affine
 
 
 class Elman(Cell):
-    """h_t = s(W_h h_{t-1} + W_x x_t + b_h) (Collins et al. 2017, eq. 1). Abstract: W_h starts differently in its kinds."""
+    """h_t = s(W_h h_{t-1} + W_x x_t + b_h) (Collins et al. 2017, eq. 1). Abstract: W_h starts
+    differently in its kinds.
+    """
 
     hidden: eqx.AbstractVar[Affine]
 

@@ -1,5 +1,7 @@
-"""S4D, a diagonal state space model, discretised by zero-order hold (Gu et al. 2022, On the Parameterization and
-Initialization of Diagonal State Space Models); all inputs drive all states, as in S5 (Smith et al. 2023)."""
+"""S4D, a diagonal state space model, discretised by zero-order hold (Gu et al. 2022, On the
+Parameterization and Initialization of Diagonal State Space Models); all inputs drive all states, as
+in S5 (Smith et al. 2023).
+"""
 
 import math
 
@@ -13,11 +15,14 @@ from capax.hyperparameters import POSITIVE
 
 
 class S4D(Diagonal):
-    """lambda = exp(Delta A), gain (lambda - 1) / A, with A = -exp(w_decay) + i frequency and Delta = exp(w_step), one of each a unit.
+    """lambda = exp(Delta A), gain (lambda - 1) / A, with A = -exp(w_decay) + i frequency and Delta
+    = exp(w_step), one of each a unit.
 
-    At the start A_n = -1/2 + i pi n ("S4D-Lin"), and Delta is log-uniform from `least_step` to `largest_step`.
+    At the start A_n = -1/2 + i pi n ("S4D-Lin"), and Delta is log-uniform from `least_step` to
+    `largest_step`.
 
-    Of the published initialisations this is S4D-Lin; S4D-Inv and S4D-LegS are not built."""
+    Of the published initialisations this is S4D-Lin; S4D-Inv and S4D-LegS are not built.
+    """
 
     w_decay: Float[Array, " m"]
     frequency: Float[Array, " m"]

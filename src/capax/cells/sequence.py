@@ -1,7 +1,9 @@
-"""Input sequences, and how a cell's input projection is hoisted out of the loop over time for each kind.
+"""Input sequences, and how a cell's input projection is hoisted out of the loop over time for each
+kind.
 
-A sequence is projected once by `f`, the first layer's `project` (a function of one time step's features, features-first),
-and then read step by step. Symbols: t = time steps, i = features, b = batch, s = streams of symbols.
+A sequence is projected once by `f`, the first layer's `project` (a function of one time step's
+features, features-first), and then read step by step. Symbols: t = time steps, i = features, b =
+batch, s = streams of symbols.
 """
 
 from collections.abc import Callable
@@ -45,8 +47,10 @@ class Dense(eqx.Module):
 
 
 class OneHot(eqx.Module):
-    """A sequence of symbols 0..size-1. The projection of each symbol is a row of a table, computed once per call and
-    gathered, never a matrix product per time step; this holds for every cell, since `project` sees one input at a time."""
+    """A sequence of symbols 0..size-1. The projection of each symbol is a row of a table, computed
+    once per call and gathered, never a matrix product per time step; this holds for every cell,
+    since `project` sees one input at a time.
+    """
 
     symbols: Int[Array, "t b"]
     size: int = eqx.field(static=True)
@@ -91,9 +95,11 @@ _columns.defvjp(_columns_forward, _columns_backward)
 
 
 class MultiHot(eqx.Module):
-    """Several symbols 0..size-1 at every step, one a stream: their one-hot vectors stand one below the other, so there are
-    streams x size features. An affine projection is a sum of columns of a table, one column a stream; where `f` is not
-    affine (a cell of a user's), the sequence is projected as a dense one."""
+    """Several symbols 0..size-1 at every step, one a stream: their one-hot vectors stand one below
+    the other, so there are streams x size features. An affine projection is a sum of columns of a
+    table, one column a stream; where `f` is not affine (a cell of a user's), the sequence is
+    projected as a dense one.
+    """
 
     symbols: Int[Array, "t s b"]
     size: int = eqx.field(static=True)
@@ -112,13 +118,15 @@ class MultiHot(eqx.Module):
         return MultiHot(jnp.where(real[:, None], self.symbols, 0), self.size)
 
     def table(self, f: Project) -> Projected | None:
-        """The projections of all symbols of all streams, side by side, so that their sums are the projections of what is
-        seen at a step; None where `f` is not affine."""
+        """The projections of all symbols of all streams, side by side, so that their sums are the
+        projections of what is seen at a step; None where `f` is not affine.
+        """
         streams = self.symbols.shape[1]
         features = streams * self.size
         if not _is_affine(f, features):
             return None
-        # f(e_1 + .. + e_s) = sum f(e_i) - (s - 1) f(0): each column bears its share of what is counted too often.
+        # f(e_1 + .. + e_s) = sum f(e_i) - (s - 1) f(0): each column bears its share of what is
+        # counted too often.
         share = (streams - 1) / streams
         return jax.tree.map(lambda e, zero: e - share * zero, f(jnp.eye(features)), f(jnp.zeros((features, 1))))
 
@@ -145,7 +153,9 @@ def _is_affine(f: Project, features: int) -> bool:
 
 @jax.custom_vjp
 def _sums_of_columns(table: Float[Array, "k i"], symbols: Int[Array, "s b"]) -> Float[Array, "k b"]:
-    """For a batch, the sum over streams of the column of each stream's symbol, in the stream's part of the table."""
+    """For a batch, the sum over streams of the column of each stream's symbol, in the stream's part
+    of the table.
+    """
     streams = symbols.shape[0]
     begins = jnp.arange(streams)[:, None] * (table.shape[1] // streams)
     return jnp.sum(table[:, begins + symbols], axis=1)

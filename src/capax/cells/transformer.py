@@ -1,7 +1,9 @@
-"""Transformer layers (Vaswani et al. 2017), so that attention can be compared with recurrence on every task, at every budget.
+"""Transformer layers (Vaswani et al. 2017), so that attention can be compared with recurrence on
+every task, at every budget.
 
-Symbols: n = units, t and s = time, d = n / heads. Normalisation comes before each part (Xiong et al. 2020), positions by rotation of
-queries and keys (Su et al. 2021); attention has no biases, so it has 4 n^2 weights.
+Symbols: n = units, t and s = time, d = n / heads. Normalisation comes before each part (Xiong et
+al. 2020), positions by rotation of queries and keys (Su et al. 2021); attention has no biases, so
+it has 4 n^2 weights.
 """
 
 import abc
@@ -22,11 +24,15 @@ WIDENING = 4
 """Hidden units of the feed-forward part for each unit of the layer."""
 
 BASE = 10_000.0
-"""Of the rotations: the j-th of m pairs turns by BASE^(-j / m) a step, from 1 down to nearly 1 / BASE where there are many."""
+"""Of the rotations: the j-th of m pairs turns by BASE^(-j / m) a step, from 1 down to nearly 1 /
+BASE where there are many.
+"""
 
 
 def rotated(x: Float[Array, "time heads d batch"]) -> Float[Array, "time heads d batch"]:
-    """Pairs of features turned by angles that grow with time, so that a product of two depends on their distance."""
+    """Pairs of features turned by angles that grow with time, so that a product of two depends on
+    their distance.
+    """
     half = x.shape[2] // 2
     rates = BASE ** (-jnp.arange(half) / half)
     angles = (jnp.arange(x.shape[0])[:, None] * rates[None, :])[:, None, :, None]
@@ -82,7 +88,9 @@ class Attending(SequenceLayer):
         """The scores, minus infinity where a step does not see a key."""
 
     def numbers_kept(self, length: int) -> int:
-        """Keys and values of all steps so far. (Of an encoder: what its outputs hang on; they change with every further step.)"""
+        """Keys and values of all steps so far. (Of an encoder: what its outputs hang on; they
+        change with every further step.)
+        """
         return 2 * self.units * length
 
     def _norm(self, part: int, x: Array) -> Array:
@@ -100,7 +108,9 @@ class Attending(SequenceLayer):
 
 
 class Transformer(Attending):
-    """x = x + W_o attention(norm(x)), then x + W_down gelu(W_up norm(x) + b_up) + b_down; attention sees the past and the present."""
+    """x = x + W_o attention(norm(x)), then x + W_down gelu(W_up norm(x) + b_up) + b_down; attention
+    sees the past and the present.
+    """
 
     demands: ClassVar[Demands] = Demands(square=True, multiple=MULTIPLE)
 
@@ -114,7 +124,9 @@ class Transformer(Attending):
 
 
 class TransformerEncoder(Attending):
-    """The same layer, but attention sees the future, too: for tasks whose answers are not among their later inputs."""
+    """The same layer, but attention sees the future, too: for tasks whose answers are not among
+    their later inputs.
+    """
 
     demands: ClassVar[Demands] = Demands(square=True, multiple=MULTIPLE, causal=False)
 

@@ -6,7 +6,9 @@ from capax.cells.cell import Affine, Cell, affine, forget_bias, sigmoid
 
 
 class UGRNN(Cell):
-    """c = s(W_ch h + W_cx x + b_c); g = sigma(W_gh h + W_gx x + b_g + b_fg); h' = g h + (1 - g) c."""
+    """c = s(W_ch h + W_cx x + b_c); g = sigma(W_gh h + W_gx x + b_g + b_fg); h' = g h + (1 - g)
+    c.
+    """
 
     affine: Affine = affine("candidate", "gate")
     forget_bias: Array = forget_bias()

@@ -52,7 +52,9 @@ def complexity(found: ComplexityReport, out: Path | None, as_json: bool) -> None
 
 
 def costs(found: CostReport, out: Path, as_json: bool) -> None:
-    """A table with a column a network; crossovers, checkpoints, notes; figures and tables as files."""
+    """A table with a column a network; crossovers, checkpoints, notes; figures and tables as
+    files.
+    """
     save_figure(found.figure(), out / "cost")
     write_atomically(out / "cost.csv", found.frame.to_csv(index=False))
     write_atomically(out / "cost-against-length.csv", found.curves.to_csv(index=False))
@@ -102,7 +104,9 @@ def costs(found: CostReport, out: Path, as_json: bool) -> None:
 
 
 def _networks(console: Console, rows: list[dict[str, Any]], title: str) -> None:
-    """A column a network, in as many tables as the terminal needs: what a row is stays whole in each."""
+    """A column a network, in as many tables as the terminal needs: what a row is stays whole in
+    each.
+    """
     shown = {
         key: (label, ["-" if row[key] is None else show(row[key]) for row in rows])
         for key, (label, show) in _COSTS.items()

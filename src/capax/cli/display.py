@@ -1,4 +1,6 @@
-"""Progress on a terminal (live) or in a file (plain lines): per study trials, infeasible ones, best so far; speed and time left."""
+"""Progress on a terminal (live) or in a file (plain lines): per study trials, infeasible ones, best
+so far; speed and time left.
+"""
 
 import contextlib
 import math
@@ -20,7 +22,9 @@ PLAIN_EVERY = 10.0
 
 @contextlib.contextmanager
 def choose(quiet: bool) -> Iterator[Display]:
-    """A live display on a terminal, plain lines elsewhere; on standard error where standard output is for JSON."""
+    """A live display on a terminal, plain lines elsewhere; on standard error where standard output
+    is for JSON.
+    """
     console = Console(stderr=True) if quiet else Console()
     if not console.is_terminal:
         yield Plain(to_stderr=quiet)
@@ -61,7 +65,9 @@ class Moving:
         self._live = live
 
     def update(self, progress: Progress) -> None:
-        """Redraw: as many studies as there is room for, those under way first, and speed and time left always."""
+        """Redraw: as many studies as there is room for, those under way first, and speed and time
+        left always.
+        """
         studies = list(progress.studies.values())
         rows = max(1, self._live.console.height - 3)
         table = self._table(progress, studies if len(studies) <= rows else _first(studies, rows))

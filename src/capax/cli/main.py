@@ -1,4 +1,6 @@
-"""The commands. JAX and all that needs it are imported inside them: `capax --help` must be quick."""
+"""The commands. JAX and all that needs it are imported inside them: `capax --help` must be
+quick.
+"""
 
 import contextlib
 import json
@@ -23,7 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-# Typer carries its own copy of click and exports only some of its exceptions: this is the base of them all.
+# Typer carries its own copy of click and exports only some of its exceptions: this is the base of
+# them all.
 _ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 Json = Annotated[
@@ -44,7 +47,9 @@ _SHOW_WARNING = warnings.showwarning
 
 
 def main() -> NoReturn:
-    """The entry point: a `CapaxError` is one line on standard error and exit code 2; an interrupt is no error of ours."""
+    """The entry point: a `CapaxError` is one line on standard error and exit code 2; an interrupt
+    is no error of ours.
+    """
     warnings.showwarning = _show_warning
     signals.handle()
     backend.configure()
@@ -253,7 +258,9 @@ def bounds(
     out: Annotated[Path | None, typer.Option(help="Write figure (.svg, .png) and table (.csv) there.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What layers and units do to a network's complexity: what is proven, what is an order, what is measured."""
+    """What layers and units do to a network's complexity: what is proven, what is an order, what is
+    measured.
+    """
     from capax.api import complexity
     from capax.cli import costs, output
 
@@ -291,7 +298,9 @@ def cost(
     out: Annotated[Path | None, typer.Option(help="Where figures and tables go; by default costs/.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What networks cost: parameters, operations, bytes, time by roofline and as measured, and where one gets dearer than another."""
+    """What networks cost: parameters, operations, bytes, time by roofline and as measured, and
+    where one gets dearer than another.
+    """
     from capax.api import cost as cost_of
     from capax.cli import costs, output
 
@@ -350,7 +359,9 @@ def list_(
     task: Annotated[str | None, typer.Argument(help="With hyperparameters: on this task.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What there is, one line each; of hyperparameters a table, or all that is declared as a list of JSON objects."""
+    """What there is, one line each; of hyperparameters a table, or all that is declared as a list
+    of JSON objects.
+    """
     if what == "hyperparameters":
         from capax.cli import output
 
@@ -376,7 +387,9 @@ def size(
     depth: Annotated[int, typer.Option(help="Layers.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """The largest network of a cell within a parameter budget: units per layer, and the exact number of parameters."""
+    """The largest network of a cell within a parameter budget: units per layer, and the exact
+    number of parameters.
+    """
     import dataclasses
 
     from capax.networks.sizing import size as size_network

@@ -113,7 +113,9 @@ def tables_of(frame: pd.DataFrame, plan: Any) -> None:
 
 
 def _width(table: Table, column: int) -> int:
-    """What a column needs: its longest entry, or the longest word of its header, which may be broken at spaces."""
+    """What a column needs: its longest entry, or the longest word of its header, which may be
+    broken at spaces.
+    """
     return max(len(text) for text in [*table.headers[column].split(), *(row[column] for row in table.rows)])
 
 
@@ -131,9 +133,11 @@ def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
 
 
 def probe_settings(texts: list[str], task: str | None) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The settings of a probe's command line: the probe's own options, the task's, and hyperparameters.
+    """The settings of a probe's command line: the probe's own options, the task's, and
+    hyperparameters.
 
-    Raises `CapaxError` for a setting of a task that drives nothing."""
+    Raises `CapaxError` for a setting of a task that drives nothing.
+    """
     from capax.experiments.design import parse_setting, task_and_option
 
     own: dict[str, Any] = {}
@@ -153,7 +157,9 @@ def probe_settings(texts: list[str], task: str | None) -> tuple[dict[str, Any], 
 
 
 def measurement(report: "ProbeReport", as_json: bool) -> None:
-    """A probe's numbers, its table, and where its figure is; on standard error, what the data were taken for."""
+    """A probe's numbers, its table, and where its figure is; on standard error, what the data were
+    taken for.
+    """
     from capax.report import probe_report
 
     for note in report.measurement.notes:
@@ -196,7 +202,9 @@ def whole_numbers(option: str, text: str) -> list[int]:
 
 
 def hyperparameters(cell: str | None, task: str | None, as_json: bool) -> None:
-    """All hyperparameters of a cell on a task; without a cell, those that the optimiser and every task have."""
+    """All hyperparameters of a cell on a task; without a cell, those that the optimiser and every
+    task have.
+    """
     from capax.search.space import described
 
     found = described(cell, task)

@@ -1,4 +1,6 @@
-"""`capax status`: what has been done in a run directory and what is running there, once or until it is over."""
+"""`capax status`: what has been done in a run directory and what is running there, once or until it
+is over.
+"""
 
 import json
 import sys
@@ -16,7 +18,9 @@ EVERY = 5.0
 
 
 def once(directory: Path, as_json: bool) -> bool:
-    """Print how a run stands; True where looking again would show nothing new: it is done, or nobody runs it."""
+    """Print how a run stands; True where looking again would show nothing new: it is done, or
+    nobody runs it.
+    """
     store, run = results.read(directory)
     frame = results.studies(store, run)
     left, now = missing(run, frame), standing.read(store, run)
@@ -31,7 +35,9 @@ def once(directory: Path, as_json: bool) -> bool:
 
 
 def watch(directory: Path, as_json: bool) -> None:
-    """Print how a run stands, one JSON object a line or the tables again and again, until it is done or nobody runs it."""
+    """Print how a run stands, one JSON object a line or the tables again and again, until it is
+    done or nobody runs it.
+    """
     try:
         while not once(directory, as_json):
             time.sleep(EVERY)

@@ -1,4 +1,6 @@
-"""How wide a table may be, and text that is wrapped where people read it: a pipe gets whole lines."""
+"""How wide a table may be, and text that is wrapped where people read it: a pipe gets whole
+lines.
+"""
 
 import textwrap
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,6 @@
-"""From a plan to the record that its run directory keeps: all that the report says, computed once, while code and data are at hand."""
+"""From a plan to the record that its run directory keeps: all that the report says, computed once,
+while code and data are at hand.
+"""
 
 import dataclasses
 import datetime
@@ -22,15 +24,19 @@ from capax.training import environment
 from capax.training.divergence import CRITERION
 
 LEAST_SCORE_POINTS = 65
-"""Numbers of units at which a task's least score is written down, from half the smallest network's to twice the largest one's."""
+"""Numbers of units at which a task's least score is written down, from half the smallest network's
+to twice the largest one's.
+"""
 
 MEASURED_ON = "the evaluation section"
 
 
 def open_run(plan: Plan, directory: Path, say: Callable[[str], None] = lambda _: None) -> Store:
-    """The store of a run that begins in a directory, or goes on there; its record is written down first.
+    """The store of a run that begins in a directory, or goes on there; its record is written down
+    first.
 
-    `say` is told what a reader should know of a run that goes on. Raises `CapaxError` where it must not.
+    `say` is told what a reader should know of a run that goes on. Raises `CapaxError` where it must
+    not.
     """
     _say_short_grids(plan, say)
     return Store.create(directory, lambda found: _record(plan, directory, found, say), say)
@@ -61,7 +67,9 @@ def _record(plan: Plan, directory: Path, found: dict[str, Any] | None, say: Call
 
 
 def describe(plan: Plan, known: Mapping[str, TaskRecord] = types.MappingProxyType({})) -> RunRecord:
-    """The record of a run in this process. Tasks that are `known`, by label, are not measured again."""
+    """The record of a run in this process. Tasks that are `known`, by label, are not measured
+    again.
+    """
     by_label: dict[str, list[StudyPlan]] = {}
     for study in plan.studies:
         by_label.setdefault(study.label, []).append(study)

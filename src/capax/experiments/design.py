@@ -18,26 +18,31 @@ SWEEP = "sweep"
 WORDS = ("question", "source", "smaller")
 """Keys that are words for readers: they change nothing of what is run."""
 LISTS = ("tasks", "cells", "depths", "budgets", "units")
-"""Keys that may get longer, since a study's results do not depend on other studies; then a run goes on with the new ones."""
+"""Keys that may get longer, since a study's results do not depend on other studies; then a run goes
+on with the new ones.
+"""
 
 
 class Experiment(pydantic.BaseModel):
     """A design: studies = tasks x cells x depths x sizes.
 
-    Sizes are `budgets`, each the most parameters that a network may have, or `units`, hidden units per layer. `[task.NAME]`
-    tables hold a task's options, and may set any of `cells`, `depths`, `budgets`, `units`, `trials`, `steps`, `reruns` for that
-    task alone; `[task.NAME.sweep]` lists several values of an option, and the task is studied with each.
+    Sizes are `budgets`, each the most parameters that a network may have, or `units`, hidden units
+    per layer. `[task.NAME]` tables hold a task's options, and may set any of `cells`, `depths`,
+    `budgets`, `units`, `trials`, `steps`, `reruns` for that task alone; `[task.NAME.sweep]` lists
+    several values of an option, and the task is studied with each.
 
-    `[hyperparameters]` fixes hyperparameters at a value, or gives a list to choose from, for the cells and tasks that have them. The
-    sampler "grid" tries all combinations of what is listed, at most `trials`; the others have their defaults.
+    `[hyperparameters]` fixes hyperparameters at a value, or gives a list to choose from, for the
+    cells and tasks that have them. The sampler "grid" tries all combinations of what is listed, at
+    most `trials`; the others have their defaults.
 
-    `question` and `source` head the report; `smaller` says what the file made smaller of its source, and is dropped where
-    a key is set to something else.
+    `question` and `source` head the report; `smaller` says what the file made smaller of its
+    source, and is dropped where a key is set to something else.
 
     `batch` is how many trials may be proposed that the tuner does not know the results of.
-    `stopping` is the rule by which trials are not trained to their end (search/stopping.py); nothing is stopped unless the
-    file says so, so that a reproduction is one. `checkpoint_every` K saves memory on long sequences: the gradient keeps the state of every
-    K-th time step and computes the others again; by default whatever is fastest.
+    `stopping` is the rule by which trials are not trained to their end (search/stopping.py);
+    nothing is stopped unless the file says so, so that a reproduction is one. `checkpoint_every` K
+    saves memory on long sequences: the gradient keeps the state of every K-th time step and
+    computes the others again; by default whatever is fastest.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants")
@@ -109,7 +114,9 @@ class Experiment(pydantic.BaseModel):
         return {key: value for key, value in given.items() if key not in (*OVERRIDABLE, SWEEP)}
 
     def variants(self, task: str) -> list[dict[str, Any]]:
-        """What is swept of a task's options: one set of values for each variant; one empty set where nothing is."""
+        """What is swept of a task's options: one set of values for each variant; one empty set
+        where nothing is.
+        """
         swept = self.task.get(task, {}).get(SWEEP, {})
         if not isinstance(swept, dict):
             raise CapaxError(
@@ -136,8 +143,9 @@ def named() -> list[str]:
 def load(name_or_file: str, settings: dict[str, Any] | None = None) -> Experiment:
     """An experiment by name or from a TOML file, with keys replaced by `settings`.
 
-    A setting's key is one of the experiment's, or `TASK.key` for one task's table. Setting a key for all takes away
-    what the tasks' tables say of it. Raises `CapaxError` for anything that does not fit.
+    A setting's key is one of the experiment's, or `TASK.key` for one task's table. Setting a key
+    for all takes away what the tasks' tables say of it. Raises `CapaxError` for anything that does
+    not fit.
     """
     table = _read(name_or_file)
     for key, value in (settings or {}).items():
@@ -148,7 +156,9 @@ def load(name_or_file: str, settings: dict[str, Any] | None = None) -> Experimen
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """`key=value` from the command line; the value is TOML, or a plain word, or a list with commas."""
+    """`key=value` from the command line; the value is TOML, or a plain word, or a list with
+    commas.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise CapaxError(f"--set {text!r} is not of the form key=value.")

@@ -1,4 +1,6 @@
-"""What drives a trained network again: the task that it learned, with the very files that it was trained on."""
+"""What drives a trained network again: the task that it learned, with the very files that it was
+trained on.
+"""
 
 import json
 from pathlib import Path
@@ -12,8 +14,8 @@ from capax.training.model import Card
 
 
 def task_of(path: Path, card: Card) -> Task | None:
-    """The task that a model was trained on, with the very files, which are looked for where its run directory says they were;
-    None where they are not there, or are others now.
+    """The task that a model was trained on, with the very files, which are looked for where its run
+    directory says they were; None where they are not there, or are others now.
 
     Raises `CapaxError` where the task itself cannot be had, as a user's own without its module.
     """
@@ -35,7 +37,9 @@ def task_of(path: Path, card: Card) -> Task | None:
 
 
 def _where(path: Path, content: contents.Content) -> Path | None:
-    """Where a file is that a model was trained on; for a text that is no file, the model's own path."""
+    """Where a file is that a model was trained on; for a text that is no file, the model's own
+    path.
+    """
     if content.option is None:
         return path
     record = _record(path.resolve().parent.parent)

@@ -21,7 +21,9 @@ from capax.training.trial import NetworkShape
 
 @dataclasses.dataclass(frozen=True)
 class StudyPlan:
-    """One study: many trials of one cell, depth, and budget on one task, then reruns of the best on fresh seeds."""
+    """One study: many trials of one cell, depth, and budget on one task, then reruns of the best on
+    fresh seeds.
+    """
 
     name: str
     label: str  # of the task, with the values of the options that are swept
@@ -54,7 +56,9 @@ class Plan:
 
 
 def plan(experiment: Experiment) -> Plan:
-    """The studies of an experiment. Raises `CapaxError` for unknown cells, tasks, options, or budgets that are all too small."""
+    """The studies of an experiment. Raises `CapaxError` for unknown cells, tasks, options, or
+    budgets that are all too small.
+    """
     studies: list[StudyPlan] = []
     left_out: list[str] = []
     for task_name in experiment.tasks:
@@ -88,7 +92,9 @@ def plan(experiment: Experiment) -> Plan:
 
 
 def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> tuple[dict[str, NetworkShape], list[TooSmall]]:
-    """The networks of a cell at a depth, by budget or by units, as studies name them; and why budgets have none."""
+    """The networks of a cell at a depth, by budget or by units, as studies name them; and why
+    budgets have none.
+    """
     sizes = {"inputs": task.inputs, "outputs": task.outputs, "depth": depth}
     again = design.checkpoint_every
     found, too_small = {}, []
@@ -132,7 +138,9 @@ def mean_steps(steps: tuple[int, int]) -> float:
 
 
 def _expected_work(task: Task, parameters: int, steps: tuple[int, int]) -> float:
-    """Mean work of a trial with training steps log-uniform in their range, over the task's own hyperparameters."""
+    """Mean work of a trial with training steps log-uniform in their range, over the task's own
+    hyperparameters.
+    """
     random = np.random.default_rng(0)
     work = [task.work(_draw(task, random), parameters) for _ in range(100)]
     return mean_steps(steps) * float(np.mean(work)) * parameters

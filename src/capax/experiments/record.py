@@ -1,4 +1,5 @@
-"""What a run directory says of its run: frozen records, written when a run begins and read back without planning again.
+"""What a run directory says of its run: frozen records, written when a run begins and read back
+without planning again.
 
 They need neither the user's code, nor the task's data, nor JAX.
 """
@@ -21,7 +22,9 @@ FORMAT = 2
 
 @dataclasses.dataclass(frozen=True)
 class SpaceRecord:
-    """What a tuner chooses one hyperparameter from: `choices`, or numbers from `low` to `high`, whole ones or not."""
+    """What a tuner chooses one hyperparameter from: `choices`, or numbers from `low` to `high`,
+    whole ones or not.
+    """
 
     choices: tuple[Any, ...] | None = None
     low: float | None = None
@@ -32,7 +35,9 @@ class SpaceRecord:
 
 @dataclasses.dataclass(frozen=True)
 class CellRecord:
-    """A cell: its name, what its author says of it in a sentence, and the source files of a user's own."""
+    """A cell: its name, what its author says of it in a sentence, and the source files of a user's
+    own.
+    """
 
     name: str
     description: str
@@ -52,10 +57,11 @@ class Baseline:
 class TaskRecord:
     """A task with its options, and what the report must know of it.
 
-    `label`: its name and the values of swept options. `length`: time steps; `first`: the first one that is scored, from
-    0. `least_scores`: pairs of units per layer and the best score that a network with so many can have, where that is
-    known. `contents`: the files and texts that its data are made from; `text`: what people call that text. `remarks`: what
-    a reader should know of them, a sentence each.
+    `label`: its name and the values of swept options. `length`: time steps; `first`: the first one
+    that is scored, from 0. `least_scores`: pairs of units per layer and the best score that a
+    network with so many can have, where that is known. `contents`: the files and texts that its
+    data are made from; `text`: what people call that text. `remarks`: what a reader should know of
+    them, a sentence each.
     """
 
     label: str
@@ -81,10 +87,12 @@ class TaskRecord:
 
 @dataclasses.dataclass(frozen=True)
 class StudyRecord:
-    """One study: many trials of one cell, depth, and budget on one task, then reruns of the best on fresh seeds.
+    """One study: many trials of one cell, depth, and budget on one task, then reruns of the best on
+    fresh seeds.
 
-    `first_proposal`: the hyperparameters of its first trial, where the tuner does not choose them. `trials`: as many as
-    will be done; `trials_asked`: as many as the experiment asks for, which may be more than a grid has points.
+    `first_proposal`: the hyperparameters of its first trial, where the tuner does not choose them.
+    `trials`: as many as will be done; `trials_asked`: as many as the experiment asks for, which may
+    be more than a grid has points.
     """
 
     name: str
@@ -109,9 +117,10 @@ class StudyRecord:
 class RunRecord:
     """A run: its experiment, the studies, tasks, and cells that it has, and where it was trained.
 
-    `created`: when it was begun (ISO 8601, UTC); `left_out`: combinations that do not exist, with the reason;
-    `divergence`: the criterion by which a trial is infeasible, empty where an older capax did not
-    keep it; `environments`: that of the process that began it, then those of processes that went on with it elsewhere.
+    `created`: when it was begun (ISO 8601, UTC); `left_out`: combinations that do not exist, with
+    the reason; `divergence`: the criterion by which a trial is infeasible, empty where an older
+    capax did not keep it; `environments`: that of the process that began it, then those of
+    processes that went on with it elsewhere.
     """
 
     experiment: Experiment
@@ -142,7 +151,9 @@ def to_json(record: RunRecord) -> dict[str, Any]:
 
 
 def from_json(found: dict[str, Any], where: str) -> RunRecord:
-    """The record of an experiment.json that was read from `where`. Raises `CapaxError` for another format, or a damaged one."""
+    """The record of an experiment.json that was read from `where`. Raises `CapaxError` for another
+    format, or a damaged one.
+    """
     if "format" not in found and "experiment" in found:
         raise CapaxError(
             f"{where} was written by capax {found.get('capax', '?')}, which kept no record of its studies; "

@@ -1,4 +1,6 @@
-"""A finished run whose models were deleted or damaged: the best trials are trained once more, and give them back."""
+"""A finished run whose models were deleted or damaged: the best trials are trained once more, and
+give them back.
+"""
 
 from collections.abc import Callable
 
@@ -8,7 +10,9 @@ from capax.training.engine import Engine, Failed, Finished
 
 
 def restore(runs: list[StudyRun], engine: Engine, say: Callable[[str], None]) -> None:
-    """Restore what can be restored of finished studies; `say` is told what was lost, and what cannot be had again."""
+    """Restore what can be restored of finished studies; `say` is told what was lost, and what
+    cannot be had again.
+    """
     left: dict[str, StudyRun] = {}
     for run in runs:
         lost_curves = run.lost_curves()

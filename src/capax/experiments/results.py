@@ -18,13 +18,17 @@ CONFIDENCE = 0.95
 
 
 def read(directory: Path) -> tuple[Store, RunRecord]:
-    """The store of a run directory and its record. Raises `CapaxError` where there is none, or one that cannot be read."""
+    """The store of a run directory and its record. Raises `CapaxError` where there is none, or one
+    that cannot be read.
+    """
     store = Store.read(directory)
     return store, from_json(store.frozen, str(directory / EXPERIMENT))
 
 
 def open_trials(store: Store, run: RunRecord) -> dict[str, int | None]:
-    """The trials that have not ended, as STUDY/NUMBER, each with the step at which it paused last, None where it did not."""
+    """The trials that have not ended, as STUDY/NUMBER, each with the step at which it paused last,
+    None where it did not.
+    """
     found: dict[str, int | None] = {}
     for study in run.studies:
         ledger = store.ledger(study.name)
@@ -42,10 +46,10 @@ def trials(store: Store, run: RunRecord) -> pd.DataFrame:
     (complete, infeasible, running, or stopped: by the experiment's rule, with the scores it had
     then); converged (bool: complete before its last step, since nothing was left to gain);
     proposed_by (default; random: before the tuner has a model, or by random search; model; grid;
-    best: a rerun); divergence (why and when it diverged); seed; kernel and refusal (why there was no
-    fused kernel); processor, instructions (its widest vectors), and jaxlib; steps (done); seconds;
-    validation and evaluation (scores); loss (validation, nats or squared units); the task's further
-    scores as `score_NAME`; the hyperparameters as `hp_NAME`.
+    best: a rerun); divergence (why and when it diverged); seed; kernel and refusal (why there was
+    no fused kernel); processor, instructions (its widest vectors), and jaxlib; steps (done);
+    seconds; validation and evaluation (scores); loss (validation, nats or squared units); the
+    task's further scores as `score_NAME`; the hyperparameters as `hp_NAME`.
     """
     rows = [
         _trial_row(study, trial, rerun)
@@ -115,16 +119,18 @@ def _what(study: StudyRecord) -> dict[str, Any]:
 def studies(store: Store, run: RunRecord) -> pd.DataFrame:
     """One row a study: what it measured, with its uncertainty.
 
-    Columns: study, task (with its swept options), cell, depth, budget, units, parameters; stopping, the rule; trials (done) of planned,
-    infeasible, stopped, converged, reruns, infeasible_reruns; `best`, the reported score, with `low` and `high`, its 95%
-    interval, and `interval`, which says what kind; of reruns also their median, least,
-    and most; best_trial and best_hyperparameters (JSON); `selection`, the score the
-    tuner saw for them; seconds, core-seconds of training; and what the task's reporting names, as for capacity `samples`,
-    `fraction_correct`, `compression_bits`, `bits_per_parameter` with `_low` and `_high`, `compression_bits_per_parameter`.
+    Columns: study, task (with its swept options), cell, depth, budget, units, parameters; stopping,
+    the rule; trials (done) of planned, infeasible, stopped, converged, reruns, infeasible_reruns;
+    `best`, the reported score, with `low` and `high`, its 95% interval, and `interval`, which says
+    what kind; of reruns also their median, least, and most; best_trial and best_hyperparameters
+    (JSON); `selection`, the score the tuner saw for them; seconds, core-seconds of training; and
+    what the task's reporting names, as for capacity `samples`, `fraction_correct`,
+    `compression_bits`, `bits_per_parameter` with `_low` and `_high`,
+    `compression_bits_per_parameter`.
 
-    A memorised number of bits is a maximum over trials by definition, and its interval is Wilson's for the fraction of
-    labels correct. Any other score is the mean over reruns of the best hyperparameters on fresh seeds, on the
-    evaluation set, with Student's interval for that mean.
+    A memorised number of bits is a maximum over trials by definition, and its interval is Wilson's
+    for the fraction of labels correct. Any other score is the mean over reruns of the best
+    hyperparameters on fresh seeds, on the evaluation set, with Student's interval for that mean.
     """
     return pd.DataFrame([_study_row(store, study, run.tasks[study.label]) for study in run.studies])
 
@@ -170,7 +176,9 @@ def _best(study: StudyRecord, ended: list[Entry]) -> Entry | None:
 
 
 def _best_trial(task: TaskRecord, study: StudyRecord, best: TrialRecord, records: list[TrialRecord]) -> dict[str, Any]:
-    """The result of a task that is not rerun: its best trial's, with what its reporting asks for."""
+    """The result of a task that is not rerun: its best trial's, with what its reporting asks
+    for.
+    """
     reporting, scores = task.reporting, best.evaluation
     ends = {end: scores.get(f"score_{end}", math.nan) for end in ("low", "high")}
     result = {"best": scores["score"], **ends}

@@ -1,4 +1,6 @@
-"""Whether a run may go on in its directory: what must be the same, what may have grown, and what is only said."""
+"""Whether a run may go on in its directory: what must be the same, what may have grown, and what is
+only said.
+"""
 
 import dataclasses
 import json
@@ -13,7 +15,9 @@ from capax.experiments.record import RunRecord, from_json
 from capax.training.environment import Environment
 
 REWORDED = ("name", *WORDS)
-"""Keys of an experiment that change nothing in its results: a run goes on when they are reworded."""
+"""Keys of an experiment that change nothing in its results: a run goes on when they are
+reworded.
+"""
 REPEATS = "reruns"
 """The key that may grow: a rerun's seed follows from its number."""
 ELSEWHERE = "put it back as it was, or begin anew in another directory with --out"
@@ -25,7 +29,8 @@ def begun(directory: Path, found: dict[str, Any]) -> RunRecord | None:
 
 
 def join(directory: Path, old: RunRecord, new: RunRecord, say: Callable[[str], None]) -> RunRecord:
-    """The record of a run that goes on. `say` is told where only the last bits of results may differ.
+    """The record of a run that goes on. `say` is told where only the last bits of results may
+    differ.
 
     Raises `CapaxError` where results would be mixed: another experiment, text, or code of a cell.
     """
@@ -67,7 +72,9 @@ def _same(whose: str, before: tuple[Content, ...], now: tuple[Content, ...]) -> 
 
 
 def _comparable(record: RunRecord, other: RunRecord) -> dict[str, Any]:
-    """The experiment without the options that name files, where both runs read files of the same content."""
+    """The experiment without the options that name files, where both runs read files of the same
+    content.
+    """
     table = record.experiment.model_dump(mode="json")
     for label in record.tasks.keys() & other.tasks.keys():
         for content in record.tasks[label].contents:
@@ -89,7 +96,9 @@ def _shown(value: str | dict[str, str]) -> str:
 
 
 def check_extends(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise `CapaxError` unless the new experiment is the old one, or has more of what may be had more of."""
+    """Raise `CapaxError` unless the new experiment is the old one, or has more of what may be had
+    more of.
+    """
     known = {name: table for name, table in new.get("task", {}).items() if name in old.get("tasks", ())}
     key = _difference(_without_empty(old), _without_empty({**new, "task": known}))
     if key is None:

@@ -1,6 +1,8 @@
-"""How a run stands at this moment: whether a process works on it, what is in training, how fast, and how much time is left.
+"""How a run stands at this moment: whether a process works on it, what is in training, how fast,
+and how much time is left.
 
-The process that runs keeps `progress.json` up to date; who only looks reads that and the journal, and needs no JAX.
+The process that runs keeps `progress.json` up to date; who only looks reads that and the journal,
+and needs no JAX.
 """
 
 import dataclasses
@@ -22,10 +24,10 @@ PROGRESS = "progress.json"
 class Standing:
     """A run at one moment.
 
-    `holder`: who runs it, such as "process 71 on host atlas", None where nobody does. `training`: the
-    trials in training with the step that each has reached; `paused`: how many wait at a rung to be
-    compared; `waiting`: how many are proposed and neither. The speed and the time left are None where
-    the run does not say them (yet).
+    `holder`: who runs it, such as "process 71 on host atlas", None where nobody does. `training`:
+    the trials in training with the step that each has reached; `paused`: how many wait at a rung to
+    be compared; `waiting`: how many are proposed and neither. The speed and the time left are None
+    where the run does not say them (yet).
     """
 
     holder: str | None

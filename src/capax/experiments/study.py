@@ -153,7 +153,9 @@ class StudyRun:
         return lost
 
     def model_fault(self) -> str | None:
-        """What is wrong with the file of the best network, None where nothing is or no trial was feasible."""
+        """What is wrong with the file of the best network, None where nothing is or no trial was
+        feasible.
+        """
         try:
             if self._best() is not None:
                 model.read(self._store.model(self.plan.name))
@@ -177,7 +179,9 @@ class StudyRun:
         return dataclasses.replace(trial, name=f"{trial.name} again", checkpoint=None)
 
     def restore(self, trial: Trial, result: Result) -> str | None:
-        """Keep the best network and its curve again; what is wrong, in one line, where other scores came out."""
+        """Keep the best network and its curve again; what is wrong, in one line, where other scores
+        came out.
+        """
         number, path = self.best_number(), self._store.model(self.plan.name)
         record = self._tuning.ledger().tuned[number].ended
         if dict(result.validation) != dict(record.validation):

@@ -1,4 +1,6 @@
-"""What layers and units do to a network's complexity: parameters, what is proven of them, operations."""
+"""What layers and units do to a network's complexity: parameters, what is proven of them,
+operations.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -25,7 +27,8 @@ class Complexity:
 
     `frame`: one row a network: layers, units, weights (all that is trained), what is proven
     (`covered`, `lower`, `upper`: orders, none where nothing is published), the same of a plain
-    network with as many weights, and operations of a step. `notes`: what must be said of the numbers.
+    network with as many weights, and operations of a step. `notes`: what must be said of the
+    numbers.
     """
 
     cell: str

@@ -1,4 +1,6 @@
-"""What networks cost: operations, bytes, and time: counted, estimated by a roofline, and measured."""
+"""What networks cost: operations, bytes, and time: counted, estimated by a roofline, and
+measured.
+"""
 
 import dataclasses
 import functools
@@ -118,8 +120,8 @@ class Costs:
     """What was found of some networks.
 
     `frame`, one row a network; `curves`, quantities against length; `crossovers`, at which length
-    one network gets dearer than another; `checkpointing`, memory and time against checkpoints, where
-    asked for; `notes`, what must be said of the numbers.
+    one network gets dearer than another; `checkpointing`, memory and time against checkpoints,
+    where asked for; `notes`, what must be said of the numbers.
     """
 
     frame: pd.DataFrame
@@ -148,7 +150,8 @@ def cost(
     checkpoint_every: Sequence[int] = (),
     measure: bool = True,
 ) -> Costs:
-    """The costs of networks, each of `units` units per layer, or the largest within `budget` parameters.
+    """The costs of networks, each of `units` units per layer, or the largest within `budget`
+    parameters.
 
     **Arguments:**
 
@@ -314,7 +317,9 @@ def _curves(profiles: list[Profile], length: int, device: Device, precision: str
 
 
 def _crossovers(profiles: list[Profile], length: int, device: Device, precision: str) -> list[dict[str, Any]]:
-    """For each pair and quantity, the first length at which the one that was cheaper no longer is."""
+    """For each pair and quantity, the first length at which the one that was cheaper no longer
+    is.
+    """
     found, grid = [], _lengths(length)
     for one, other in itertools.combinations(profiles, 2):
         for name in QUANTITIES:

@@ -23,7 +23,9 @@ The last stands for the main memory.
 
 
 def seconds(function: Callable[..., Any], *arguments: Any, repeats: int = REPEATS) -> float:
-    """The median time of a compiled function, in seconds, after a first call that does not count."""
+    """The median time of a compiled function, in seconds, after a first call that does not
+    count.
+    """
     return statistics.median(_times(function, *arguments, repeats=repeats))
 
 
@@ -73,7 +75,9 @@ def _functions(size: int) -> float:
 
 
 def _read(size: int) -> float:
-    """Bytes a second of a matrix that is read again and again by products with a vector, as a recurrence reads its weights."""
+    """Bytes a second of a matrix that is read again and again by products with a vector, as a
+    recurrence reads its weights.
+    """
     rows = 1 << (size.bit_length() // 2 - 1)
     matrix = jnp.full((rows, size // 4 // rows), 1e-6)
     x = jnp.zeros((matrix.shape[1],))

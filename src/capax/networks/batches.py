@@ -1,4 +1,6 @@
-"""What a user hands to a network, one sequence or a batch of them, as a sequence that networks read."""
+"""What a user hands to a network, one sequence or a batch of them, as a sequence that networks
+read.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +13,11 @@ from capax.errors import CapaxError
 
 
 def as_batch(x: Array, features: int) -> tuple[Sequence, bool]:
-    """The sequence, and whether it is a single one. Numbers are (time, features) or (batch, time, features); symbols,
-    whole numbers from 0 to features - 1, are (time,) or (batch, time).
+    """The sequence, and whether it is a single one. Numbers are (time, features) or (batch, time,
+    features); symbols, whole numbers from 0 to features - 1, are (time,) or (batch, time).
 
-    Raises `CapaxError` for another shape."""
+    Raises `CapaxError` for another shape.
+    """
     x = jnp.asarray(x)
     symbols = jnp.issubdtype(x.dtype, jnp.integer)
     axes = 1 if symbols else 2
@@ -29,7 +32,9 @@ def as_batch(x: Array, features: int) -> tuple[Sequence, bool]:
 def as_lengths(lengths: Array | int | None, sequence: Sequence) -> Array | None:
     """Lengths of a batch as an array (batch,).
 
-    Raises `CapaxError` for lengths that are no steps of the sequence; what is traced cannot be looked at."""
+    Raises `CapaxError` for lengths that are no steps of the sequence; what is traced cannot be
+    looked at.
+    """
     if lengths is None:
         return None
     found, time = jnp.atleast_1d(jnp.asarray(lengths)), sequence.length

@@ -1,4 +1,6 @@
-"""Bidirectional networks (Schuster & Paliwal 1997): at every layer one cell reads forwards, another one backwards."""
+"""Bidirectional networks (Schuster & Paliwal 1997): at every layer one cell reads forwards, another
+one backwards.
+"""
 
 from typing import Any
 
@@ -20,8 +22,9 @@ from capax.networks.ways import Way
 
 
 class Bidirectional(Assembled):
-    """A stack of pairs of cells. Both of a pair read what the pair below hands upwards, one from the first step to the
-    last, the other from the last real step to the first; what they say is put together, 2 x units features.
+    """A stack of pairs of cells. Both of a pair read what the pair below hands upwards, one from
+    the first step to the last, the other from the last real step to the first; what they say is put
+    together, 2 x units features.
 
     It has no steps: an output depends on later inputs. `Bidirectional.create` initialises one.
     """
@@ -48,10 +51,12 @@ class Bidirectional(Assembled):
         key: Array | None = None,
         wiring: Wiring | None = None,
     ):
-        """All parameters zero. **Arguments:** the class of the cells, and sizes; `units`, of each cell.
+        """All parameters zero. **Arguments:** the class of the cells, and sizes; `units`, of each
+        cell.
 
-        Raises `CapaxError` for sizes that the cells cannot have, for layers that are no recurrence or whose inputs and
-        outputs have one size, and for a wiring with a direct part."""
+        Raises `CapaxError` for sizes that the cells cannot have, for layers that are no recurrence
+        or whose inputs and outputs have one size, and for a wiring with a direct part.
+        """
         wiring = registry.wiring(cell) if wiring is None else wiring
         if not issubclass(cell, Cell) or cell.demands.square or wiring.direct:
             raise CapaxError(
@@ -103,8 +108,9 @@ class Bidirectional(Assembled):
     def __call__(
         self, x: Array, lengths: Array | int | None = None, *, key: Array | None = None, training: bool = False
     ) -> Float[Array, "*batch time outputs"]:
-        """Outputs at every step, of shape (time, outputs) for one sequence and (batch, time, outputs) for a batch;
-        arguments and errors as those of a `Network`."""
+        """Outputs at every step, of shape (time, outputs) for one sequence and (batch, time,
+        outputs) for a batch; arguments and errors as those of a `Network`.
+        """
         sequence, single = as_batch(x, self.inputs)
         found = self.run(sequence, lengths=lengths, key=key, training=training)
         return found[:, :, 0].T if single else found.T
@@ -119,7 +125,9 @@ class Bidirectional(Assembled):
         key: Array | None = None,
         training: bool = False,
     ) -> Float[Array, "outputs time batch"]:
-        """Outputs at the steps from `first` on, for a batch of sequences, features first; 0 behind a length."""
+        """Outputs at the steps from `first` on, for a batch of sequences, features first; 0 behind
+        a length.
+        """
         lengths = as_lengths(lengths, sequence)
         way = ways.usual(type(self.forwards[0]), sequence.length) if way is None else way
         steps = cleared(sequence, lengths).project(lambda x: x if self.entry is None else self.entry(x))

@@ -1,4 +1,6 @@
-"""The largest number of units within a budget of parameters, for anything that grows with its units."""
+"""The largest number of units within a budget of parameters, for anything that grows with its
+units.
+"""
 
 from collections.abc import Callable
 
@@ -10,9 +12,11 @@ def largest(
 ) -> tuple[int, int]:
     """The largest number of units, a multiple of `multiple`, and how many parameters it has.
 
-    **Arguments:** `count`, the parameters of so many units; `name` and `sizes`, what errors say of the network.
+    **Arguments:** `count`, the parameters of so many units; `name` and `sizes`, what errors say of
+    the network.
 
-    Raises `TooSmall` for a budget that is too small for the fewest units, `CapaxError` for a network that does not grow.
+    Raises `TooSmall` for a budget that is too small for the fewest units, `CapaxError` for a
+    network that does not grow.
     """
 
     def counted(times: int) -> int:

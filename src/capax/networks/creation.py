@@ -1,4 +1,6 @@
-"""What all network classes share when they are made: checks of sizes, sizing to a budget, initialisation."""
+"""What all network classes share when they are made: checks of sizes, sizing to a budget,
+initialisation.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -30,10 +32,11 @@ def create(
     hyperparameters: Mapping[str, Any],
     **sizes: Any,
 ) -> Net:
-    """An initialised network of a class, of a given number of units, or the largest within a parameter budget.
+    """An initialised network of a class, of a given number of units, or the largest within a
+    parameter budget.
 
-    `sizes`: what else the class is made with. Raises `CapaxError` for an unknown cell or hyperparameter, sizes that the
-    class cannot have, or a budget too small for one unit.
+    `sizes`: what else the class is made with. Raises `CapaxError` for an unknown cell or
+    hyperparameter, sizes that the class cannot have, or a budget too small for one unit.
     """
     if (units is None) == (budget is None):
         raise CapaxError("give either units= or budget=, and not both.")
@@ -79,7 +82,9 @@ def features(layer: type[Layer], wiring: Wiring, units: int) -> int:
 
 
 def dropout_key(wiring: Wiring, key: Array | None, training: bool) -> Array | None:
-    """The key of dropout where there is any. Raises `CapaxError` where it is needed and not given."""
+    """The key of dropout where there is any. Raises `CapaxError` where it is needed and not
+    given.
+    """
     if not training or not wiring.dropout:
         return None
     if key is None:

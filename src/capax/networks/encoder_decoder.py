@@ -1,8 +1,9 @@
 """Encoder-decoder networks (Sutskever et al. 2014), with attention if wanted (Luong et al. 2015).
 
-The encoder reads the source; the decoder begins with the encoder's last states, layer by layer, and at every step reads the
-symbol before and says the next one. With attention what it says is made of its own output h and a context c, the mean of the
-encoder's outputs by weights that follow from h: tanh(W [c; h] + b) (Luong et al. 2015, eq. 5).
+The encoder reads the source; the decoder begins with the encoder's last states, layer by layer, and
+at every step reads the symbol before and says the next one. With attention what it says is made of
+its own output h and a context c, the mean of the encoder's outputs by weights that follow from h:
+tanh(W [c; h] + b) (Luong et al. 2015, eq. 5).
 
 Symbols: t = steps of the target, s = steps of the source, n = units, b = batch.
 """
@@ -32,7 +33,9 @@ SCORES = ["dot", "additive"]
 class Attention(eqx.Module):
     """Weights over the encoder's outputs, and what is made of them and the decoder's own.
 
-    Scores: "dot", h . m / sqrt(n) (Vaswani et al. 2017, eq. 1); "additive", v . tanh(W h + U m + b) (Bahdanau et al. 2015)."""
+    Scores: "dot", h . m / sqrt(n) (Vaswani et al. 2017, eq. 1); "additive", v . tanh(W h + U m + b)
+    (Bahdanau et al. 2015).
+    """
 
     combine: Linear
     query: Linear | None
@@ -52,7 +55,9 @@ class Attention(eqx.Module):
     def weights(
         self, h: Float[Array, "t n b"], memory: Float[Array, "s n b"], real: Bool[Array, "s b"]
     ) -> Float[Array, "t s b"]:
-        """How much of each step of the source a step of the target sees: numbers that add up to 1 over the real steps."""
+        """How much of each step of the source a step of the target sees: numbers that add up to 1
+        over the real steps.
+        """
         if self.query is None or self.key is None or self.score is None:
             scores = jnp.einsum("tnb,snb->tsb", h, memory) / h.shape[1] ** 0.5
         else:
@@ -69,22 +74,28 @@ class Attention(eqx.Module):
 
 
 class Decoding(eqx.Module):
-    """Where decoding stands: the decoder's `states`, and of the source the encoder's outputs and which are real."""
+    """Where decoding stands: the decoder's `states`, and of the source the encoder's outputs and
+    which are real.
+    """
 
     states: tuple[State, ...]
     memory: Float[Array, "s n b"]
     real: Bool[Array, "s b"]
 
     def chosen(self, members: Int[Array, " k"]) -> "Decoding":
-        """The same for these members of the batch, in this order; one may come several times, as in a beam."""
+        """The same for these members of the batch, in this order; one may come several times, as in
+        a beam.
+        """
         return jax.tree.map(lambda leaf: leaf[..., members], self)
 
 
 class EncoderDecoder(Assembled):
-    """From a source, numbers or symbols, to a target of symbols 0 .. outputs - 1. `EncoderDecoder.create` initialises one.
+    """From a source, numbers or symbols, to a target of symbols 0 .. outputs - 1.
+    `EncoderDecoder.create` initialises one.
 
-    Encoder and decoder have the same cell, depth, and units. The decoder reads `outputs` + 1 symbols: those of the target, and
-    `start`, which stands before the first. With an `embedding` both read symbols through maps of their own.
+    Encoder and decoder have the same cell, depth, and units. The decoder reads `outputs` + 1
+    symbols: those of the target, and `start`, which stands before the first. With an `embedding`
+    both read symbols through maps of their own.
     """
 
     entry: Linear | None
@@ -113,10 +124,12 @@ class EncoderDecoder(Assembled):
         key: Array | None = None,
         wiring: Wiring | None = None,
     ):
-        """All parameters zero. **Arguments:** the class of the cells, and sizes; `attention`, "dot", "additive", or None.
+        """All parameters zero. **Arguments:** the class of the cells, and sizes; `attention`,
+        "dot", "additive", or None.
 
-        Raises `CapaxError` for sizes that the cells cannot have, for layers that are no recurrence, for a wiring with a direct
-        part, and for an unknown attention."""
+        Raises `CapaxError` for sizes that the cells cannot have, for layers that are no recurrence,
+        for a wiring with a direct part, and for an unknown attention.
+        """
         wiring = registry.wiring(cell) if wiring is None else wiring
         if not issubclass(cell, Cell) or wiring.direct:
             raise CapaxError(
@@ -181,7 +194,9 @@ class EncoderDecoder(Assembled):
         wiring: Wiring | None = None,
         **hyperparameters: Any,
     ) -> "EncoderDecoder":
-        """An initialised network; arguments and errors as those of `Network.create`, and `attention`."""
+        """An initialised network; arguments and errors as those of `Network.create`, and
+        `attention`.
+        """
         return create(
             EncoderDecoder, cell, inputs=inputs, outputs=outputs, depth=depth, units=units, budget=budget, key=key,
             attention=attention, nonlinearity=nonlinearity, wiring=wiring, hyperparameters=hyperparameters,
@@ -197,10 +212,12 @@ class EncoderDecoder(Assembled):
         key: Array | None = None,
         training: bool = False,
     ) -> Float[Array, "*batch time outputs"]:
-        """Logits of every symbol of the target, given the source and the symbols before it (teacher forcing).
+        """Logits of every symbol of the target, given the source and the symbols before it (teacher
+        forcing).
 
-        **Arguments:** `source`, numbers or symbols as a `Network` reads them, one or a batch; `target`, symbols, (time,) or
-        (batch, time); `lengths`, `key`, `training` as those of a `Network`. Logits behind a target's length are 0.
+        **Arguments:** `source`, numbers or symbols as a `Network` reads them, one or a batch;
+        `target`, symbols, (time,) or (batch, time); `lengths`, `key`, `training` as those of a
+        `Network`. Logits behind a target's length are 0.
         """
         read, single = as_batch(source, self.inputs)
         symbols = jnp.atleast_2d(target).T
@@ -237,7 +254,8 @@ class EncoderDecoder(Assembled):
     def decode(
         self, source: Array, lengths: Array | int | None = None, *, limit: int, end: int | None = None
     ) -> tuple[Int[Array, "batch limit"], Int[Array, " batch"]]:
-        """The likeliest symbol at every step, one after the other (greedily), for a batch of sources.
+        """The likeliest symbol at every step, one after the other (greedily), for a batch of
+        sources.
 
         **Arguments:** `limit`, how many symbols at most; `end`, the symbol that ends a target.
         **Returns:** symbols, and how many there are before `end`; behind it all are `end`.

@@ -43,7 +43,9 @@ def _nonlinearity(cell: type[Layer]) -> list[Hyperparameter]:
 
 
 def _of_part(part: str, declaration: AffineDeclaration) -> list[Hyperparameter]:
-    """What one part of an affine map has: the kind and the scale of its recurrent matrix, the scale of its input matrix."""
+    """What one part of an affine map has: the kind and the scale of its recurrent matrix, the scale
+    of its input matrix.
+    """
     allowed = declaration.recurrent
     default = "orthogonal" if "orthogonal" in allowed else allowed[0]
     kind = Choice(f"{part}_init", default, allowed, f"The recurrent matrix of {part} at the start.", len(allowed) > 1)

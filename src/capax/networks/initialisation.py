@@ -108,6 +108,8 @@ def _bias(key: Array, bias: Array, hyperparameters: Mapping[str, Any], biased: b
 
 
 def _normals(key: Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Standard normals, drawn in powers of two so that networks of all widths share a few compiled draws."""
+    """Standard normals, drawn in powers of two so that networks of all widths share a few compiled
+    draws.
+    """
     number = math.prod(shape)
     return jax.random.normal(key, (1 << (number - 1).bit_length(),))[:number].reshape(shape)

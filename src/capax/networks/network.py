@@ -1,4 +1,6 @@
-"""A network: input map -> stack of layers -> linear readout, over whole sequences or step by step."""
+"""A network: input map -> stack of layers -> linear readout, over whole sequences or step by
+step.
+"""
 
 from typing import Any
 
@@ -23,10 +25,10 @@ from capax.networks.ways import Way
 class Network(Assembled):
     """A stack of `depth` equal layers with a linear readout from the top one.
 
-    `Network(...)` has zeros for parameters (layers that draw their own excepted); `Network.create` initialises them.
-    Layers whose inputs and outputs must have the same size get their input through a learned affine map, `entry`. Where
-    the wiring asks for it, outputs have a part that is linear in the input of the same step, `direct`, or are read
-    through a `norm`.
+    `Network(...)` has zeros for parameters (layers that draw their own excepted); `Network.create`
+    initialises them. Layers whose inputs and outputs must have the same size get their input
+    through a learned affine map, `entry`. Where the wiring asks for it, outputs have a part that is
+    linear in the input of the same step, `direct`, or are read through a `norm`.
     """
 
     entry: Linear | None
@@ -50,10 +52,11 @@ class Network(Assembled):
         key: Array | None = None,
         wiring: Wiring | None = None,
     ):
-        """**Arguments:** the class of the layers, and sizes; `wiring`, by default what is usual for this class
-        (`cells.registry.wiring`).
+        """**Arguments:** the class of the layers, and sizes; `wiring`, by default what is usual for
+        this class (`cells.registry.wiring`).
 
-        Raises `CapaxError` for sizes below 1, or that the layers cannot have."""
+        Raises `CapaxError` for sizes below 1, or that the layers cannot have.
+        """
         wiring = registry.wiring(cell) if wiring is None else wiring
         check_sizes(cell, wiring, inputs=inputs, outputs=outputs, depth=depth, units=units)
         keys = [None] * depth if key is None else jax.random.split(key, depth)
@@ -81,14 +84,16 @@ class Network(Assembled):
         wiring: Wiring | None = None,
         **hyperparameters: Any,
     ) -> "Network":
-        """An initialised network of a given number of units, or the largest within a parameter budget.
+        """An initialised network of a given number of units, or the largest within a parameter
+        budget.
 
         **Arguments:**
 
         - `cell`: a name ("gru", "module.path:Class") or a class.
         - `inputs`, `outputs`, `depth`: sizes; exactly one of `units` and `budget`.
         - `key`: a `jax.random.key`; the draw of the initial parameters.
-        - `wiring`: embedding, norms, dropout, .. (`capax.Wiring`); by default what is usual for the cell.
+        - `wiring`: embedding, norms, dropout, .. (`capax.Wiring`); by default what is usual for the
+          cell.
         - `hyperparameters`: of the initialisation, by name (`capax list hyperparameters CELL`).
 
         Raises `CapaxError` for an unknown cell or a budget too small for one unit.
@@ -108,23 +113,24 @@ class Network(Assembled):
         training: bool = False,
         return_states: bool = False,
     ) -> Any:
-        """Outputs at every step, of shape (time, outputs) for one sequence and (batch, time, outputs) for a batch.
+        """Outputs at every step, of shape (time, outputs) for one sequence and (batch, time,
+        outputs) for a batch.
 
         **Arguments:**
 
-        - `x`: one sequence, (time, inputs), or a batch of them, (batch, time, inputs); or symbols, whole numbers from 0
-          to inputs - 1, (time,) or (batch, time).
-        - `lengths`: how many steps of each sequence are real, from the first on: a number for one sequence, an
-          array (batch,) for a batch. What stands behind a length, were it NaN, changes neither outputs nor states
-          nor gradients; outputs there are 0.
+        - `x`: one sequence, (time, inputs), or a batch of them, (batch, time, inputs); or symbols,
+          whole numbers from 0 to inputs - 1, (time,) or (batch, time).
+        - `lengths`: how many steps of each sequence are real, from the first on: a number for one
+          sequence, an array (batch,) for a batch. What stands behind a length, were it NaN, changes
+          neither outputs nor states nor gradients; outputs there are 0.
         - `states`: those before the first step, as `initial`, `step`, or an earlier call gave them.
         - `training`, `key`: with `training=True` a network that has dropout drops, by this key.
         - `return_states`: to return `(outputs, states)`, with the states after the last real step.
 
         To run a long sequence in parts, hand the states of one call to the next.
 
-        Raises `CapaxError` for lengths that are no steps of `x`, for states of layers that have none, and for
-        training with dropout without a key.
+        Raises `CapaxError` for lengths that are no steps of `x`, for states of layers that have
+        none, and for training with dropout without a key.
         """
         sequence, single = as_batch(x, self.inputs)
         found, after = self.run(
@@ -142,9 +148,11 @@ class Network(Assembled):
         return outputs, _without_batch(after) if single else after
 
     def initial(self, batch: int | None = None) -> tuple[State, ...]:
-        """The learned states before the first step, one a layer, of vectors (units,), or (units, batch) for a batch.
+        """The learned states before the first step, one a layer, of vectors (units,), or (units,
+        batch) for a batch.
 
-        Raises `CapaxError` where the layers have no states."""
+        Raises `CapaxError` where the layers have no states.
+        """
         self._require_states("initial")
         states = ways.first_states(self.layers, 1 if batch is None else batch)
         return _without_batch(states) if batch is None else states
@@ -152,10 +160,11 @@ class Network(Assembled):
     def step(
         self, states: tuple[State, ...], x: Float[Array, "*batch inputs"]
     ) -> tuple[tuple[State, ...], Float[Array, "*batch outputs"]]:
-        """One step: the new states, and the outputs. Step by step it gives what a call gives for the whole sequence.
+        """One step: the new states, and the outputs. Step by step it gives what a call gives for
+        the whole sequence.
 
-        **Arguments:** `states`, of `initial()` for one sequence, `initial(batch)` for a batch; `x`, (inputs,) or
-        (batch, inputs).
+        **Arguments:** `states`, of `initial()` for one sequence, `initial(batch)` for a batch; `x`,
+        (inputs,) or (batch, inputs).
 
         Raises `CapaxError` where the layers have no steps.
         """
@@ -179,10 +188,11 @@ class Network(Assembled):
         training: bool = False,
         return_states: bool = False,
     ) -> Any:
-        """Outputs at the steps from `first` on, (outputs, time, batch), for a batch of sequences, features first.
+        """Outputs at the steps from `first` on, (outputs, time, batch), for a batch of sequences,
+        features first.
 
-        **Arguments:** `way`, how to run (networks/ways.py), by default what is fastest for sequences of this length;
-        all else as in a call, with a batch.
+        **Arguments:** `way`, how to run (networks/ways.py), by default what is fastest for
+        sequences of this length; all else as in a call, with a batch.
         """
         if states is not None:
             self._require_states("states")
@@ -201,7 +211,9 @@ class Network(Assembled):
         key: Array | None = None,
         training: bool = False,
     ) -> Float[Array, "outputs time batch"] | Refusal:
-        """As `run` with `ways.KERNELS`, or why there are no kernels for this network and this batch."""
+        """As `run` with `ways.KERNELS`, or why there are no kernels for this network and this
+        batch.
+        """
         stack = self._stack(dropout_key(self.wiring, key, training))
         found = ways.in_kernels(stack, sequence, first, lengths=lengths)
         return found if isinstance(found, Refusal) else self._completed(found[0], sequence, first, lengths)
@@ -210,8 +222,9 @@ class Network(Assembled):
         return ways.Stack(self.layers, self.enter, self.read, self.between(dropout))
 
     def between(self, key: Array | None = None) -> ways.Between | None:
-        """What layers hand upwards: their outputs through the layer norms between layers, if there are any, and
-        with dropout where a key is given. None: the outputs as they are."""
+        """What layers hand upwards: their outputs through the layer norms between layers, if there
+        are any, and with dropout where a key is given. None: the outputs as they are.
+        """
         return upwards(self.norms, self.wiring.dropout, key)
 
     def _completed(
@@ -230,7 +243,9 @@ class Network(Assembled):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """The layers of a recurrent network. Raises `CapaxError` for one whose layers have no steps."""
+        """The layers of a recurrent network. Raises `CapaxError` for one whose layers have no
+        steps.
+        """
         self._require_states("cells")
         return tuple(layer for layer in self.layers if isinstance(layer, Cell))
 

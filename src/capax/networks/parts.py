@@ -38,9 +38,11 @@ class Norm(eqx.Module):
 
 
 class Assembled(eqx.Module):
-    """What initialisation draws of a network: its `layers`, all of one class, and its affine maps. Abstract.
+    """What initialisation draws of a network: its `layers`, all of one class, and its affine maps.
+    Abstract.
 
-    `maps`: those beside entry and readout."""
+    `maps`: those beside entry and readout.
+    """
 
     entry: eqx.AbstractVar[Linear | None]
     layers: eqx.AbstractVar[tuple[Layer, ...]]
@@ -52,8 +54,10 @@ class Assembled(eqx.Module):
 def dropped(
     probability: float, key: Array, x: Float[Array, "time n batch"], times: Int[Array, " time"]
 ) -> Float[Array, "time n batch"]:
-    """x with each number zero with this probability, the others divided by what is left of 1. The numbers of a step
-    follow from the key and the step's place in `times`, in whatever parts a sequence is run."""
+    """x with each number zero with this probability, the others divided by what is left of 1. The
+    numbers of a step follow from the key and the step's place in `times`, in whatever parts a
+    sequence is run.
+    """
 
     def one(x: Array, time: Array) -> Array:
         kept = jax.random.bernoulli(jax.random.fold_in(key, time), 1 - probability, x.shape)
@@ -63,8 +67,9 @@ def dropped(
 
 
 def upwards(norms: tuple[Norm, ...], dropout: float, key: Array | None) -> Any:
-    """What layers hand upwards (`ways.Between`): their outputs through the norm of their number, if there is one, and
-    with dropout where a key is given. None where that is the outputs as they are."""
+    """What layers hand upwards (`ways.Between`): their outputs through the norm of their number, if
+    there is one, and with dropout where a key is given. None where that is the outputs as they are.
+    """
     if key is None and not norms:
         return None
 
@@ -97,17 +102,23 @@ def _trained(part: Any) -> PyTree:
 
 
 def trainable(network: PyTree) -> PyTree:
-    """True at the leaves that training changes: all inexact arrays but the layers' scalar hyperparameters."""
+    """True at the leaves that training changes: all inexact arrays but the layers' scalar
+    hyperparameters.
+    """
     return jax.tree.map(_trained, network, is_leaf=_is_layer)
 
 
 def count_parameters(network: PyTree) -> int:
-    """The number of trainable parameters: cells, biases, learned initial states, input map, and readout."""
+    """The number of trainable parameters: cells, biases, learned initial states, input map, and
+    readout.
+    """
     leaves = jax.tree.leaves(eqx.filter(network, trainable(network)))
     return sum(leaf.size for leaf in leaves)
 
 
 def count_on_shapes(kind: Callable[..., Any], *arguments: Any, **sizes: Any) -> int:
-    """The number of trainable parameters of `kind(*arguments, **sizes)`, counted on shapes: nothing is computed."""
+    """The number of trainable parameters of `kind(*arguments, **sizes)`, counted on shapes: nothing
+    is computed.
+    """
     # The filter is for what a user's cell holds beside arrays.
     return count_parameters(eqx.filter_eval_shape(kind, *arguments, **sizes))

@@ -1,8 +1,9 @@
 """Matrix products inside a loop over time, fast in both directions.
 
-The derivative of W h with respect to h is a product with the transpose of W, and XLA on a CPU takes two to three times as long
-for a transposed matrix as for a plain one. A loop multiplies by the same matrix at every step, so here the transpose is
-made once, before the loop. Derivatives of every order and both modes are those of W h.
+The derivative of W h with respect to h is a product with the transpose of W, and XLA on a CPU takes
+two to three times as long for a transposed matrix as for a plain one. A loop multiplies by the same
+matrix at every step, so here the transpose is made once, before the loop. Derivatives of every
+order and both modes are those of W h.
 """
 
 from typing import Any

@@ -1,4 +1,6 @@
-"""Sizing: the largest number of units per layer whose trainable parameters do not exceed a budget, for any cell."""
+"""Sizing: the largest number of units per layer whose trainable parameters do not exceed a budget,
+for any cell.
+"""
 
 import dataclasses
 import functools
@@ -13,7 +15,9 @@ from capax.networks.parts import count_on_shapes
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The result of sizing: all layers have the same `units`; `parameters` is exact and at most `budget`."""
+    """The result of sizing: all layers have the same `units`; `parameters` is exact and at most
+    `budget`.
+    """
 
     cell: str
     depth: int
@@ -28,15 +32,17 @@ def _parameters(cell: type[Layer], inputs: int, outputs: int, depth: int, units:
 
 
 def parameters(cell: str | type, *, inputs: int, outputs: int, depth: int, units: int) -> int:
-    """The number of trainable parameters of a network, counted on shapes without computing anything."""
+    """The number of trainable parameters of a network, counted on shapes without computing
+    anything.
+    """
     return _parameters(registry.get(cell), inputs, outputs, depth, units)
 
 
 def size(cell: str | type, *, budget: int, inputs: int, outputs: int, depth: int = 1) -> Size:
     """The largest network of a cell within a parameter budget (Collins et al. 2017, section 1.2).
 
-    Raises `CapaxError` for sizes below 1, an unknown cell, or a cell that cannot have this depth; `TooSmall` for a
-    budget too small for one unit (or for the fewest that the cell can have).
+    Raises `CapaxError` for sizes below 1, an unknown cell, or a cell that cannot have this depth;
+    `TooSmall` for a budget too small for one unit (or for the fewest that the cell can have).
     """
     for name, value in {"budget": budget, "inputs": inputs, "outputs": outputs, "depth": depth}.items():
         if value < 1:

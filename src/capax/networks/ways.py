@@ -1,7 +1,7 @@
 """The ways to run a stack of layers over time, and the one loop over layers that all of them share.
 
-A `Way` says which one is meant; `usual` chooses it. All give the same numbers to rounding. Where sequences have lengths, a
-layer's state stays as it is behind the end of its sequence, in every way.
+A `Way` says which one is meant; `usual` chooses it. All give the same numbers to rounding. Where
+sequences have lengths, a layer's state stays as it is behind the end of its sequence, in every way.
 """
 
 import dataclasses
@@ -23,13 +23,15 @@ from capax.networks.parts import is_array_shape
 from capax.networks.product import looped
 
 UNROLL_UP_TO = 16
-"""Longest sequence that is unrolled in the compiled program. Measured: a gain at 5 steps; a loss, and slow
-compiling, at 175."""
+"""Longest sequence that is unrolled in the compiled program. Measured: a gain at 5 steps; a loss,
+and slow compiling, at 175.
+"""
 
 BLOCKS = (8, 32)
-"""Least and most steps of a block, in which longer sequences are run. Measured: 8 to 64 steps stay in cache for
-cells of 64 to 128 units and a batch of 32, and computing them twice is 1.5 to 2.3 times as fast as keeping
-everything (GRU, 175 and 1024 steps)."""
+"""Least and most steps of a block, in which longer sequences are run. Measured: 8 to 64 steps stay
+in cache for cells of 64 to 128 units and a batch of 32, and computing them twice is 1.5 to 2.3
+times as fast as keeping everything (GRU, 175 and 1024 steps).
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +39,15 @@ class Way:
     """How a stack is run.
 
     - "unrolled": every step is written out in the compiled program.
-    - "blocks": a loop over blocks of `steps` steps, all layers in each, so that what a block computes
-      stays in cache.
-    - "kernels": loops in C++, for CPUs. To be traced, not mapped; differentiable once, in reverse mode.
-      Raises `CapaxError` where that cannot be; `in_kernels` says it as a value.
+    - "blocks": a loop over blocks of `steps` steps, all layers in each, so that what a block
+      computes stays in cache.
+    - "kernels": loops in C++, for CPUs. To be traced, not mapped; differentiable once, in reverse
+      mode. Raises `CapaxError` where that cannot be; `in_kernels` says it as a value.
     - "at once": the states of all times together, for linear cells.
     - "layers": each layer maps the whole sequence, by its own `__call__`.
 
-    `again`: for the gradient a block, or in "layers" a layer, is computed again from what it started from,
-    so that nothing else of it is kept.
+    `again`: for the gradient a block, or in "layers" a layer, is computed again from what it
+    started from, so that nothing else of it is kept.
     """
 
     kind: Literal["unrolled", "blocks", "kernels", "at once", "layers"]
@@ -61,9 +63,9 @@ def usual(layer: type[Layer], length: int, *, checkpoint_every: int | None = Non
 
     **Arguments:**
 
-    - `checkpoint_every`: of how many steps only the first state is kept for the gradient, which computes the
-      others again; 0: all is kept. Of layers that see whole sequences any number but 0 keeps what each layer
-      reads. By default what is fastest.
+    - `checkpoint_every`: of how many steps only the first state is kept for the gradient, which
+      computes the others again; 0: all is kept. Of layers that see whole sequences any number but 0
+      keeps what each layer reads. By default what is fastest.
     - `backend`: "cpu", "gpu", ..; by default JAX's.
 
     Raises `CapaxError` for a negative `checkpoint_every`.
@@ -80,7 +82,9 @@ def usual(layer: type[Layer], length: int, *, checkpoint_every: int | None = Non
 
 
 def block_size(length: int) -> int:
-    """Steps in a block: near 16, and so that blocks of this size make up the whole sequence where that can be."""
+    """Steps in a block: near 16, and so that blocks of this size make up the whole sequence where
+    that can be.
+    """
     least, most = BLOCKS
     candidates = sorted(range(least, most + 1), key=lambda size: (length % size > 0, abs(math.log(size / 16))))
     return candidates[0]
@@ -94,7 +98,8 @@ def through(
     project: Callable[[Any, Any], Any] = lambda layer, outputs: outputs,
     between: Callable[[int, Any], Any] = lambda number, outputs: outputs,
 ) -> tuple[Any, tuple[Any, ...]]:
-    """The loop over layers, from the lowest to the top one: the outputs of the top layer, and all states after.
+    """The loop over layers, from the lowest to the top one: the outputs of the top layer, and all
+    states after.
 
     **Arguments:**
 
@@ -103,7 +108,8 @@ def through(
     - `given`: what the lowest layer's `run` reads.
     - `run(layer, state, given)`: the outputs of a layer, and its state after.
     - `project(layer, outputs)`: what a layer's `run` reads, of what the layer below hands upwards.
-    - `between(number, outputs)`: what a layer hands upwards, of its outputs; `number` from 0, the lowest.
+    - `between(number, outputs)`: what a layer hands upwards, of its outputs; `number` from 0, the
+      lowest.
     """
     after, outputs = [], None
     for number, (layer, state) in enumerate(zip(layers, states, strict=True)):
@@ -135,7 +141,9 @@ def plainly(
     x: Float[Array, "time features batch"],
     between: Between | None,
 ) -> Float[Array, "time units batch"]:
-    """What the top layer hands upwards, each layer by its own `__call__`: differentiable in every mode."""
+    """What the top layer hands upwards, each layer by its own `__call__`: differentiable in every
+    mode.
+    """
     upwards = upwards_at(between, jnp.arange(x.shape[0]))
     return through(layers, states, x, lambda layer, state, x: layer(x, state), between=upwards)[0]
 
@@ -161,9 +169,10 @@ def first_states(layers: tuple[Layer, ...], batch: int) -> tuple[State, ...]:
 
 
 class Stack(NamedTuple):
-    """What the ways run: `layers`; `enter`, from a step's input to what the lowest layer reads; `read`, from what the top layer
-    hands upwards, (time, units, batch), to the outputs, (outputs, time, batch); `between`, what layers hand upwards where that is not
-    their outputs."""
+    """What the ways run: `layers`; `enter`, from a step's input to what the lowest layer reads;
+    `read`, from what the top layer hands upwards, (time, units, batch), to the outputs, (outputs,
+    time, batch); `between`, what layers hand upwards where that is not their outputs.
+    """
 
     layers: tuple[Any, ...]
     enter: Callable[[Array], Array]
@@ -184,10 +193,11 @@ def run(
     states: tuple[State, ...] | None = None,
     lengths: Int[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, "outputs time batch"], tuple[State, ...]]:
-    """Outputs at the steps from `first` on, and the states after the last real step of each sequence.
+    """Outputs at the steps from `first` on, and the states after the last real step of each
+    sequence.
 
-    **Arguments:** `states`, those before the first step (default: the learned ones); `lengths`, how many steps of each sequence
-    are real (default: all). Outputs behind a length have no meaning.
+    **Arguments:** `states`, those before the first step (default: the learned ones); `lengths`, how
+    many steps of each sequence are real (default: all). Outputs behind a length have no meaning.
     """
     real = None if lengths is None else real_steps(lengths, sequence.length)
     if real is not None:
@@ -242,8 +252,9 @@ def _unrolled(way: Way, stack: Stack, sequence: Sequence, first: int, given: Giv
 
 
 def _first_state(cell: Cell, projected: Any) -> State:
-    """The initial state for a batch: left at a batch of one where the cell's step broadcasts (all built-in ones do), which
-    saves the first of the recurrent matrix products; else repeated."""
+    """The initial state for a batch: left at a batch of one where the cell's step broadcasts (all
+    built-in ones do), which saves the first of the recurrent matrix products; else repeated.
+    """
     whole, single = cell.first_state(jax.tree.leaves(projected)[0].shape[1]), cell.first_state(1)
     try:
         broadcasts = jax.eval_shape(cell.step, single, projected) == jax.eval_shape(cell.step, whole, projected)
@@ -274,7 +285,9 @@ def _at_once(way: Way, stack: Stack, sequence: Sequence, first: int, given: Give
 
 
 def _at_the_end(states: State, before: State, lengths: Int[Array, " batch"]) -> State:
-    """Of states at all times, those after the last real step; before the first step where there is none."""
+    """Of states at all times, those after the last real step; before the first step where there is
+    none.
+    """
 
     def chosen(all_times: Array, initial: Array) -> Array:
         last = jnp.maximum(lengths - 1, 0)[None, None]

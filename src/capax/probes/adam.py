@@ -33,30 +33,34 @@ NO_CLIP = float(np.finfo(np.float32).max)
 """A norm of gradients that none exceeds."""
 
 PLAIN = {"optimiser": "adam", "learning_rate_decay": 1.0, "gradient_clip": NO_CLIP, "l2_decay": 0.0}
-"""Adam as it is: a constant learning rate, so that rates of different steps can be compared; and no clipping, which would hide how
-large gradients are."""
+"""Adam as it is: a constant learning rate, so that rates of different steps can be compared; and no
+clipping, which would hide how large gradients are.
+"""
 
 STATES = 8
 """Random states from which a cell's step is looked at."""
 
 
 def measure(subject: Subject, *, steps: int = STEPS, learning_rate: float | int = LEARNING_RATE) -> Measurement:
-    """Adam's effective learning rate of each parameter, lr / (sqrt(v_hat) + eps), after training from the subject's parameters.
+    """Adam's effective learning rate of each parameter, lr / (sqrt(v_hat) + eps), after training
+    from the subject's parameters.
 
     As in Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and exploding
     gradients are not the end of the story".
 
-    Rates are in units of the parameter per unit of its mean gradient. Training is that of all trials, on the task's own training
-    data, with a constant learning rate and no clipping. Recurrent parameters are those that multiply a cell's state: see
-    `recurrent_groups`.
+    Rates are in units of the parameter per unit of its mean gradient. Training is that of all
+    trials, on the task's own training data, with a constant learning rate and no clipping.
+    Recurrent parameters are those that multiply a cell's state: see `recurrent_groups`.
 
     **Arguments:** `steps` of training; `learning_rate`.
 
-    **Returns:** `summary`: medians over all parameters and over the recurrent ones, the loss on the fixed batch before and after,
-    steps done, and, where training diverged, the step at which (else None): rates are then those before that step. `frame`: one row a
-    group of parameters, with quartiles and extremes. `arrays`: "effective_learning_rate" (p,); "steps" and "recurrent_medians", the
-    median of the recurrent ones in the course of training. If the very first step diverges there is no v_hat, and the squared gradient
-    on the fixed batch is taken for it: where that overflows, the effective learning rate is 0.
+    **Returns:** `summary`: medians over all parameters and over the recurrent ones, the loss on the
+    fixed batch before and after, steps done, and, where training diverged, the step at which (else
+    None): rates are then those before that step. `frame`: one row a group of parameters, with
+    quartiles and extremes. `arrays`: "effective_learning_rate" (p,); "steps" and
+    "recurrent_medians", the median of the recurrent ones in the course of training. If the very
+    first step diverges there is no v_hat, and the squared gradient on the fixed batch is taken for
+    it: where that overflows, the effective learning rate is 0.
 
     Raises `CapaxError` where the subject has no task, or for an option that cannot be.
     """
@@ -91,10 +95,11 @@ def measure(subject: Subject, *, steps: int = STEPS, learning_rate: float | int 
 
 
 def training(subject: Subject, steps: int, learning_rate: float | int) -> Iterator[State]:
-    """The state of Adam at the start, at the subject's parameters, and at `MOMENTS` equal distances up to `steps`, or as far as
-    training goes before it diverges.
+    """The state of Adam at the start, at the subject's parameters, and at `MOMENTS` equal distances
+    up to `steps`, or as far as training goes before it diverges.
 
-    Sequences are the task's own for training, and of the same teacher, say, as those of the fixed batch.
+    Sequences are the task's own for training, and of the same teacher, say, as those of the fixed
+    batch.
 
     Raises `CapaxError` where the subject has no task, or for an option that cannot be.
     """
@@ -107,7 +112,8 @@ def training(subject: Subject, steps: int, learning_rate: float | int) -> Iterat
     trial = Trial("adam", task, shape, _hyperparameters(learning_rate), steps, subject.seed)
     data = task.data(parameters)
     program = Program(ProgramKey(task, shape, cell.nonlinearity), default_batching(), data)
-    # The seed of the data stays 0: of tasks that redraw a teacher with the data, a subject's fixed batch is by the first.
+    # The seed of the data stays 0: of tasks that redraw a teacher with the data, a subject's fixed
+    # batch is by the first.
     state, settings = program.start(trial)
     rest = eqx.filter(subject.network, trainable(subject.network), inverse=True)
     constants = jax.tree.leaves(eqx.filter(rest, eqx.is_array))
@@ -127,8 +133,10 @@ def training(subject: Subject, steps: int, learning_rate: float | int) -> Iterat
 
 
 def recurrent_groups(network: Network) -> set[str]:
-    """The names of the groups of parameters that multiply a cell's state on its way to the next one: without input, a step's new
-    state depends on them where the old one is random, and not where it is zero. So biases are none of them."""
+    """The names of the groups of parameters that multiply a cell's state on its way to the next
+    one: without input, a step's new state depends on them where the old one is random, and not
+    where it is zero. So biases are none of them.
+    """
     trained, rest = eqx.partition(network, trainable(network))
     random = np.random.default_rng(0)
     states = jax.tree.map(

@@ -1,5 +1,7 @@
-"""How long what drives a network stays alike: the autocorrelation of its inputs and of each layer's outputs (Zucchet & Orvieto 2024,
-Recurrent neural networks: vanishing and exploding gradients are not the end of the story)."""
+"""How long what drives a network stays alike: the autocorrelation of its inputs and of each layer's
+outputs (Zucchet & Orvieto 2024, Recurrent neural networks: vanishing and exploding gradients are
+not the end of the story).
+"""
 
 import equinox as eqx
 import numpy as np
@@ -22,23 +24,27 @@ WINDOW = 5
 
 
 def measure(subject: Subject, *, lags: int = 128) -> Measurement:
-    """How long inputs and layers' outputs stay alike: their autocorrelation, and a sum of exponentials fitted to it.
+    """How long inputs and layers' outputs stay alike: their autocorrelation, and a sum of
+    exponentials fitted to it.
 
-    R(D) = E[x_t x_{t+D}], each feature's mean taken out, over sequences, times, and features; features of symbols are one-hot. The
-    table has R(D) / R(0), as measured and as fitted with weights of at least 0 and a white part. Such a fit is convex: it is coarse
-    where R starts flat, as behind a recurrence; "fit_error" is the largest distance of the two.
+    R(D) = E[x_t x_{t+D}], each feature's mean taken out, over sequences, times, and features;
+    features of symbols are one-hot. The table has R(D) / R(0), as measured and as fitted with
+    weights of at least 0 and a white part. Such a fit is convex: it is coarse where R starts flat,
+    as behind a recurrence; "fit_error" is the largest distance of the two.
 
-    For the inputs and each layer: the variance R(0), and the correlation time, the sum of R(D) / R(0) over D >= 0, in steps. The sum
-    ends at the first lag that is 5 times the sum or more, since what lies beyond is noise (Sokal 1997, Monte Carlo methods in
-    statistical mechanics). Where nothing varies, what is divided by R(0) is undefined, NaN.
+    For the inputs and each layer: the variance R(0), and the correlation time, the sum of R(D) /
+    R(0) over D >= 0, in steps. The sum ends at the first lag that is 5 times the sum or more, since
+    what lies beyond is noise (Sokal 1997, Monte Carlo methods in statistical mechanics). Where
+    nothing varies, what is divided by R(0) is undefined, NaN.
 
-    The arrays have, one row a sequence, what `theory.moments` predicts from the fit for a unit that reads one such feature, with a
-    real lambda = 1 - 1/t for the steps t in "memory": "state" E h^2 and "sensitivity" E (dh/dlambda)^2.
+    The arrays have, one row a sequence, what `theory.moments` predicts from the fit for a unit that
+    reads one such feature, with a real lambda = 1 - 1/t for the steps t in "memory": "state" E h^2
+    and "sensitivity" E (dh/dlambda)^2.
 
-    Options: `lags`, how many to measure beside 0, as far as sequences are longer. Units: lags and times in steps, variances those of
-    the sequence, squared.
-    Source: Zucchet & Orvieto 2024, on the autocorrelation of real sequences.
-    Raises `CapaxError` for no lags, or sequences of fewer than two steps.
+    Options: `lags`, how many to measure beside 0, as far as sequences are longer. Units: lags and
+    times in steps, variances those of the sequence, squared. Source: Zucchet & Orvieto 2024, on the
+    autocorrelation of real sequences. Raises `CapaxError` for no lags, or sequences of fewer than
+    two steps.
     """
     if lags < 1:
         raise CapaxError(f"probe autocorrelation: lags must be at least 1, not {lags}.")

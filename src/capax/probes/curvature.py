@@ -1,6 +1,8 @@
-"""Curvature of the loss: the Hessian at a network's parameters, and on how many of them its steepest directions live.
+"""Curvature of the loss: the Hessian at a network's parameters, and on how many of them its
+steepest directions live.
 
-Symbols: p = parameters, k = eigenvalues asked for, H = Hessian, g = gradient, v = a unit eigenvector.
+Symbols: p = parameters, k = eigenvalues asked for, H = Hessian, g = gradient, v = a unit
+eigenvector.
 """
 
 import dataclasses
@@ -25,14 +27,17 @@ from capax.training.population import default_batching
 METHODS = ("auto", "full", "lanczos")
 
 DIRECTIONS = 32
-"""Hessian-vector products in a chunk: on a CPU one after the other (measured: together they are no faster, and take twice as long
-to compile), on an accelerator together."""
+"""Hessian-vector products in a chunk: on a CPU one after the other (measured: together they are no
+faster, and take twice as long to compile), on an accelerator together.
+"""
 
 PRECISION = 1e-9
 """Relative error of an eigenvalue by Lanczos's method."""
 
 RESTARTS = 300
-"""Of Lanczos's method, each some 20 to 2 k products: what has not converged by then lies among many that are alike."""
+"""Of Lanczos's method, each some 20 to 2 k products: what has not converged by then lies among many
+that are alike.
+"""
 
 LARGEST = float(np.finfo(np.float32).max)
 """Networks train in single precision: what that cannot hold is infinite here, too."""
@@ -48,26 +53,31 @@ def measure(
 ) -> Measurement:
     """The Hessian of the task's loss on the fixed batch, at the network's parameters.
 
-    In double precision. As in Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and exploding
-    gradients are not the end of the story".
+    In double precision. As in Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and
+    exploding gradients are not the end of the story".
 
-    Curvatures are in units of the loss per squared unit of parameters. Eigenvalues are ordered by magnitude, and "largest" means
-    largest in magnitude. The participation ratio of a unit eigenvector, 1 / sum v_i^4, is the number of parameters on which it lives:
-    from 1 to p.
+    Curvatures are in units of the loss per squared unit of parameters. Eigenvalues are ordered by
+    magnitude, and "largest" means largest in magnitude. The participation ratio of a unit
+    eigenvector, 1 / sum v_i^4, is the number of parameters on which it lives: from 1 to p.
 
     **Arguments:**
 
-    - `method`: "full", all of H by Hessian-vector products, 8 p^2 bytes; "lanczos", Lanczos's method on such products, which finds the
-      largest eigenvalues without H, and the trace by Hutchinson's estimate; "auto": full up to `most_parameters`.
-    - `eigenvalues`: k, how many have their eigenvectors described; by Lanczos's method fewer, where not all of them converge.
+    - `method`: "full", all of H by Hessian-vector products, 8 p^2 bytes; "lanczos", Lanczos's
+      method on such products, which finds the largest eigenvalues without H, and the trace by
+      Hutchinson's estimate; "auto": full up to `most_parameters`.
+    - `eigenvalues`: k, how many have their eigenvectors described; by Lanczos's method fewer, where
+      not all of them converge.
     - `most_parameters`: largest network of which "auto" computes all of H.
 
-    **Returns:** `summary`: loss, gradient_norm, largest_eigenvalue, trace with its standard error (0 if full), directional_sharpness
-    g^T H g / |g|^2 (NaN where g is zero), and the first eigenvector's participation. `frame`: one row a quantity, of an eigenvalue
-    by its rank, or of a group of parameters with another: the first k eigenvalues, participation ratios and what shares of p they are,
-    and, if full, the mean |entry| of each block of H. `arrays`: "eigenvalues" (all if full, else k), "eigenvectors" (k, p),
-    "group_sizes", and, if full, "hessian" (p, p). What single precision, in which networks train, cannot hold is infinite; if H has such
-    entries its eigenvalues are infinite, and eigenvectors and participation ratios, which there are none of, NaN.
+    **Returns:** `summary`: loss, gradient_norm, largest_eigenvalue, trace with its standard error
+    (0 if full), directional_sharpness g^T H g / |g|^2 (NaN where g is zero), and the first
+    eigenvector's participation. `frame`: one row a quantity, of an eigenvalue by its rank, or of a
+    group of parameters with another: the first k eigenvalues, participation ratios and what shares
+    of p they are, and, if full, the mean |entry| of each block of H. `arrays`: "eigenvalues" (all
+    if full, else k), "eigenvectors" (k, p), "group_sizes", and, if full, "hessian" (p, p). What
+    single precision, in which networks train, cannot hold is infinite; if H has such entries its
+    eigenvalues are infinite, and eigenvectors and participation ratios, which there are none of,
+    NaN.
 
     Raises `CapaxError` where the subject has no task, or for an option that cannot be.
     """
@@ -100,7 +110,9 @@ def measure(
 
 
 def as_in_training(values: Any) -> np.ndarray:
-    """Numbers computed in double precision, infinite where single precision, in which networks train, overflows."""
+    """Numbers computed in double precision, infinite where single precision, in which networks
+    train, overflows.
+    """
     found = finite_or_infinite(values)
     return np.where(np.abs(found) > LARGEST, np.inf, found)
 
@@ -115,8 +127,10 @@ def _check(method: str, eigenvalues: int) -> None:
 
 
 def loss_in_double_precision(subject: Subject) -> tuple[Float[Array, " p"], Loss, Groups]:
-    """The parameters as one vector, the loss of such a vector on the fixed batch, and the groups of parameters: to be called, and the
-    loss to be computed, under `jax.enable_x64`. Raises `CapaxError` where there is no task."""
+    """The parameters as one vector, the loss of such a vector on the fixed batch, and the groups of
+    parameters: to be called, and the loss to be computed, under `jax.enable_x64`. Raises
+    `CapaxError` where there is no task.
+    """
     subject.required_task()
     network, draw = jax.tree.map(
         lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64) if eqx.is_inexact_array(leaf) else leaf,
@@ -128,8 +142,10 @@ def loss_in_double_precision(subject: Subject) -> tuple[Float[Array, " p"], Loss
 
 
 class Hessian:
-    """The Hessian of a subject's loss as an operator: its products with vectors, forward over reverse, in double precision, compiled
-    for chunks of `together` vectors. Raises `CapaxError` where there is no task."""
+    """The Hessian of a subject's loss as an operator: its products with vectors, forward over
+    reverse, in double precision, compiled for chunks of `together` vectors. Raises `CapaxError`
+    where there is no task.
+    """
 
     def __init__(self, subject: Subject, *, together: int):
         with jax.enable_x64(True):
@@ -178,7 +194,9 @@ class Hessian:
 
 @dataclasses.dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues by magnitude, the first of their eigenvectors as rows, and H if all of it was computed."""
+    """Eigenvalues by magnitude, the first of their eigenvectors as rows, and H if all of it was
+    computed.
+    """
 
     values: Float[np.ndarray, " values"]
     vectors: Rows
@@ -195,7 +213,8 @@ def _full(hessian: Hessian, number: int) -> Spectrum:
     number = min(number, size)
     if not np.isfinite(matrix.max()):
         return _overflowed(size, number, size, matrix)
-    # The driver that needs the least memory. The transpose is laid out as LAPACK wants it, so that one copy is enough.
+    # The driver that needs the least memory. The transpose is laid out as LAPACK wants it, so that
+    # one copy is enough.
     values, vectors = scipy.linalg.eigh(matrix.T, driver="evr", check_finite=False)
     order = np.argsort(-np.abs(values))
     return Spectrum(values[order], vectors[:, order[:number]].T.copy(), matrix)
@@ -231,7 +250,9 @@ def _lanczos(hessian: Hessian, number: int) -> Spectrum:
 
 
 def steepest(subject: Subject, number: int) -> Rows:
-    """The unit eigenvectors of the largest eigenvalues, by Lanczos's method; NaN where H overflows."""
+    """The unit eigenvectors of the largest eigenvalues, by Lanczos's method; NaN where H
+    overflows.
+    """
     return _lanczos(Hessian(subject, together=1), number).vectors
 
 
@@ -266,7 +287,9 @@ def _trace(hessian: Hessian, found: Spectrum) -> tuple[float, float]:
 
 
 def _frame(found: Spectrum, ratios: np.ndarray, groups: Groups) -> pd.DataFrame:
-    """Eigenvalues with their eigenvectors' participation, then blocks: all as quantity, of, with, value."""
+    """Eigenvalues with their eigenvectors' participation, then blocks: all as quantity, of, with,
+    value.
+    """
     number, size = found.vectors.shape
     rows: list[tuple[str, str, str, float]] = []
     for k in range(number):

@@ -1,6 +1,8 @@
-"""Gradients through time: how they shrink or grow with the lag, and where they leave what numbers can hold.
+"""Gradients through time: how they shrink or grow with the lag, and where they leave what numbers
+can hold.
 
-Symbols: h_t = the state of all layers at step t, one vector; k = lag; J_t = dh_t / dh_{t-1}; P_k = dh_T / dh_{T-k} = J_T .. J_{T-k+1}.
+Symbols: h_t = the state of all layers at step t, one vector; k = lag; J_t = dh_t / dh_{t-1}; P_k =
+dh_T / dh_{T-k} = J_T .. J_{T-k+1}.
 """
 
 import math
@@ -26,21 +28,27 @@ PRECISIONS = ("fp32", "fp64")
 
 
 def measure(subject: Subject, *, sequences: int = 4) -> Measurement:
-    """Norms of the loss's gradient with respect to past states, and of products of the recurrence's Jacobians, against the lag.
+    """Norms of the loss's gradient with respect to past states, and of products of the recurrence's
+    Jacobians, against the lag.
 
-    - gradient: |dL/dh_t| over units and sequences, where h_t is the state of all layers on its way to the next step (so of L what comes
-      later), and L the task's loss on the batch, or, without a task, half the mean square of the last outputs. Of layers without states
-      (transformers) with respect to what enters the lowest one at step t.
+    - gradient: |dL/dh_t| over units and sequences, where h_t is the state of all layers on its way
+      to the next step (so of L what comes later), and L the task's loss on the batch, or, without a
+      task, half the mean square of the last outputs. Of layers without states (transformers) with
+      respect to what enters the lowest one at step t.
     - jacobian: the largest singular value of P_k; the geometric mean over `sequences`.
-    - of a cell whose state has several vectors, the same along each alone, dc_T/dc_{T-k} by its own block of every J_t: of an
-      LSTM's c, the product of its forget gates, the path that does not go through h.
+    - of a cell whose state has several vectors, the same along each alone, dc_T/dc_{T-k} by its own
+      block of every J_t: of an LSTM's c, the product of its forget gates, the path that does not go
+      through h.
 
-    All in double precision, products with their scale kept apart, so that what no float could hold is still measured. The summary
-    has the growth of P_k over the second half of the lags, as a factor a step and as its logarithm (the largest Lyapunov exponent, nats a
-    step); the first lag at which |P_k| is below the smallest normal number of FP32 and FP64 (the horizon), and above the largest (the
-    explosion): measured, or extrapolated by that growth where it lies beyond the sequences; None where it never is.
+    All in double precision, products with their scale kept apart, so that what no float could hold
+    is still measured. The summary has the growth of P_k over the second half of the lags, as a
+    factor a step and as its logarithm (the largest Lyapunov exponent, nats a step); the first lag
+    at which |P_k| is below the smallest normal number of FP32 and FP64 (the horizon), and above the
+    largest (the explosion): measured, or extrapolated by that growth where it lies beyond the
+    sequences; None where it never is.
 
-    The frame has one row a quantity and lag: log10 of the norm, and the norm (0 or infinite where a float64 cannot hold it).
+    The frame has one row a quantity and lag: log10 of the norm, and the norm (0 or infinite where a
+    float64 cannot hold it).
     """
     network = subject.network
     with jax.enable_x64(True):
@@ -83,7 +91,9 @@ def _lags(time: int) -> np.ndarray:
 
 
 def _step(network: Network, state: Array, x: Array, sizes: list[int], structure: Any) -> tuple[Array, Array]:
-    """One step of all layers, from their states as one vector: the new one, and the top layer's output."""
+    """One step of all layers, from their states as one vector: the new one, and the top layer's
+    output.
+    """
     leaves = jnp.split(state, np.cumsum(sizes)[:-1].tolist())
     states = jax.tree.unflatten(structure, leaves)
     output, states = ways.one_step(network.layers, states, network.enter(x), network.between())
@@ -91,7 +101,9 @@ def _step(network: Network, state: Array, x: Array, sizes: list[int], structure:
 
 
 def _vector(network: Network, batch: int) -> tuple[Array, list[int], Any]:
-    """The initial state of all layers as one vector, for a batch, the sizes of its parts, and their structure."""
+    """The initial state of all layers as one vector, for a batch, the sizes of its parts, and their
+    structure.
+    """
     leaves, structure = jax.tree.flatten(ways.first_states(network.layers, batch))
     return jnp.concatenate(leaves), [leaf.shape[0] for leaf in leaves], structure
 
@@ -99,7 +111,9 @@ def _vector(network: Network, batch: int) -> tuple[Array, list[int], Any]:
 def _loss_gradients(
     subject: Subject, network: Network, x: Float[Array, "time inputs batch"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lags up to the first step, and the logarithm of |dL/dh_t|; from 1 on where a state is on its way to the next step."""
+    """Lags up to the first step, and the logarithm of |dL/dh_t|; from 1 on where a state is on its
+    way to the next step.
+    """
 
     def outputs(moved: Array) -> Array:
         if not network.recurrent:
@@ -141,7 +155,9 @@ def _log(values: np.ndarray) -> np.ndarray:
 
 
 def _products(network: Network, x: Float[Array, "time inputs batch"], lags: np.ndarray) -> dict[str, np.ndarray]:
-    """The logarithms of norms of products of Jacobians at the lags, of all of the state and along its vectors."""
+    """The logarithms of norms of products of Jacobians at the lags, of all of the state and along
+    its vectors.
+    """
     initial, sizes, structure = _vector(network, 1)
     parts = {"jacobian": slice(0, sum(sizes))}
     if len(network.cells[0].states) > 1:
@@ -188,8 +204,9 @@ def _log_norm(product: Array, log: Array) -> Array:
 
 
 def _mean(logs: Float[np.ndarray, "sequences lags"]) -> Float[np.ndarray, " lags"]:
-    """Over sequences; where one vanishes for good and another explodes, the explosion counts. What is no number comes after an
-    overflow, unless the same sequence had vanished before."""
+    """Over sequences; where one vanishes for good and another explodes, the explosion counts. What
+    is no number comes after an overflow, unless the same sequence had vanished before.
+    """
     vanished = np.maximum.accumulate(np.isneginf(logs), axis=1)
     logs = np.where(np.isnan(logs), np.where(vanished, -np.inf, np.inf), logs)
     exploded = np.isposinf(logs).any(axis=0)
@@ -230,8 +247,9 @@ def _summary(lags: np.ndarray, logs: np.ndarray) -> dict[str, Any]:
 
 
 def _first_beyond(lags: np.ndarray, values: np.ndarray, bound: float, rate: float) -> tuple[int | None, bool]:
-    """The first lag at which a curve is above a bound, between lags on straight lines, behind the last one by its rate; and whether it
-    lies there."""
+    """The first lag at which a curve is above a bound, between lags on straight lines, behind the
+    last one by its rate; and whether it lies there.
+    """
     lags, values = np.concatenate([[0], lags]), np.concatenate([[0.0], values])
     above = np.flatnonzero(values > bound)
     if len(above):

@@ -1,8 +1,9 @@
-"""Entries of dh_{t+D} / dh_t: whether a recurrence behaves like independent units, and how long they remember (Zucchet & Orvieto
-2024, Recurrent neural networks: vanishing and exploding gradients are not the end of the story: gated networks).
+"""Entries of dh_{t+D} / dh_t: whether a recurrence behaves like independent units, and how long
+they remember (Zucchet & Orvieto 2024, Recurrent neural networks: vanishing and exploding gradients
+are not the end of the story: gated networks).
 
-Symbols: n = numbers in the state, D = lag, J = dh_{t+D} / dh_t, lambda = the mean of a unit's entry on the diagonal of
-dh_{t+1} / dh_t, bias = what is added at every step (see `measure`).
+Symbols: n = numbers in the state, D = lag, J = dh_{t+D} / dh_t, lambda = the mean of a unit's entry
+on the diagonal of dh_{t+1} / dh_t, bias = what is added at every step (see `measure`).
 """
 
 import itertools
@@ -41,22 +42,27 @@ Update = Callable[[Array, Array, Array], Array]
 
 
 def measure(subject: Subject, *, layer: int = 0) -> Measurement:
-    """How the state of one layer's recurrence depends on itself D steps earlier, and what independent linear units would do.
+    """How the state of one layer's recurrence depends on itself D steps earlier, and what
+    independent linear units would do.
 
-    h is the whole state, all its vectors one below the other (the LSTM's h and c; real and imaginary parts of a diagonal cell,
-    whose rotation is thus off the diagonal). Only the recurrence of this layer counts: it is driven by what reaches it from
-    below. For 20 log-spaced lags D up to half of the length: mean modulus of J's entries on the diagonal and off it, the ratio
-    of the two (NaN where both vanish or both overflow), and J's largest singular value; means over entries, 3 times t, and 4
-    sequences. Predicted: the same of units h' = lambda h + drive, with lambda of the measured network.
+    h is the whole state, all its vectors one below the other (the LSTM's h and c; real and
+    imaginary parts of a diagonal cell, whose rotation is thus off the diagonal). Only the
+    recurrence of this layer counts: it is driven by what reaches it from below. For 20 log-spaced
+    lags D up to half of the length: mean modulus of J's entries on the diagonal and off it, the
+    ratio of the two (NaN where both vanish or both overflow), and J's largest singular value; means
+    over entries, 3 times t, and 4 sequences. Predicted: the same of units h' = lambda h + drive,
+    with lambda of the measured network.
 
-    For each number of the state, over the second half of the sequences: E h^2 and E (dh/dbias)^2, where the bias is the cell's forget
-    bias, moved for all units at once, or a constant added to all of the state at every step where a cell has none. Predicted: the
-    second moment of y' = lambda y + drive by `theory.moments.state_variance`, with the measured mean and autocorrelation of
-    the drive: for h that of h_{t+1} - lambda h_t, for dh/dbias the bias's direct effect on h_{t+1} with h_t held fixed.
+    For each number of the state, over the second half of the sequences: E h^2 and E (dh/dbias)^2,
+    where the bias is the cell's forget bias, moved for all units at once, or a constant added to
+    all of the state at every step where a cell has none. Predicted: the second moment of y' =
+    lambda y + drive by `theory.moments.state_variance`, with the measured mean and autocorrelation
+    of the drive: for h that of h_{t+1} - lambda h_t, for dh/dbias the bias's direct effect on
+    h_{t+1} with h_t held fixed.
 
-    Options: `layer`, from 0, the lowest. Units: lags in steps; all else as the state, squared for moments.
-    Source: Zucchet & Orvieto 2024, on gated recurrent networks.
-    Raises `CapaxError` for a layer that is not there, or sequences of fewer than 4 steps.
+    Options: `layer`, from 0, the lowest. Units: lags in steps; all else as the state, squared for
+    moments. Source: Zucchet & Orvieto 2024, on gated recurrent networks. Raises `CapaxError` for a
+    layer that is not there, or sequences of fewer than 4 steps.
     """
     cell, x = _recurrence(subject, layer)
     time, _, batch = x.shape
@@ -131,7 +137,9 @@ def _pushed(update: Update, h: Float[Array, " n"], x: Array, J: Float[Array, "n 
 
 
 def _eigenvalues(update: Update, h: Array, x: Array) -> np.ndarray:
-    """The mean of the diagonal of dh_{t+1} / dh_t over points spread over times and sequences; x[t] is read in the state h[t]."""
+    """The mean of the diagonal of dh_{t+1} / dh_t over points spread over times and sequences; x[t]
+    is read in the state h[t].
+    """
     time, n, batch = h.shape
     points = np.unique(np.linspace(0, time * batch - 1, POINTS).astype(int))
 
@@ -144,7 +152,9 @@ def _eigenvalues(update: Update, h: Array, x: Array) -> np.ndarray:
 
 
 def _mean_sizes(update: Update, h: Array, x: Array, lags: np.ndarray, sequences: int) -> dict[str, np.ndarray]:
-    """By name, the mean sizes of J at each lag. J is held for one time and sequence, and at the lags alone."""
+    """By name, the mean sizes of J at each lag. J is held for one time and sequence, and at the
+    lags alone.
+    """
     n = h.shape[1]
     segments = jnp.asarray(np.stack([np.r_[0, lags[:-1]], lags], axis=1))
 
@@ -195,7 +205,9 @@ def _second_moments(y: Float[Array, "time n batch"]) -> np.ndarray:
 
 
 def _predicted(lam: np.ndarray, drive: Float[np.ndarray, "time n batch"]) -> np.ndarray:
-    """E y^2 of y' = lam y + drive, unit by unit, with the drive's measured mean and autocorrelation."""
+    """E y^2 of y' = lam y + drive, unit by unit, with the drive's measured mean and
+    autocorrelation.
+    """
     found = np.full(len(lam), np.inf)
     for unit in np.flatnonzero(np.abs(lam) < 1):
         own = drive[:, unit].T[..., None]
@@ -228,7 +240,9 @@ def _rows_of_units(found: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFr
 def _summary(
     lags: np.ndarray, J: dict[str, np.ndarray], of_units: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, float | int]:
-    """Sizes at the shortest, the median, and the longest lag; the largest ratio; the median unit's predicted over measured moments."""
+    """Sizes at the shortest, the median, and the longest lag; the largest ratio; the median unit's
+    predicted over measured moments.
+    """
     found: dict[str, float | int] = {}
     for name, place in {"shortest": 0, "median": len(lags) // 2, "longest": -1}.items():
         found[f"lag_{name}"] = int(lags[place])

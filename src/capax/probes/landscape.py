@@ -1,6 +1,7 @@
 """The loss around a network's parameters: along two lines, and on the plane through both.
 
-Symbols: p = parameters; theta = the network's; a and b = coordinates along the directions d_1 and d_2.
+Symbols: p = parameters; theta = the network's; a and b = coordinates along the directions d_1 and
+d_2.
 """
 
 from typing import Any
@@ -23,7 +24,9 @@ TOGETHER = 16
 """Points in a chunk: on a CPU one after the other, on an accelerator at once."""
 
 STEP = 1e-4
-"""Of the second difference, in units of distance: in double precision about as far from rounding as from higher derivatives."""
+"""Of the second difference, in units of distance: in double precision about as far from rounding as
+from higher derivatives.
+"""
 
 THIN = 1e-6
 """A path whose second extent is less than this share of its first is a line."""
@@ -42,29 +45,34 @@ def measure(
     steps: int = adam.STEPS,
     learning_rate: float | int = adam.LEARNING_RATE,
 ) -> Measurement:
-    """The task's loss on the fixed batch at theta + a d_1 + b d_2, theta being the network's parameters.
+    """The task's loss on the fixed batch at theta + a d_1 + b d_2, theta being the network's
+    parameters.
 
     As in Zucchet & Orvieto 2024, "Recurrent neural networks: vanishing and exploding
     gradients are not the end of the story"; directions as in Li et al. 2018, "Visualizing the
     loss landscape of neural nets".
 
-    Computed in double precision; a loss that single precision, in which networks train, cannot hold is infinite.
+    Computed in double precision; a loss that single precision, in which networks train, cannot hold
+    is infinite.
 
     **Arguments:**
 
-    - `directions`: "random", two Gaussian ones, in each group of parameters as long as the group itself (where it is zero, so are
-      they); "curvature", the unit eigenvectors of the two largest eigenvalues of the Hessian; "path", the two principal components, of
-      unit length, of the path that Adam takes from theta (the probe adam says how it trains).
-    - `radius`: a and b run from -radius to radius; with "path" over the path's own range, made longer at either end by radius times half
-      of it.
+    - `directions`: "random", two Gaussian ones, in each group of parameters as long as the group
+      itself (where it is zero, so are they); "curvature", the unit eigenvectors of the two largest
+      eigenvalues of the Hessian; "path", the two principal components, of unit length, of the path
+      that Adam takes from theta (the probe adam says how it trains).
+    - `radius`: a and b run from -radius to radius; with "path" over the path's own range, made
+      longer at either end by radius times half of it.
     - `points`: along a and along b.
     - `steps`, `learning_rate`: of Adam, with "path".
 
-    **Returns:** `summary`: the loss at theta, the least on the grid, the curvature along each direction (second difference, in units
-    of the loss per squared unit of parameters), whether any point of the grid is infinite; with "path", steps done, whether training
-    diverged then, and how much of its mean squared distance from theta lies in the plane. `frame`: one row a point, of part "grid",
-    "first" (b = 0), "second" (a = 0), or "path" (projected; the loss is the path's own). `arrays`: "first" and "second", the values of
-    a and b; "grid", losses (a, b); "slices" (2, points); "directions" (2, p); with "path", "path" (states, 2).
+    **Returns:** `summary`: the loss at theta, the least on the grid, the curvature along each
+    direction (second difference, in units of the loss per squared unit of parameters), whether any
+    point of the grid is infinite; with "path", steps done, whether training diverged then, and how
+    much of its mean squared distance from theta lies in the plane. `frame`: one row a point, of
+    part "grid", "first" (b = 0), "second" (a = 0), or "path" (projected; the loss is the path's
+    own). `arrays`: "first" and "second", the values of a and b; "grid", losses (a, b); "slices" (2,
+    points); "directions" (2, p); with "path", "path" (states, 2).
 
     Raises `CapaxError` where the subject has no task, or for an option that cannot be.
     """
@@ -163,15 +171,18 @@ def _path(subject: Subject, steps: int, learning_rate: float | int) -> tuple[Pat
 
 
 def _principal(path: Path) -> Plane:
-    """The two principal components of displacements from theta, of unit length. They are not taken from their mean, so that theta, where
-    the path begins, is in the plane."""
+    """The two principal components of displacements from theta, of unit length. They are not taken
+    from their mean, so that theta, where the path begins, is in the plane.
+    """
     components = np.linalg.svd(path, full_matrices=False)[2][:2]
     signs = np.where(components @ path[-1] < 0, -1.0, 1.0)  # to the right and up
     return signs[:, None] * components
 
 
 def _share(path: Path, plane: Plane) -> float:
-    """Of the path's squared displacements, how much is in the plane; all of it if it never moves."""
+    """Of the path's squared displacements, how much is in the plane; all of it if it never
+    moves.
+    """
     whole = np.sum(path**2)
     return float(np.sum((path @ plane.T) ** 2) / whole) if whole else 1.0
 

@@ -14,7 +14,9 @@ OF_A_TASK = ("landscape", "curvature", "adam")
 
 
 def check(name: str) -> None:
-    """Raise `CapaxError` for a name that is neither a built-in probe's nor `module.path:function`."""
+    """Raise `CapaxError` for a name that is neither a built-in probe's nor
+    `module.path:function`.
+    """
     if name not in PROBES and not user_code.is_path(name):
         raise CapaxError(
             f"unknown probe '{name}'{closest(name, list(PROBES))}; choose of {', '.join(PROBES)}, "

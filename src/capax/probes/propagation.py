@@ -1,5 +1,7 @@
-"""How signals and gradients pass through a deep recurrent network, layer by layer (Zucchet & Orvieto 2024, Recurrent neural
-networks: vanishing and exploding gradients are not the end of the story: deep networks at initialisation)."""
+"""How signals and gradients pass through a deep recurrent network, layer by layer (Zucchet &
+Orvieto 2024, Recurrent neural networks: vanishing and exploding gradients are not the end of the
+story: deep networks at initialisation).
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -28,8 +30,9 @@ AS_IT_IS = "as it is"
 
 
 def _batch_norm(x: Array) -> Array:
-    """x, of shape (time, units, batch), with mean 0 and variance 1 over the whole batch at all times, unit by unit: the same
-    formula as over units, on other axes."""
+    """x, of shape (time, units, batch), with mean 0 and variance 1 over the whole batch at all
+    times, unit by unit: the same formula as over units, on other axes.
+    """
     time, units, batch = x.shape
     normed = layer_norm(jnp.moveaxis(x, 1, 2).reshape(time * batch, units))
     return jnp.moveaxis(normed.reshape(time, batch, units), 2, 1)
@@ -39,7 +42,9 @@ NORMS: dict[str, Callable[[Array], Array]] = {"none": lambda x: x, "layer": jax.
 """What a block may do to its input, of shape (time, units, batch)."""
 
 POLAR: dict[type[Diagonal], tuple[str, str]] = {LRU: ("w_nu", "w_theta"), S4D: ("w_decay", "frequency")}
-"""The parameters that are a diagonal cell's modulus and angle. (S4D's w_step moves both, and counts to the rest.)"""
+"""The parameters that are a diagonal cell's modulus and angle. (S4D's w_step moves both, and counts
+to the rest.)
+"""
 
 KINDS = {"recurrent": "recurrent matrices", "input": "input matrices", "bias": "biases"}
 """The parts of a declared affine map."""
@@ -48,21 +53,25 @@ OF_THE_BLOCK = {field.name for field in dataclasses.fields(Block)} - {field.name
 
 
 def measure(subject: Subject, *, norm: str = AS_IT_IS) -> Measurement:
-    """Mean squares of each layer's state, of its output, and of the loss gradient with respect to its parameters.
+    """Mean squares of each layer's state, of its output, and of the loss gradient with respect to
+    its parameters.
 
-    State and output: the mean over time (from the first step on), sequences, and units; |h|^2 where units are complex; over all
-    vectors of a state that has several. Gradient: of the loss of the whole batch, squared, its mean over the parameters of a
-    group. Diagonal cells have the groups "modulus", "angle", and "rest" (B, C, D, gamma, norm, GLU): w_nu and w_theta of the LRU,
-    w_decay and frequency of S4D, and nu and theta of lambda = nu exp(i theta) where the parameters are real and imaginary part.
-    Declared affine maps have "recurrent matrices", "input matrices", and "biases", and a block its "norm and GLU"; of other
-    cells each array is a group. Learned initial states are left out; "all" is the rest of the layer.
+    State and output: the mean over time (from the first step on), sequences, and units; |h|^2 where
+    units are complex; over all vectors of a state that has several. Gradient: of the loss of the
+    whole batch, squared, its mean over the parameters of a group. Diagonal cells have the groups
+    "modulus", "angle", and "rest" (B, C, D, gamma, norm, GLU): w_nu and w_theta of the LRU, w_decay
+    and frequency of S4D, and nu and theta of lambda = nu exp(i theta) where the parameters are real
+    and imaginary part. Declared affine maps have "recurrent matrices", "input matrices", and
+    "biases", and a block its "norm and GLU"; of other cells each array is a group. Learned initial
+    states are left out; "all" is the rest of the layer.
 
-    The loss is the task's, or without a task the mean over time and sequences of 1/2 |y - z|^2, with y the output of the top layer
-    and z as many white Gaussian numbers of variance 1.
+    The loss is the task's, or without a task the mean over time and sequences of 1/2 |y - z|^2,
+    with y the output of the top layer and z as many white Gaussian numbers of variance 1.
 
-    Options: `norm`, of the blocks [norm ->] recurrence -> GELU -> GLU -> skip: "none", "layer" (over units), "batch" (over all
-    sequences and times, unit by unit), or "as it is". A network of blocks keeps its parameters, and those of its norm. For any other
-    network the first three measure a new one, of blocks around its cell, behind an input map to as many features as units:
+    Options: `norm`, of the blocks [norm ->] recurrence -> GELU -> GLU -> skip: "none", "layer"
+    (over units), "batch" (over all sequences and times, unit by unit), or "as it is". A network of
+    blocks keeps its parameters, and those of its norm. For any other network the first three
+    measure a new one, of blocks around its cell, behind an input map to as many features as units:
     the scalar hyperparameters are those of its first layer, the other ones the defaults.
 
     Units: those of state and output, squared; those of the loss per unit of the parameter, squared.
@@ -106,8 +115,9 @@ def measure(subject: Subject, *, norm: str = AS_IT_IS) -> Measurement:
 def forward(
     network: Network, x: Float[Array, "time inputs batch"], norm: str = AS_IT_IS
 ) -> tuple[list[State], list[Float[Array, "time units batch"]]]:
-    """States, (time, .., batch), and outputs of each layer, from the first to the top one. A `norm` other than "as it is" takes the
-    place of the blocks' own."""
+    """States, (time, .., batch), and outputs of each layer, from the first to the top one. A `norm`
+    other than "as it is" takes the place of the blocks' own.
+    """
     states, outputs = [], []
 
     def run(cell: Cell, state: State, x: Array) -> tuple[Array, State]:
@@ -228,7 +238,9 @@ def _rows(layer: int, cell: Cell, signals: dict[str, Any], gradient: dict[str, n
 
 
 def _summary(frame: pd.DataFrame) -> dict[str, float]:
-    """Mean squares of the first and the top layer; of diagonal cells, too, the gradients of modulus and angle over the rest's."""
+    """Mean squares of the first and the top layer; of diagonal cells, too, the gradients of modulus
+    and angle over the rest's.
+    """
     found: dict[str, float] = {}
     for place, layer in (("first", 0), ("top", frame["layer"].max())):
         rows = frame[frame["layer"] == layer]

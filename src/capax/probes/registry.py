@@ -1,4 +1,6 @@
-"""Probes by name, and the one call for all of them: the built-in ones, and a user's own as `module.path:function`."""
+"""Probes by name, and the one call for all of them: the built-in ones, and a user's own as
+`module.path:function`.
+"""
 
 import contextlib
 import dataclasses
@@ -15,7 +17,9 @@ from capax.probes.subject import Subject
 
 
 def get(name: str) -> Callable[..., Measurement]:
-    """A probe's function. Raises `CapaxError` for an unknown name, `UserCodeError` where a user's module raises."""
+    """A probe's function. Raises `CapaxError` for an unknown name, `UserCodeError` where a user's
+    module raises.
+    """
     check(name)
     if user_code.is_path(name):
         return user_code.load_function(name, "probe")
@@ -30,8 +34,8 @@ def options(name: str) -> dict[str, inspect.Parameter]:
 def probe(name: str, subject: Subject, **given: Any) -> Measurement:
     """One measurement on a network, by the probe's name and its own options.
 
-    Raises `CapaxError` for an unknown probe or option, or an option of the wrong kind; `UserCodeError`
-    where a user's own probe raises.
+    Raises `CapaxError` for an unknown probe or option, or an option of the wrong kind;
+    `UserCodeError` where a user's own probe raises.
     """
     known = options(name)
     check_task(name, subject.task is not None)

@@ -1,4 +1,6 @@
-"""How states, and their sensitivities to each parameter, grow with memory (Zucchet & Orvieto 2024, section 2)."""
+"""How states, and their sensitivities to each parameter, grow with memory (Zucchet & Orvieto 2024,
+section 2).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,19 +22,22 @@ CHUNK = 16
 
 
 def measure(subject: Subject, *, directions: int = 64) -> Measurement:
-    """E|h|^2 of every layer's output, and E|dh/dtheta|^2 of the top layer's, by forward derivatives.
+    """E|h|^2 of every layer's output, and E|dh/dtheta|^2 of the top layer's, by forward
+    derivatives.
 
-    The mean of h^2 is over units and sequences, at every step. The sensitivity of a group of parameters (an array of the
-    network) is the sum over units of (dh/dtheta)^2, its mean over sequences, and over the group's parameters: exactly, one
-    forward derivative a parameter, for groups of at most `directions` parameters; for larger ones by as many random directions
-    v with v^2 = 1 in each coordinate, since E (J v)^2 is the sum over parameters. The network is taken as it is: as initialised, or
-    trained.
+    The mean of h^2 is over units and sequences, at every step. The sensitivity of a group of
+    parameters (an array of the network) is the sum over units of (dh/dtheta)^2, its mean over
+    sequences, and over the group's parameters: exactly, one forward derivative a parameter, for
+    groups of at most `directions` parameters; for larger ones by as many random directions v with
+    v^2 = 1 in each coordinate, since E (J v)^2 is the sum over parameters. The network is taken as
+    it is: as initialised, or trained.
 
-    Of diagonal cells in the bottom layer, E|h|^2 of the complex state is beside what the closed form predicts from the
-    eigenvalues and the measured autocorrelation of the inputs (`theory.moments`). What overflows is infinite.
+    Of diagonal cells in the bottom layer, E|h|^2 of the complex state is beside what the closed
+    form predicts from the eigenvalues and the measured autocorrelation of the inputs
+    (`theory.moments`). What overflows is infinite.
 
-    The frame has one row a group: parameters, sensitivity at the last step, relative to E|h|^2 there; the summary E|h|^2 at the
-    last step by layer, and the most sensitive group.
+    The frame has one row a group: parameters, sensitivity at the last step, relative to E|h|^2
+    there; the summary E|h|^2 at the last step by layer, and the most sensitive group.
     """
     x = subject.inputs
     vector, network_of, groups = subject.flat()
@@ -81,7 +86,9 @@ def _ratio(one: float, other: float) -> float:
 
 
 def _follower(top: Callable[[Array], Array], vector: Array) -> Callable[[Array], Array]:
-    """From directions (k, p) to the summed squares of the derivatives of h along them, (k, time)."""
+    """From directions (k, p) to the summed squares of the derivatives of h along them, (k,
+    time).
+    """
 
     def along(direction: Array) -> Array:
         derivative = jax.jvp(top, (vector,), (direction,))[1]
@@ -93,7 +100,9 @@ def _follower(top: Callable[[Array], Array], vector: Array) -> Callable[[Array],
 def _sensitivity(
     follow: Callable[[Array], Array], part: slice, size: int, directions: int, key: Array
 ) -> tuple[Float[np.ndarray, " time"], bool]:
-    """The mean over a group's parameters of E|dh/dtheta|^2, at each step; and whether it is exact."""
+    """The mean over a group's parameters of E|dh/dtheta|^2, at each step; and whether it is
+    exact.
+    """
     count = part.stop - part.start
     exact = count <= directions
     total, number = 0.0, count if exact else directions
@@ -112,8 +121,9 @@ def _sensitivity(
 
 
 def _predicted(network: Network, x: Float[Array, "time inputs batch"]) -> tuple[float, float] | None:
-    """E|h|^2 of the bottom layer's complex state, mean over its units, at the end of the sequences: by the closed form for
-    stationary inputs, and measured; None where the layer is not diagonal."""
+    """E|h|^2 of the bottom layer's complex state, mean over its units, at the end of the sequences:
+    by the closed form for stationary inputs, and measured; None where the layer is not diagonal.
+    """
     cell = network.layers[0]
     if not isinstance(cell, Diagonal) or network.entry is not None:
         return None

@@ -1,4 +1,6 @@
-"""What a probe measures: a network, random or trained, the sequences that drive it, and the task whose loss it has."""
+"""What a probe measures: a network, random or trained, the sequences that drive it, and the task
+whose loss it has.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -27,8 +29,10 @@ Groups = dict[str, slice]
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """`name` of the cell or the model's file; `cell`, its name in the registry; `network`; `draw`, a fixed batch of sequences with the
-    targets of `task`, if there is one; `seed` of all that is random. Make one by `Subject.create` or `Subject.load`."""
+    """`name` of the cell or the model's file; `cell`, its name in the registry; `network`; `draw`,
+    a fixed batch of sequences with the targets of `task`, if there is one; `seed` of all that is
+    random. Make one by `Subject.create` or `Subject.load`.
+    """
 
     name: str
     cell: str
@@ -54,9 +58,10 @@ class Subject:
     ) -> "Subject":
         """A network as it is initialised.
 
-        **Arguments:** `cell`, by name or as module.path:Class, and its sizes; `hyperparameters` of the initialisation (and
-        "nonlinearity"). What drives it: sequences of `task`, which then fixes sizes; or `data`; or else white Gaussian noise of
-        variance 1 with `inputs` features and `length` steps. `batch`: how many sequences; `seed`: of network and sequences.
+        **Arguments:** `cell`, by name or as module.path:Class, and its sizes; `hyperparameters` of
+        the initialisation (and "nonlinearity"). What drives it: sequences of `task`, which then
+        fixes sizes; or `data`; or else white Gaussian noise of variance 1 with `inputs` features
+        and `length` steps. `batch`: how many sequences; `seed`: of network and sequences.
 
         Raises `CapaxError` for what does not fit.
         """
@@ -84,10 +89,12 @@ class Subject:
         batch: int = 64,
         seed: int = 0,
     ) -> "Subject":
-        """A trained network from a model file (`models/*.safetensors` in a run directory), on sequences of a `task`, on `data`,
-        or else on white Gaussian noise of variance 1 and `length` steps.
+        """A trained network from a model file (`models/*.safetensors` in a run directory), on
+        sequences of a `task`, on `data`, or else on white Gaussian noise of variance 1 and `length`
+        steps.
 
-        Raises `CapaxError` for a file that is no model, or data that do not fit it."""
+        Raises `CapaxError` for a file that is no model, or data that do not fit it.
+        """
         model = load(path)
         draw = _draw(task, data, model.card.inputs, length, batch, jax.random.key(seed))
         features = jax.eval_shape(lambda d: d.inputs.values_at_every_step(), draw).shape[1]
@@ -118,8 +125,10 @@ class Subject:
         }
 
     def flat(self) -> tuple[Float[Array, " p"], Any, Groups]:
-        """Trainable parameters as one vector; the function from such a vector to a network; and where each group of parameters
-        (an array of the network, named by its path, such as layers.0.hidden.recurrent) lies in the vector."""
+        """Trainable parameters as one vector; the function from such a vector to a network; and
+        where each group of parameters (an array of the network, named by its path, such as
+        layers.0.hidden.recurrent) lies in the vector.
+        """
         trained, rest = eqx.partition(self.network, trainable(self.network))
         vector, unravel = ravel_pytree(trained)
         groups, begin = {}, 0
@@ -129,7 +138,9 @@ class Subject:
         return vector, lambda vector: eqx.combine(unravel(vector), rest), groups
 
     def loss(self, network: Network) -> Float[Array, ""]:
-        """The task's training loss of a network on the fixed batch. Raises `CapaxError` where there is no task."""
+        """The task's training loss of a network on the fixed batch. Raises `CapaxError` where there
+        is no task.
+        """
         task = self.required_task()
         sums = task.measure(network.run(self.draw.inputs, task.first, lengths=self.draw.lengths), self.draw)
         return sums["loss"] / sums["weight"]
@@ -142,7 +153,9 @@ class Subject:
 
 
 def layer_outputs(network: Network, x: Float[Array, "time inputs batch"]) -> list[Float[Array, "time units batch"]]:
-    """What each layer says at each step, from the first to the top one: plain loops, which can be differentiated in every mode."""
+    """What each layer says at each step, from the first to the top one: plain loops, which can be
+    differentiated in every mode.
+    """
     found = []
 
     def run(layer: Layer, state: State, x: Array) -> tuple[Array, State]:

@@ -1,4 +1,6 @@
-"""The report: figures, tables, and one self-contained HTML page, all from what a run directory holds."""
+"""The report: figures, tables, and one self-contained HTML page, all from what a run directory
+holds.
+"""
 
 from capax.report.report import Report as Report
 from capax.report.report import build as build

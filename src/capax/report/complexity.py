@@ -27,8 +27,8 @@ Measured = Mapping[int, tuple[np.ndarray, np.ndarray]]
 class ComplexityReport:
     """Layers and units of one cell: what is proven, by rule, and measured.
 
-    `frame`: the grid of `measuring.complexity`, with `bits_by_rule`, and `bits_measured` (none outside
-    the sizes that were run).
+    `frame`: the grid of `measuring.complexity`, with `bits_by_rule`, and `bits_measured` (none
+    outside the sizes that were run).
     """
 
     cell: str

@@ -15,7 +15,9 @@ def count(value: Number) -> str:
 
 
 def significant(value: Number, digits: int = 4) -> str:
-    """At least so many significant digits, no exponent between 1e-3 and 1e15: 1,234; 12.35; 0.01235."""
+    """At least so many significant digits, no exponent between 1e-3 and 1e15: 1,234; 12.35;
+    0.01235.
+    """
     if math.isnan(value):
         return MISSING
     if value == 0 or not math.isfinite(value):

@@ -57,7 +57,9 @@ def build(measurement: Measurement, directory: Path) -> ProbeReport:
 
 
 def as_json(measurement: Measurement) -> dict[str, Any]:
-    """The probe, its subject, its summary, and notes; what is infinite is the text "inf", since JSON has no number for it."""
+    """The probe, its subject, its summary, and notes; what is infinite is the text "inf", since
+    JSON has no number for it.
+    """
     return _plain(
         {
             "probe": measurement.probe,

@@ -8,7 +8,9 @@ from capax.report.rows import Row, by_study
 
 
 def reruns_due(study: StudyRecord, row: Row) -> int:
-    """How many reruns a study will have: none where no trial came to its end, so that there is nothing to rerun."""
+    """How many reruns a study will have: none where no trial came to its end, so that there is
+    nothing to rerun.
+    """
     return 0 if row["infeasible"] + row["stopped"] == study.trials else study.reruns
 
 

@@ -1,4 +1,6 @@
-"""From a run directory to its report: tables, figures, and report.html, whether the run is finished or not."""
+"""From a run directory to its report: tables, figures, and report.html, whether the run is finished
+or not.
+"""
 
 import dataclasses
 import io
@@ -23,9 +25,9 @@ from capax.report.view import RunView
 class Report:
     """What a run has found.
 
-    `frame` has one row a study, `trials` one row a trial, `analyses` are the tables that compare cells,
-    `figures` are matplotlib's by name, `path` is the HTML page. `fault` says what is wrong with the journal,
-    None where nothing is.
+    `frame` has one row a study, `trials` one row a trial, `analyses` are the tables that compare
+    cells, `figures` are matplotlib's by name, `path` is the HTML page. `fault` says what is wrong
+    with the journal, None where nothing is.
     """
 
     directory: Path
@@ -44,8 +46,8 @@ class Report:
 def build(directory: Path) -> Report:
     """Write the report of a run directory into it.
 
-    Writes results and trials (.csv, .parquet), analyses/ (.csv), figures/ (.svg, .png), and report.html.
-    Raises `CapaxError` where the directory holds no run, or cannot be written.
+    Writes results and trials (.csv, .parquet), analyses/ (.csv), figures/ (.svg, .png), and
+    report.html. Raises `CapaxError` where the directory holds no run, or cannot be written.
     """
     store, plan = results.read(directory)
     frame, trials = results.studies(store, plan), results.trials(store, plan)

@@ -21,7 +21,8 @@ _UNSET = object()
 def command(experiment: Experiment, directory: Path) -> str:
     """The `capax run` that makes this run.
 
-    By name and settings where a named experiment leads there, else from the file that `toml` writes.
+    By name and settings where a named experiment leads there, else from the file that `toml`
+    writes.
     """
     settings = _settings(experiment)
     source = f"{experiment.name}.toml" if settings is None else experiment.name
@@ -32,7 +33,9 @@ def command(experiment: Experiment, directory: Path) -> str:
 
 
 def facts(run: RunRecord, trials: pd.DataFrame) -> dict[str, str]:
-    """What the numbers depend on to the bit: versions, machine, kernels, seed, data, and how the search went."""
+    """What the numbers depend on to the bit: versions, machine, kernels, seed, data, and how the
+    search went.
+    """
     where, experiment = run.environment, run.experiment
     return {
         "capax": where.capax,

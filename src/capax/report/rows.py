@@ -18,7 +18,9 @@ def select(frame: pd.DataFrame, **values: Any) -> pd.DataFrame:
 
 
 def known(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The rows that have a value in a column, which may be missing itself where no study has begun."""
+    """The rows that have a value in a column, which may be missing itself where no study has
+    begun.
+    """
     return pd.DataFrame(frame[frame[column].notna()] if column in frame else frame[:0])
 
 

@@ -12,7 +12,9 @@ PIXELS_PER_INCH = 200
 
 
 def save_figure(figure: Figure, path: Path) -> bytes:
-    """Write a figure as SVG and PNG, without a date, so that the same figure is the same file; returns the SVG."""
+    """Write a figure as SVG and PNG, without a date, so that the same figure is the same file;
+    returns the SVG.
+    """
     vector, pixels = io.BytesIO(), io.BytesIO()
     with look():
         figure.savefig(vector, format="svg", metadata={"Date": None})

@@ -60,7 +60,9 @@ def _measure(view: TaskView) -> _Measure:
 
 
 def findings(run: RunView) -> list[str]:
-    """One paragraph a task: who is ahead at the largest budget, how sure that is, and whether it holds elsewhere."""
+    """One paragraph a task: who is ahead at the largest budget, how sure that is, and whether it
+    holds elsewhere.
+    """
     return [_task(view) for view in run.tasks]
 
 
@@ -90,7 +92,9 @@ def _where(view: TaskView, depth: int, size: formatting.Number) -> str:
 
 
 def _nothing(view: TaskView, reasons: list[str]) -> str:
-    """Where there is no score on other data: why, or who leads by the score of the choice where nothing is rerun."""
+    """Where there is no score on other data: why, or who leads by the score of the choice where
+    nothing is rerun.
+    """
     chosen = known(view.studies, "selection")
     if view.design.reruns or view.task.reporting.memorised or chosen.empty:
         return f"On the {view.label} task there is no result yet{': ' if reasons else ''}{formatting.listed(reasons)}."
@@ -148,7 +152,9 @@ def _medians(group: pd.DataFrame, view: TaskView) -> list[str]:
 
 
 def _elsewhere(scored: pd.DataFrame, group: pd.DataFrame, measure: _Measure, sized: str) -> list[str]:
-    """Whether the same cell is ahead at the other budgets and depths where there is something to compare."""
+    """Whether the same cell is ahead at the other budgets and depths where there is something to
+    compare.
+    """
     ahead = [_order(rows, measure)[0]["cell"] for _, rows in scored.groupby(["depth", sized]) if len(rows) > 1]
     others = len(ahead) - 1
     if len(group) < 2 or others < 1:

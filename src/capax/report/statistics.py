@@ -1,4 +1,6 @@
-"""The statistics of comparisons: straight lines, expected best scores, Welch's test for all pairs with Holm's correction."""
+"""The statistics of comparisons: straight lines, expected best scores, Welch's test for all pairs
+with Holm's correction.
+"""
 
 import dataclasses
 import functools
@@ -32,7 +34,9 @@ BAND_COVERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """y = slope x + intercept by least squares, with the slope's interval and the share of variance explained."""
+    """y = slope x + intercept by least squares, with the slope's interval and the share of variance
+    explained.
+    """
 
     slope: float
     low: float
@@ -43,7 +47,9 @@ class Line:
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> Line | None:
-    """The line through at least three points, Student's 95% interval for its slope; None for fewer."""
+    """The line through at least three points, Student's 95% interval for its slope; None for
+    fewer.
+    """
     if len(x) < 3 or len(set(x)) < 2:
         return None
     fit: Any = stats.linregress(x, y)
@@ -54,9 +60,10 @@ def line(x: Sequence[float], y: Sequence[float]) -> Line | None:
 def expected_best(scores: ArrayLike, sign: int) -> np.ndarray:
     """The expected best of n of these scores, drawn without replacement, for n = 1 .. all of them.
 
-    `sign`: 1 where more is better, -1 where less is. A trial without a score must be given the worst
-    there is. With scores sorted from worst to best, the k-th is the best of n draws with probability
-    C(k-1, n-1) / C(N, n) (Dodge et al. 2019, Show Your Work, use the version with replacement).
+    `sign`: 1 where more is better, -1 where less is. A trial without a score must be given the
+    worst there is. With scores sorted from worst to best, the k-th is the best of n draws with
+    probability C(k-1, n-1) / C(N, n) (Dodge et al. 2019, Show Your Work, use the version with
+    replacement).
     """
     values = np.asarray(scores, float)
     return sign * (_best_of(len(values)) @ np.sort(sign * values))
@@ -113,7 +120,9 @@ class Difference:
 
 
 def welch(samples: Mapping[str, ArrayLike]) -> list[Difference]:
-    """Welch's test for all pairs of groups that have at least two values each, with Holm's correction over the pairs."""
+    """Welch's test for all pairs of groups that have at least two values each, with Holm's
+    correction over the pairs.
+    """
     groups = {name: np.asarray(values, float) for name, values in samples.items() if np.size(values) >= 2}
     found: list[Difference] = []
     for first, second in itertools.combinations(groups, 2):
@@ -135,7 +144,9 @@ def _hedges(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down correction: p-values that control the chance of any false finding among all."""
+    """Holm's (1979) step-down correction: p-values that control the chance of any false finding
+    among all.
+    """
     order = np.argsort(p)
     adjusted, highest = [0.0] * len(p), 0.0
     for rank, place in enumerate(order):
@@ -170,6 +181,8 @@ def mean_ratio(one: ArrayLike, other: ArrayLike) -> tuple[float, float, float]:
 
 
 def spread_tenfold(values: ArrayLike) -> bool:
-    """Whether positive values lie more than tenfold apart: Student's interval covers too little then."""
+    """Whether positive values lie more than tenfold apart: Student's interval covers too little
+    then.
+    """
     found = np.asarray(values, float)
     return len(found) > 1 and bool(found.min() > 0) and float(found.max()) > 10 * float(found.min())

@@ -1,4 +1,6 @@
-"""How cells look: one colour, one marker, and one line style each, the same in every figure of every run."""
+"""How cells look: one colour, one marker, and one line style each, the same in every figure of
+every run.
+"""
 
 import colorsys
 import contextlib
@@ -49,7 +51,8 @@ class Style:
     line: LineStyle
 
 
-# Colours that stay apart with any colour vision (Okabe and Ito 2008); markers and lines that stay apart without colour.
+# Colours that stay apart with any colour vision (Okabe and Ito 2008); markers and lines that stay
+# apart without colour.
 _CLASSIC: dict[str, tuple[str, str, LineStyle]] = {
     "rnn": ("#0072B2", "o", "-"),
     "irnn": ("#56B4E9", "s", (0, (7, 2))),
@@ -81,8 +84,8 @@ def labels(cells: Sequence[str]) -> dict[str, str]:
 def styles(cells: Sequence[str]) -> dict[str, Style]:
     """The style of each cell of a run; no two of a run are alike in colour, marker, or dashes.
 
-    One of the six classic cells has its own. Another takes one from the hash of its name, so that it
-    keeps it from run to run, and the next free one where two would be alike.
+    One of the six classic cells has its own. Another takes one from the hash of its name, so that
+    it keeps it from run to run, and the next free one where two would be alike.
     """
     names, found, taken = labels(cells), {}, set()
     for cell in sorted(set(cells) - set(_CLASSIC)):
@@ -96,7 +99,9 @@ def styles(cells: Sequence[str]) -> dict[str, Style]:
 
 
 def _further(place: int) -> tuple[str, Any, LineStyle]:
-    """Looks beyond the twelve that are chosen by hand: hues a golden section apart, polygons and stars, longer dashes."""
+    """Looks beyond the twelve that are chosen by hand: hues a golden section apart, polygons and
+    stars, longer dashes.
+    """
     hue = (0.08 + place * (math.sqrt(5) - 1) / 2) % 1
     colour = colorsys.hls_to_rgb(hue, (0.3, 0.42, 0.55)[place % 3], 0.75)
     marker = (4 + place % 5, (1, 0)[place // 5 % 2], 18 * (place // 10))
@@ -111,6 +116,8 @@ LINES = tuple(line for _, _, line in _ALL)
 
 @contextlib.contextmanager
 def look() -> Iterator[None]:
-    """The house style, for drawing and for saving; matplotlib's global settings are left as they were."""
+    """The house style, for drawing and for saving; matplotlib's global settings are left as they
+    were.
+    """
     with matplotlib.rc_context(RULES):
         yield

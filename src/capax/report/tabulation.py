@@ -30,7 +30,8 @@ class Table:
     """The studies of one task, or of one variant of it.
 
     The first `studies` rows are studies, those after them references (a random guess, baselines).
-    `notes` say what the numbers are; `explains` names the columns without which a note says nothing.
+    `notes` say what the numbers are; `explains` names the columns without which a note says
+    nothing.
     """
 
     task: str

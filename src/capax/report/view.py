@@ -117,7 +117,9 @@ class TaskView:
 
     @property
     def least_scores(self) -> np.ndarray:
-        """Units per layer, and the best scores that networks with so many can have; empty where that is not known."""
+        """Units per layer, and the best scores that networks with so many can have; empty where
+        that is not known.
+        """
         return np.asarray(self.task.least_scores, float).reshape(-1, 2).T
 
     def size(self, value: formatting.Number) -> str:

@@ -1,4 +1,5 @@
-"""An Optuna sampler: a batched Gaussian-process bandit over numbers and categories that learns from failed trials.
+"""An Optuna sampler: a batched Gaussian-process bandit over numbers and categories that learns from
+failed trials.
 
     study = optuna.create_study(sampler=GaussianProcessBandit(seed=0))
 
@@ -42,8 +43,8 @@ _SMOOTH_LEVELS = 32
 class Space:
     """The map between Optuna's parameters and points, for distributions of more than one value.
 
-    A number with steps is given a cell of [0, 1] for each value, which reaches half a step to both sides, so that the
-    ends are as likely as the middle.
+    A number with steps is given a cell of [0, 1] for each value, which reaches half a step to both
+    sides, so that the ends are as likely as the middle.
     """
 
     def __init__(self, distributions: Mapping[str, BaseDistribution]):
@@ -73,7 +74,8 @@ class Space:
     def snap(self, points: np.ndarray) -> np.ndarray:
         """Points (m, d) moved to the nearest values that exist.
 
-        The model then sees what will be run, not what was meant (Garrido-Merchan & Hernandez-Lobato 2020).
+        The model then sees what will be run, not what was meant (Garrido-Merchan & Hernandez-Lobato
+        2020).
         """
         points = points.copy()
         for i, dist in enumerate(self.distributions.values()):
@@ -132,17 +134,20 @@ def _backward(dist: BaseDistribution, raw: float) -> Any:
 
 
 def warp(values: np.ndarray) -> np.ndarray:
-    """Targets (n,) of mean 0 and deviation 1 from finite losses (n,), lower better, that outliers do not bend.
+    """Targets (n,) of mean 0 and deviation 1 from finite losses (n,), lower better, that outliers
+    do not bend.
 
-    The worse half is known by its ranks only, as normal quantiles; the better half keeps its differences, in units of
-    its own spread (Song et al. 2024). Measured: ranks throughout lose precision near the optimum
-    (Branin, Hartmann-6); a power transform (Yeo & Johnson 2000) instead or afterwards is no better.
+    The worse half is known by its ranks only, as normal quantiles; the better half keeps its
+    differences, in units of its own spread (Song et al. 2024). Measured: ranks throughout lose
+    precision near the optimum (Branin, Hartmann-6); a power transform (Yeo & Johnson 2000) instead
+    or afterwards is no better.
     """
     if np.ptp(values) == 0.0:
         return np.zeros(len(values))
     median = np.median(values)
     spread = np.sqrt(np.mean((values[values <= median] - median) ** 2))
-    # No spread: at least half of the trials are equally best, and all differences lie in the worse half.
+    # No spread: at least half of the trials are equally best, and all differences lie in the worse
+    # half.
     better = np.minimum(values - median, 0.0) / (spread or 1.0)
     y = np.where(values <= median, better, ndtri((rankdata(values) - 0.5) / len(values)))
     return (y - y.mean()) / y.std()
@@ -150,7 +155,9 @@ def warp(values: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """Candidates (m, d) of a batch and what the posterior says of them, updated by one row of V a pending point."""
+    """Candidates (m, d) of a batch and what the posterior says of them, updated by one row of V a
+    pending point.
+    """
 
     points: np.ndarray
     log_feasible: np.ndarray
@@ -168,7 +175,8 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What a batch shares: one fit to the finished trials, extended by the pending points in the order of their trials.
+    """What a batch shares: one fit to the finished trials, extended by the pending points in the
+    order of their trials.
 
     `best` is the least mean at any point run or running; `taken` names those points.
     """
@@ -183,7 +191,9 @@ class Model:
 
     @classmethod
     def fit(cls, space: Space, X: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> "Model":
-        """The model given points (n, d) and losses (n,), infinite where infeasible and finite at least twice."""
+        """The model given points (n, d) and losses (n,), infinite where infeasible and finite at
+        least twice.
+        """
         feasible = np.isfinite(values)
         feasibility = None if feasible.all() else Feasibility.condition(X, feasible, space.categories)
         y = warp(values[feasible])
@@ -198,7 +208,9 @@ class Model:
         return cls(process, feasibility, pool, tops[0], float(mean.min()), frozenset(_name(x) for x in X))
 
     def extend(self, x: np.ndarray) -> "Model":
-        """The model after one more pending point (d,), which is believed to come out at its mean."""
+        """The model after one more pending point (d,), which is believed to come out at its
+        mean.
+        """
         process = self.process.extend(x)
         return dataclasses.replace(
             self,
@@ -210,7 +222,9 @@ class Model:
         )
 
     def acquisition(self, points: np.ndarray) -> np.ndarray:
-        """Logarithm of expected improvement times P(feasible) (m,) at points (m, d) (Gardner et al. 2014)."""
+        """Logarithm of expected improvement times P(feasible) (m,) at points (m, d) (Gardner et al.
+        2014).
+        """
         mean, variance, _ = self.process.posterior(points)
         value, _, _ = log_expected_improvement(mean, variance, self.best)
         return value if self.feasibility is None else value + self.feasibility.log_probability(points)
@@ -233,14 +247,18 @@ class Model:
 
 
 def _name(x: np.ndarray) -> bytes:
-    """A point's identity, deaf to the last digits, which a parameter's way to storage and back may change."""
+    """A point's identity, deaf to the last digits, which a parameter's way to storage and back may
+    change.
+    """
     return (np.round(x, 9) + 0.0).tobytes()
 
 
 def perturb(space: Space, centres: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` points near each centre (m, d), on many scales: a few coordinates moved, the rest kept.
+    """`count` points near each centre (m, d), on many scales: a few coordinates moved, the rest
+    kept.
 
-    Few, since in many dimensions a step along all of them leaves the good region (Regis & Shoemaker 2013).
+    Few, since in many dimensions a step along all of them leaves the good region (Regis & Shoemaker
+    2013).
     """
     points = np.repeat(centres, count, axis=0)
     rows, d = points.shape
@@ -287,7 +305,9 @@ def improve(model: Model, points: np.ndarray, rivals: np.ndarray) -> np.ndarray:
 
 
 def propose(model: Model, space: Space, rng: np.random.Generator) -> np.ndarray:
-    """The point (d,) of largest acquisition found that is neither run nor running; the best of all if none is left."""
+    """The point (d,) of largest acquisition found that is neither run nor running; the best of all
+    if none is left.
+    """
     pool = model.ranked_pool()
     points = pool[:_STARTS]
     for _ in range(_ROUNDS):
@@ -298,43 +318,51 @@ def propose(model: Model, space: Space, rng: np.random.Generator) -> np.ndarray:
 
 
 def refine(model: Model, space: Space, rng: np.random.Generator) -> np.ndarray:
-    """The point (d,) of largest acquisition among those that differ from the best one in a few coordinates.
+    """The point (d,) of largest acquisition among those that differ from the best one in a few
+    coordinates.
 
-    In many dimensions the largest expected improvement of all lies where little is known, in corners; half of the
-    proposals stay near what is good, as in trust regions (Eriksson et al. 2019)."""
+    In many dimensions the largest expected improvement of all lies where little is known, in
+    corners; half of the proposals stay near what is good, as in trust regions (Eriksson et al.
+    2019).
+    """
     near = perturb(space, model.incumbent[None], _REFINEMENTS, rng)
     ranked = near[np.argsort(-model.acquisition(near), kind="stable")]
     return next((x for x in ranked if _name(x) not in model.taken), ranked[0])
 
 
 class GaussianProcessBandit(BaseSampler):
-    """A batched Gaussian-process bandit with expected improvement, for any Optuna study of one objective.
+    """A batched Gaussian-process bandit with expected improvement, for any Optuna study of one
+    objective.
 
-    Matern 5/2 with automatic relevance determination and expected improvement (Snoek et al. 2012); categories by
-    Hamming distance (Hutter et al. 2011). Trials still running are believed to come out at their predicted mean, so
-    that a batch is one fit and its proposals differ (Desautels et al. 2014). Trials that failed, were pruned without
-    a value, or completed with a value that is not finite are infeasible: a second process learns where, and weighs
-    the improvement (Gardner et al. 2014).
+    Matern 5/2 with automatic relevance determination and expected improvement (Snoek et al. 2012);
+    categories by Hamming distance (Hutter et al. 2011). Trials still running are believed to come
+    out at their predicted mean, so that a batch is one fit and its proposals differ (Desautels et
+    al. 2014). Trials that failed, were pruned without a value, or completed with a value that is
+    not finite are infeasible: a second process learns where, and weighs the improvement (Gardner et
+    al. 2014).
 
-    A trial that was pruned with a value counts with that value, the score of a training cut short, which is a pessimistic
-    one. The warp keeps this from bending the model: nearly all such trials are in the worse half, which it knows by ranks only,
-    and by rank those pruned later are better, as they should be. (Measured, with two thirds or more of the trials of a
-    study stopped: the best score is as good as without; benchmarks/stopping.py.)
+    A trial that was pruned with a value counts with that value, the score of a training cut short,
+    which is a pessimistic one. The warp keeps this from bending the model: nearly all such trials
+    are in the worse half, which it knows by ranks only, and by rank those pruned later are better,
+    as they should be. (Measured, with two thirds or more of the trials of a study stopped: the best
+    score is as good as without; benchmarks/stopping.py.)
 
-    A proposal is a function of the seed, the finished trials, the running trials and the trial's number, nothing
-    else: a study that was interrupted and reloaded goes on as it would have. The kernel is fitted to at most 400
-    trials; the posterior uses all.
+    A proposal is a function of the seed, the finished trials, the running trials and the trial's
+    number, nothing else: a study that was interrupted and reloaded goes on as it would have. The
+    kernel is fitted to at most 400 trials; the posterior uses all.
 
-    Every other proposal refines the best point: it is the most promising of those that differ from it in a few
-    parameters, as in trust regions (Eriksson et al. 2019); the others are the most promising of all.
+    Every other proposal refines the best point: it is the most promising of those that differ from
+    it in a few parameters, as in trust regions (Eriksson et al. 2019); the others are the most
+    promising of all.
 
-    The first `n_startup` trials, and parameters that not every completed trial has, follow a Latin hypercube (McKay
-    et al. 1979).
+    The first `n_startup` trials, and parameters that not every completed trial has, follow a Latin
+    hypercube (McKay et al. 1979).
 
     **Arguments:**
 
     - `seed`: not negative; drawn at random where None.
-    - `n_startup`: how many first trials follow no model; where None, one more than there are parameters, at least 10.
+    - `n_startup`: how many first trials follow no model; where None, one more than there are
+      parameters, at least 10.
 
     **Raises:** `ValueError` at the first proposal for a study of several objectives.
     """
@@ -342,8 +370,9 @@ class GaussianProcessBandit(BaseSampler):
     def __init__(self, *, seed: int | None = None, n_startup: int | None = None):
         self._seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
         self._n_startup = n_startup
-        # Caches, replaced whole and never changed, so that threads may share a sampler. Finished trials keep their
-        # identity in Optuna's storages, which makes comparing lists of them quick.
+        # Caches, replaced whole and never changed, so that threads may share a sampler. Finished
+        # trials keep their identity in Optuna's storages, which makes comparing lists of them
+        # quick.
         self._space: tuple[list[FrozenTrial], dict[str, BaseDistribution]] = ([], {})
         self._models: tuple[list[FrozenTrial], Model, Model] | None = None
 
@@ -376,7 +405,9 @@ class GaussianProcessBandit(BaseSampler):
         return space.params(search(model, space, self._rng("propose", trial.number)))
 
     def has_model(self, study: Study, number: int) -> bool:
-        """Whether the model proposes trial `number` with what the study knows now; else the Latin hypercube does."""
+        """Whether the model proposes trial `number` with what the study knows now; else the Latin
+        hypercube does.
+        """
         trial = study.get_trials(deepcopy=False)[number]
         space = self.infer_relative_search_space(study, trial)
         trials = [t for t in study.get_trials(deepcopy=False) if space.keys() <= t.params.keys()]
@@ -411,8 +442,8 @@ class GaussianProcessBandit(BaseSampler):
     ) -> Model:
         """The model of these trials.
 
-        It is always the fit extended by the pending points one by one, cached or not, so that it has the same digits
-        after a restart.
+        It is always the fit extended by the pending points one by one, cached or not, so that it
+        has the same digits after a restart.
         """
         if self._models is None or self._models[0] != finished:
             X = np.array([space.point(t.params) for t in finished])

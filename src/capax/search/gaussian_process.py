@@ -1,4 +1,5 @@
-"""Gaussian-process regression for the tuner: kernel, fit, posterior, expected improvement. NumPy and SciPy, no Optuna.
+"""Gaussian-process regression for the tuner: kernel, fit, posterior, expected improvement. NumPy
+and SciPy, no Optuna.
 
 Symbols (Rasmussen & Williams 2006, chapters 2 and 5, unless said otherwise):
 
@@ -6,11 +7,12 @@ Symbols (Rasmussen & Williams 2006, chapters 2 and 5, unless said otherwise):
     X          (n, d) observations: numbers in [0, 1], categories as the index of the choice
     y          (n,) targets; lower is better; mean about 0, standard deviation about 1
     w          (d,) inverse squared length scales (automatic relevance determination)
-    r2         squared scaled distance: sum_i w_i (x_i - x'_i)^2 over numbers + sum_i w_i [x_i != x'_i] over categories
+    r2         squared scaled distance: sum_i w_i (x_i - x'_i)^2 over numbers
+               + sum_i w_i [x_i != x'_i] over categories
     s2, sigma2 signal variance; noise variance
     theta      (d + 2,) = (log w, log s2, log sigma2)
     K          (n, n) = s2 k(r2) + sigma2 I;  L: its lower Cholesky factor;  alpha = K^-1 y
-    V          (n, m) = L^-1 K(X, points), the part of the points' variance that the observations explain
+    V          (n, m) = L^-1 K(X, points), the part of the points' variance that X explains
 
 The kernel k is Matern 5/2 with one length scale a dimension (Snoek et al. 2012). Categories enter
 r2 by a weighted Hamming distance (Hutter et al. 2011).
@@ -32,9 +34,10 @@ _LOG_SQRT_2PI = 0.5 * np.log(2.0 * np.pi)
 
 FIT_AT_MOST = 400
 
-# A trial must look this much more feasible than midway between the labels -1 and 1. A loss often falls right up to where
-# trials diverge, and a batch that shares one guess of where that is would lie beyond it together. Measured: proposals
-# that fail go from 28% to 5% (8 dimensions) and from 12% to 8% (15), and the best loss found is no worse.
+# A trial must look this much more feasible than midway between the labels -1 and 1. A loss often
+# falls right up to where trials diverge, and a batch that shares one guess of where that is would
+# lie beyond it together. Measured: proposals that fail go from 28% to 5% (8 dimensions) and from
+# 12% to 8% (15), and the best loss found is no worse.
 _CAUTION = 0.5
 
 # Cholesky of a thousand points stays well within double precision down to the least noise.
@@ -50,14 +53,18 @@ def matern(r2: np.ndarray) -> np.ndarray:
 
 
 def matern_slope(r2: np.ndarray) -> np.ndarray:
-    """Derivative of `matern` with respect to `r2`: finite at 0, so no distance needs special care."""
+    """Derivative of `matern` with respect to `r2`: finite at 0, so no distance needs special
+    care.
+    """
     r = _SQRT5 * np.sqrt(r2)
     return (-5.0 / 6.0) * (1.0 + r) * np.exp(-r)
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """A covariance function: `w` (d,), `s2`, `sigma2`, and `categories` (d,): the number of choices, 0 for a number."""
+    """A covariance function: `w` (d,), `s2`, `sigma2`, and `categories` (d,): the number of
+    choices, 0 for a number.
+    """
 
     w: np.ndarray
     s2: float
@@ -65,7 +72,9 @@ class Kernel:
     categories: np.ndarray
 
     def embed(self, points: np.ndarray) -> np.ndarray:
-        """Points (m, d) where squared Euclidean distance is r2, so that all distances are one matrix product."""
+        """Points (m, d) where squared Euclidean distance is r2, so that all distances are one
+        matrix product.
+        """
         numeric = self.categories == 0
         columns = [points[:, numeric] * np.sqrt(self.w[numeric])]
         for i in np.flatnonzero(~numeric):
@@ -84,7 +93,9 @@ class Kernel:
 
 
 def pair_differences(X: np.ndarray, categories: np.ndarray) -> np.ndarray:
-    """Unweighted squared differences of every pair of rows, one dimension a row: (d, n (n - 1) / 2)."""
+    """Unweighted squared differences of every pair of rows, one dimension a row: (d, n (n - 1) /
+    2).
+    """
     first, second = np.triu_indices(len(X), k=1)
     difference = (X[first] - X[second]).T
     hamming = (categories > 0)[:, None]
@@ -92,16 +103,19 @@ def pair_differences(X: np.ndarray, categories: np.ndarray) -> np.ndarray:
 
 
 def log_marginal_likelihood(theta: np.ndarray, differences: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """Logarithm of p(y | X, theta) and its gradient (d + 2,) (Rasmussen & Williams 2006, equations 5.8 and 5.9).
+    """Logarithm of p(y | X, theta) and its gradient (d + 2,) (Rasmussen & Williams 2006, equations
+    5.8 and 5.9).
 
-    `differences` is `pair_differences(X, categories)`. Only pairs are touched: half the work of the full matrices.
+    `differences` is `pair_differences(X, categories)`. Only pairs are touched: half the work of the
+    full matrices.
     """
     n = len(y)
     w, s2, sigma2 = np.exp(theta[:-2]), np.exp(theta[-2]), np.exp(theta[-1])
     r2 = w @ differences
     K = squareform(s2 * matern(r2), checks=False)
     K[np.diag_indices(n)] = s2 + sigma2
-    # Row-major upper is column-major lower: LAPACK reads K.T in place, and squareform reads the inverse's upper half.
+    # Row-major upper is column-major lower: LAPACK reads K.T in place, and squareform reads the
+    # inverse's upper half.
     L, info = _potrf(K.T, lower=1, overwrite_a=1)
     if info != 0:
         return -np.inf, np.zeros_like(theta)
@@ -119,10 +133,11 @@ def log_marginal_likelihood(theta: np.ndarray, differences: np.ndarray, y: np.nd
 
 
 def prior_mean(d: int) -> np.ndarray:
-    """The prior's centre (d + 2,), where fitting starts: signal variance 1, noise a hundredth of it.
+    """The prior's centre (d + 2,), where fitting starts: signal variance 1, noise a hundredth of
+    it.
 
-    Length scales grow as sqrt(d), so that a typical pair is as strongly correlated in many dimensions as in few
-    (Hvarfner et al. 2024).
+    Length scales grow as sqrt(d), so that a typical pair is as strongly correlated in many
+    dimensions as in few (Hvarfner et al. 2024).
     """
     return np.concatenate([np.full(d, np.log(8.0 / d)), [0.0, np.log(1e-2)]])
 
@@ -130,9 +145,9 @@ def prior_mean(d: int) -> np.ndarray:
 def log_prior(theta: np.ndarray) -> tuple[float, np.ndarray]:
     """Normal priors on `theta`, up to a constant, with gradient (d + 2,).
 
-    The deviation 1.2 of log w is measured (15 mixed dimensions, 24 to 192 trials): with wider priors a handful of
-    trials picks a few dimensions by chance, forgets the others, and the held-out likelihood falls; with narrower ones
-    relevance comes late.
+    The deviation 1.2 of log w is measured (15 mixed dimensions, 24 to 192 trials): with wider
+    priors a handful of trials picks a few dimensions by chance, forgets the others, and the
+    held-out likelihood falls; with narrower ones relevance comes late.
     """
     deviation = np.concatenate([np.full(len(theta) - 2, 1.2), [1.0, 2.0]])
     z = (theta - prior_mean(len(theta) - 2)) / deviation
@@ -140,12 +155,13 @@ def log_prior(theta: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def fit(X: np.ndarray, y: np.ndarray, categories: np.ndarray) -> Kernel:
-    """The kernel of largest posterior density given X (n, d) and y (n,): L-BFGS-B from two fixed starts.
+    """The kernel of largest posterior density given X (n, d) and y (n,): L-BFGS-B from two fixed
+    starts.
 
-    One start is the prior's centre; the other has longer length scales and more noise, where a second optimum usually
-    is. Of more than `FIT_AT_MOST` observations the best half of that number and an even share of the rest are used:
-    the region that matters, and how it differs from elsewhere. Fitting costs the cube of the number, and more of them
-    hardly move the kernel.
+    One start is the prior's centre; the other has longer length scales and more noise, where a
+    second optimum usually is. Of more than `FIT_AT_MOST` observations the best half of that number
+    and an even share of the rest are used: the region that matters, and how it differs from
+    elsewhere. Fitting costs the cube of the number, and more of them hardly move the kernel.
     """
     d = X.shape[1]
     if len(y) > FIT_AT_MOST:
@@ -177,11 +193,12 @@ def solve_lower(L: np.ndarray, B: np.ndarray, *, transpose: bool = False) -> np.
 
 @dataclasses.dataclass(frozen=True)
 class GaussianProcess:
-    """A Gaussian process given n observations and p pending points, whose outcomes are not known yet.
+    """A Gaussian process given n observations and p pending points, whose outcomes are not known
+    yet.
 
-    Each pending point is believed to come out at its posterior mean (the kriging believer), which leaves the mean
-    where the observations put it and lowers the variance (Desautels et al. 2014): hence `alpha` is (n,),
-    `L` (n + p, n + p).
+    Each pending point is believed to come out at its posterior mean (the kriging believer), which
+    leaves the mean where the observations put it and lowers the variance (Desautels et al. 2014):
+    hence `alpha` is (n,), `L` (n + p, n + p).
     """
 
     kernel: Kernel
@@ -201,7 +218,9 @@ class GaussianProcess:
         return cls(kernel, X, L, alpha)
 
     def extend(self, x: np.ndarray) -> "GaussianProcess":
-        """The process with one more pending point x (d,): a new last row of L, at the cost of one triangular solve."""
+        """The process with one more pending point x (d,): a new last row of L, at the cost of one
+        triangular solve.
+        """
         size = len(self.X)
         row = solve_lower(self.L, self.kernel.covariance(self.X, x[None]))[:, 0]
         L = np.zeros((size + 1, size + 1), order="F")
@@ -222,7 +241,9 @@ class GaussianProcess:
         return self.alpha @ covariance[: len(self.alpha)], self.floor(self.kernel.s2 - (V * V).sum(axis=0)), V
 
     def posterior_gradients(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Mean (m,), variance (m,), and their gradients (m, d) at points (m, d); along categories they mean nothing."""
+        """Mean (m,), variance (m,), and their gradients (m, d) at points (m, d); along categories
+        they mean nothing.
+        """
         kernel, n = self.kernel, len(self.alpha)
         r2 = kernel.squared_distance(self.X, points)
         covariance, slope = kernel.s2 * matern(r2), kernel.s2 * matern_slope(r2)
@@ -247,8 +268,9 @@ class GaussianProcess:
 class Feasibility:
     """The probability that a trial comes out feasible.
 
-    A regression on labels -1 and 1, squashed by the normal distribution function (Rasmussen & Williams 2006, section
-    6.5). `offset`, to which the regression reverts far from data, is the mean label less some caution.
+    A regression on labels -1 and 1, squashed by the normal distribution function (Rasmussen &
+    Williams 2006, section 6.5). `offset`, to which the regression reverts far from data, is the
+    mean label less some caution.
     """
 
     process: GaussianProcess
@@ -268,7 +290,9 @@ class Feasibility:
         return log_ndtr((mean + self.offset) / np.sqrt(variance + self.process.kernel.sigma2))
 
     def log_probability_gradients(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logarithm of P(feasible) (m,) and its gradient (m, d) at points (m, d); along categories it means nothing."""
+        """Logarithm of P(feasible) (m,) and its gradient (m, d) at points (m, d); along categories
+        it means nothing.
+        """
         mean, variance, mean_gradient, variance_gradient = self.process.posterior_gradients(points)
         deviation = np.sqrt(variance + self.process.kernel.sigma2)
         z = (mean + self.offset) / deviation
@@ -280,10 +304,11 @@ class Feasibility:
 def log_expected_improvement(
     mean: np.ndarray, variance: np.ndarray, best: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logarithm of E[max(best - f, 0)], f ~ N(mean, variance), and its derivatives by mean and by variance; all (m,).
+    """Logarithm of E[max(best - f, 0)], f ~ N(mean, variance), and its derivatives by mean and by
+    variance; all (m,).
 
-    In logarithms, since improvement far from the best underflows and leaves a search nowhere to climb (Ament et al.
-    2023).
+    In logarithms, since improvement far from the best underflows and leaves a search nowhere to
+    climb (Ament et al. 2023).
     """
     deviation = np.sqrt(variance)
     z = (best - mean) / deviation
@@ -295,7 +320,9 @@ def log_expected_improvement(
 
 
 def _log_h(z: np.ndarray) -> np.ndarray:
-    """Logarithm of phi(z) + z Phi(z) in three forms, each keeping its digits in its range (Ament et al. 2023)."""
+    """Logarithm of phi(z) + z Phi(z) in three forms, each keeping its digits in its range (Ament et
+    al. 2023).
+    """
     log_phi = -0.5 * z * z - _LOG_SQRT_2PI
     near, far = np.maximum(z, -1.0), np.clip(z, -1e3, -1.0)
     direct = np.log(np.exp(-0.5 * near * near - _LOG_SQRT_2PI) + near * ndtr(near))

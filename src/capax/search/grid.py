@@ -18,7 +18,9 @@ def combinations(space: Space) -> int:
 
 
 class Grid(Independent):
-    """Trial n has the n-th combination of the choices; the first name changes slowest. After the last comes the first again."""
+    """Trial n has the n-th combination of the choices; the first name changes slowest. After the
+    last comes the first again.
+    """
 
     def __init__(self, space: Space):
         self._choices = {
@@ -28,7 +30,9 @@ class Grid(Independent):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The value of one parameter in the trial's combination. Raises `CapaxError` for one that is no choice."""
+        """The value of one parameter in the trial's combination. Raises `CapaxError` for one that
+        is no choice.
+        """
         if not isinstance(param_distribution, CategoricalDistribution):
             raise CapaxError(
                 f"a grid needs values of {param_name}, which has no default: list them as hyperparameters.{param_name}."

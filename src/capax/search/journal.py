@@ -1,7 +1,8 @@
 """An optuna.journal that was damaged: what is sound in it, what is not, and how it is mended.
 
-A journal is one JSON record a line; a record's trial is known by how many trials were created before it. So a lost record
-may put all that follows in the wrong place. What follows a damaged line is kept only where it is consistent without it.
+A journal is one JSON record a line; a record's trial is known by how many trials were created
+before it. So a lost record may put all that follows in the wrong place. What follows a damaged line
+is kept only where it is consistent without it.
 """
 
 import dataclasses
@@ -37,9 +38,10 @@ Record = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Journal:
-    """What was read: `records` that are sound, in order; `fault`, the first damage, such as "optuna.journal, line 12: ...",
-    None where there is none; `lost`: lines that are not kept. A last line without an end is no damage: a killed process
-    leaves it."""
+    """What was read: `records` that are sound, in order; `fault`, the first damage, such as
+    "optuna.journal, line 12: ...", None where there is none; `lost`: lines that are not kept. A
+    last line without an end is no damage: a killed process leaves it.
+    """
 
     records: tuple[Record, ...]
     fault: str | None
@@ -86,10 +88,11 @@ def read(path: Path) -> Journal:
 
 
 def mend(path: Path) -> str | None:
-    """Make a journal sound that no other process writes; returns what was done, in one line, None for a sound one.
+    """Make a journal sound that no other process writes; returns what was done, in one line, None
+    for a sound one.
 
-    The damaged file is kept beside it. What a killed process left is cleared, too: an unfinished last
-    line, and the journal's own lock.
+    The damaged file is kept beside it. What a killed process left is cleared, too: an unfinished
+    last line, and the journal's own lock.
     """
     for stale in path.parent.glob(f"{path.name}.lock*"):
         stale.unlink(missing_ok=True)
@@ -165,8 +168,9 @@ class _Trial:
 
 
 def _consistent(found: list[tuple[int, Record]]) -> tuple[list[tuple[int, Record]], tuple[int, str] | None]:
-    """The records before the first one that cannot follow them, and that one's line with the reason; all and None if there
-    is none."""
+    """The records before the first one that cannot follow them, and that one's line with the
+    reason; all and None if there is none.
+    """
     studies, trials = 0, []
     names: dict[int, set[str]] = {}  # a study's hyperparameters: the same for all its trials
     for place, (number, record) in enumerate(found):

@@ -1,4 +1,6 @@
-"""The lock of a run directory: one process writes there; the system releases it when that process ends, however it ends."""
+"""The lock of a run directory: one process writes there; the system releases it when that process
+ends, however it ends.
+"""
 
 import errno
 import io
@@ -11,15 +13,17 @@ from capax.errors import CapaxError
 
 LOCK = ".lock"
 TRIES, PAUSE = 5, 0.05
-"""How often, and after how many seconds, a lock is tried again: one that only looks holds it for a moment."""
+"""How often, and after how many seconds, a lock is tried again: one that only looks holds it for a
+moment.
+"""
 _CANNOT = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
 def acquire(directory: Path) -> io.TextIOBase:
     """Lock a directory for this process, until the file that is returned is closed.
 
-    Raises `CapaxError` where another process has it, or where the file system has no locks; `OSError`
-    where the directory cannot be written.
+    Raises `CapaxError` where another process has it, or where the file system has no locks;
+    `OSError` where the directory cannot be written.
     """
     lock = (directory / LOCK).open("a+", encoding="utf-8")
     try:
@@ -42,7 +46,9 @@ def acquire(directory: Path) -> io.TextIOBase:
 
 
 def holder(directory: Path) -> str | None:
-    """Who writes in a directory, such as "process 71 on host atlas"; None where nobody does, or nobody can tell."""
+    """Who writes in a directory, such as "process 71 on host atlas"; None where nobody does, or
+    nobody can tell.
+    """
     try:
         with (directory / LOCK).open("r+", encoding="utf-8") as lock:
             return None if _locked(lock, directory, shared=True) else _owner(directory)

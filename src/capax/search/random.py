@@ -1,4 +1,6 @@
-"""Random search that resumes exactly (Collins et al. 2017, Figure 5, draw hyperparameters this way)."""
+"""Random search that resumes exactly (Collins et al. 2017, Figure 5, draw hyperparameters this
+way).
+"""
 
 import zlib
 from typing import Any
@@ -24,7 +26,9 @@ class Independent(optuna.samplers.BaseSampler):
 
 
 class SeededRandom(Independent):
-    """Independent draws that depend on the seed, the trial's number, and the parameter's name alone."""
+    """Independent draws that depend on the seed, the trial's number, and the parameter's name
+    alone.
+    """
 
     def __init__(self, seed: int):
         self._seed = seed

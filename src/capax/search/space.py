@@ -1,4 +1,6 @@
-"""A study's hyperparameters, and the tuner's distributions made of them (the only place that makes any)."""
+"""A study's hyperparameters, and the tuner's distributions made of them (the only place that makes
+any).
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,7 +21,8 @@ STEPS = "training_steps"
 
 
 def declared(cell: type[Layer], task: Task | None = None) -> dict[str, Hyperparameter]:
-    """All hyperparameters of a cell, of the optimiser, and of the task if one is given, tuned or not.
+    """All hyperparameters of a cell, of the optimiser, and of the task if one is given, tuned or
+    not.
 
     Their defaults are what the tuner proposes first: those of the declarations, or the ones that
     the task starts from. Raises `CapaxError` where two of them have one name, or where the task
@@ -76,7 +79,9 @@ def distribution(hyperparameter: Hyperparameter) -> BaseDistribution:
 
 
 def as_data(distribution: BaseDistribution) -> dict[str, Any]:
-    """A distribution as plain values: `choices`; or `low`, `high`, `log`, and `whole` for whole numbers."""
+    """A distribution as plain values: `choices`; or `low`, `high`, `log`, and `whole` for whole
+    numbers.
+    """
     match distribution:
         case CategoricalDistribution(choices=choices):
             return {"choices": tuple(choices)}
@@ -89,7 +94,8 @@ def as_data(distribution: BaseDistribution) -> dict[str, Any]:
 
 def defaults(cell: type[Layer], task: Task, space: Space) -> dict[str, Any]:
     """The first proposal of every study: what a practitioner starts with, and the most training
-    steps, so that a tuner with few trials begins from something sensible. Every cell gets the same."""
+    steps, so that a tuner with few trials begins from something sensible. Every cell gets the same.
+    """
     known = declared(cell, task)
     steps = space[STEPS]
     assert isinstance(steps, IntDistribution)

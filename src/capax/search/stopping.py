@@ -1,11 +1,13 @@
-"""Multi-fidelity stopping: which trials of a study are trained to their end. Pure functions of scores.
+"""Multi-fidelity stopping: which trials of a study are trained to their end. Pure functions of
+scores.
 
-Successive halving (Jamieson & Talwalkar 2016) at equal fractions of each trial's own training: trials of a study have
-different numbers of steps, and the learning rate decays over all of them, so a trial that is an eighth done is comparable
-with another that is an eighth done, not with one after as many steps. What is compared is the score that the tuner sees.
-Measured on 168 trials of nine studies (capacity and text): the rank correlation of that score with the final one is .80 to
-.97 at 1/32 of the training, .85 to .99 at 1/8, .92 to 1.00 at 1/2, in nearly all cases as high as that of the training
-loss or higher.
+Successive halving (Jamieson & Talwalkar 2016) at equal fractions of each trial's own training:
+trials of a study have different numbers of steps, and the learning rate decays over all of them, so
+a trial that is an eighth done is comparable with another that is an eighth done, not with one after
+as many steps. What is compared is the score that the tuner sees. Measured on 168 trials of nine
+studies (capacity and text): the rank correlation of that score with the final one is .80 to .97 at
+1/32 of the training, .85 to .99 at 1/8, .92 to 1.00 at 1/2, in nearly all cases as high as that of
+the training loss or higher.
 """
 
 import math
@@ -32,15 +34,18 @@ SAYS: dict[Rule, str] = {
 
 
 def rungs(rule: Rule, steps: int) -> tuple[int, ...]:
-    """The steps at which a trial of `steps` steps halts; as many for every trial, the same one again where steps are few."""
+    """The steps at which a trial of `steps` steps halts; as many for every trial, the same one
+    again where steps are few.
+    """
     return tuple(math.ceil(fraction * steps) for fraction in FRACTIONS) if rule == "halving" else ()
 
 
 def kept(scores: Mapping[int, float], known: Sequence[float]) -> set[int]:
-    """Which trials go on from a rung: those in the best third of themselves and of the trials known, ties included.
+    """Which trials go on from a rung: those in the best third of themselves and of the trials
+    known, ties included.
 
-    **Arguments:** `scores`, by trial, and `known`, those of earlier trials at the same rung; larger is better, minus
-    infinity or NaN where a trial diverged, which is never kept.
+    **Arguments:** `scores`, by trial, and `known`, those of earlier trials at the same rung; larger
+    is better, minus infinity or NaN where a trial diverged, which is never kept.
     """
     values = sorted((_ordered(score) for score in [*scores.values(), *known]), reverse=True)
     if not values:
@@ -54,8 +59,9 @@ def _ordered(score: float) -> float:
 
 
 def converged(scores: Mapping[str, float]) -> bool:
-    """Whether more training cannot raise a memorised score: every sample is right, and by such a margin that the total loss
-    is below ln 2, what a single wrong answer costs. The compression bound is then within one bit of all samples, too.
+    """Whether more training cannot raise a memorised score: every sample is right, and by such a
+    margin that the total loss is below ln 2, what a single wrong answer costs. The compression
+    bound is then within one bit of all samples, too.
 
     `scores` are a trial's validation scores; never True for a task that does not memorise.
     """

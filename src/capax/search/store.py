@@ -3,7 +3,8 @@
 experiment.json   the run's record (experiments/record.py)
 optuna.journal    every trial: hyperparameters, result, state (Optuna's journal storage)
 curves/           learning curves, one Parquet file a trial
-checkpoints/      running trials; models/: the best network of each study (safetensors with a manifest)
+checkpoints/      running trials
+models/           the best network of each study (safetensors with a manifest)
 """
 
 import contextlib
@@ -43,11 +44,13 @@ class Store:
         resolve: Callable[[dict[str, Any] | None], dict[str, Any]],
         say: Callable[[str], None] = lambda _: None,
     ) -> "Store":
-        """Open a directory for a run, new or begun before, and lock it until `close` or the end of the process.
+        """Open a directory for a run, new or begun before, and lock it until `close` or the end of
+        the process.
 
-        `resolve` is given what experiment.json holds, None for a new run, and returns what it shall hold; it raises
-        `CapaxError` where this run must not go on there. So does this where the directory is a file, cannot be written,
-        is in use, or holds something else. `say` is told of a damaged journal that was mended.
+        `resolve` is given what experiment.json holds, None for a new run, and returns what it shall
+        hold; it raises `CapaxError` where this run must not go on there. So does this where the
+        directory is a file, cannot be written, is in use, or holds something else. `say` is told of
+        a damaged journal that was mended.
         """
         if directory.exists() and not directory.is_dir():
             raise CapaxError(f"{directory} is a file; give a directory with --out.")
@@ -81,7 +84,8 @@ class Store:
 
     @staticmethod
     def read(directory: Path) -> "Store":
-        """Open a run directory for reading, running or not; `fault` says what is wrong with its journal.
+        """Open a run directory for reading, running or not; `fault` says what is wrong with its
+        journal.
 
         Raises `CapaxError` where there is none.
         """
@@ -106,7 +110,9 @@ class Store:
         return _writing(self.directory)
 
     def ledger(self, study: str) -> Ledger:
-        """The trials of a study that were proposed; none where it has not begun. Raises `CapaxError` for a damaged result."""
+        """The trials of a study that were proposed; none where it has not begun. Raises
+        `CapaxError` for a damaged result.
+        """
         return Ledger(self._entries(study), self._entries(study + RERUNS))
 
     def _entries(self, name: str) -> tuple[Entry, ...]:

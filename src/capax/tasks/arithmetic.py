@@ -1,4 +1,6 @@
-"""Addition of two whole numbers, read and written as characters (Collins et al. 2017, section 4 and appendix B)."""
+"""Addition of two whole numbers, read and written as characters (Collins et al. 2017, section 4 and
+appendix B).
+"""
 
 import dataclasses
 import math
@@ -34,7 +36,9 @@ BASELINE_ANSWERS = 200_000
 
 
 def written(numbers: Int[Array, "1 batch"], width: int) -> tuple[Int[Array, "width batch"], Int[Array, "1 batch"]]:
-    """Whole numbers as characters, left-padded with spaces to `width`, and how many of the characters are not spaces."""
+    """Whole numbers as characters, left-padded with spaces to `width`, and how many of the
+    characters are not spaces.
+    """
     powers = jnp.asarray([10**place for place in reversed(range(width - 1))])[:, None]
     size = jnp.abs(numbers)
     digits = jnp.where((size >= powers) | (powers == 1), (size // powers) % 10, SPACE)
@@ -47,7 +51,9 @@ def written(numbers: Int[Array, "1 batch"], width: int) -> tuple[Int[Array, "wid
 def _place(
     string: Int[Array, "width batch"], end: Int[Array, "1 batch"], at: Int[Array, "steps 1"]
 ) -> Int[Array, "steps batch"]:
-    """The character of `string` at each step, if its last one stands before step `end`; spaces where there is none."""
+    """The character of `string` at each step, if its last one stands before step `end`; spaces
+    where there is none.
+    """
     width = string.shape[0]
     place = at - end + width
     found = jnp.take_along_axis(string, jnp.clip(place, 0, width - 1), axis=0)
@@ -58,18 +64,21 @@ def _place(
 class Arithmetic(Generated):
     """'-343243+93851=      ' is read, then '-249392' is to be written, a character a step.
 
-    The two whole numbers are uniform in [-largest, largest]; the second one has its own sign, '5+-3='. Inputs and outputs are
-    one-hot over the same 14 characters.
+    The two whole numbers are uniform in [-largest, largest]; the second one has its own sign,
+    '5+-3='. Inputs and outputs are one-hot over the same 14 characters.
 
-    The answer's first character other than a space is due after as many whole steps after '=' as the hyperparameter
-    `compute_steps` says, 1 to 6: the example has 6. What is scored is the answer left-padded with spaces to the width of
-    the longest one (9 characters), so that its last character is where the unpadded answer's is: as many characters for
-    every answer and every number of compute steps, or the tuner would win by adding steps that are easy. The loss and the
-    score are the mean cross-entropy of these characters, in nats. While it writes, the network reads spaces.
+    The answer's first character other than a space is due after as many whole steps after '=' as
+    the hyperparameter `compute_steps` says, 1 to 6: the example has 6. What is scored is the answer
+    left-padded with spaces to the width of the longest one (9 characters), so that its last
+    character is where the unpadded answer's is: as many characters for every answer and every
+    number of compute steps, or the tuner would win by adding steps that are easy. The loss and the
+    score are the mean cross-entropy of these characters, in nats. While it writes, the network
+    reads spaces.
 
-    Options: `largest`; `time_steps`, the length of all sequences, filled up with spaces; and those of `Generated` (the source does
-    not give its batch size). The "position only" baseline knows how often each character occurs at each distance from the
-    answer's first one, and nothing of the numbers.
+    Options: `largest`; `time_steps`, the length of all sequences, filled up with spaces; and those
+    of `Generated` (the source does not give its batch size). The "position only" baseline knows how
+    often each character occurs at each distance from the answer's first one, and nothing of the
+    numbers.
     """
 
     name: ClassVar[str] = "arithmetic"
@@ -160,6 +169,8 @@ class Arithmetic(Generated):
 
 
 def _positions(answers: Int[np.ndarray, "width answers"]) -> Int[np.ndarray, "width answers"]:
-    """The place of each character of padded answers, where the first one that is no space is at `width`."""
+    """The place of each character of padded answers, where the first one that is no space is at
+    `width`.
+    """
     width = answers.shape[0]
     return np.arange(width)[:, None] + np.sum(answers != SPACE, axis=0)

@@ -1,4 +1,6 @@
-"""Batches of sequences, as the trainer sees them and as users see them; `lengths` for ragged ones."""
+"""Batches of sequences, as the trainer sees them and as users see them; `lengths` for ragged
+ones.
+"""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,7 +13,8 @@ class SequenceBatch(eqx.Module):
     """A batch as the trainer sees it: features first, samples last.
 
     `targets` and `weights` are those of the steps from the task's first scored one on. `lengths`:
-    how many steps of each sequence are real; None where all are. Steps behind a length weigh nothing.
+    how many steps of each sequence are real; None where all are. Steps behind a length weigh
+    nothing.
     """
 
     inputs: Sequence

@@ -1,4 +1,6 @@
-"""Perceptron capacity: how many random labels of random inputs can a network store? (Collins et al. 2017, section 2.1)"""
+"""Perceptron capacity: how many random labels of random inputs can a network store? (Collins et al.
+2017, section 2.1)
+"""
 
 import dataclasses
 import functools
@@ -31,8 +33,10 @@ ALWAYS = Choice(
 )
 
 CHUNK = 720
-"""Samples in one draw; a training step runs through as many as it needs. Measured: 500 to 1000 stay in cache, and a multiple of 16 fills
-the vectors (720 against 500: 9% faster, RNN of 991 parameters)."""
+"""Samples in one draw; a training step runs through as many as it needs. Measured: 500 to 1000 stay
+in cache, and a multiple of 16 fills the vectors (720 against 500: 9% faster, RNN of 991
+parameters).
+"""
 
 ROUNDS = 8
 """Rounds of mixing in the draw of distinct inputs."""
@@ -42,7 +46,8 @@ CONFIDENCE_Z = 1.959964
 
 
 def mutual_information(samples: float, fraction: float) -> float:
-    """I(Y; Yhat) = b + b (p log2 p + (1 - p) log2(1 - p)) in bits (Collins et al. 2017, eq. 22); 0 for p <= 1/2.
+    """I(Y; Yhat) = b + b (p log2 p + (1 - p) log2(1 - p)) in bits (Collins et al. 2017, eq. 22); 0
+    for p <= 1/2.
 
     **Arguments:** `samples`, b; `fraction`, p, of the samples classified correctly.
     """
@@ -53,8 +58,10 @@ def mutual_information(samples: float, fraction: float) -> float:
 
 
 def compression_bound(samples: float, cross_entropy_bits: float) -> float:
-    """max(0, b - total cross-entropy in bits): what the labels shrink by when coded with the network's outputs, a lower
-    bound of the stored information that needs no threshold. Never exceeds b."""
+    """max(0, b - total cross-entropy in bits): what the labels shrink by when coded with the
+    network's outputs, a lower bound of the stored information that needs no threshold. Never
+    exceeds b.
+    """
     return max(0.0, samples - max(0.0, cross_entropy_bits))
 
 
@@ -68,10 +75,12 @@ def wilson_interval(correct: float, samples: float, z: float = CONFIDENCE_Z) -> 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _distinct(key: Array, number: int, bits: int) -> UInt32[Array, " number"]:
-    """The first `number` values of a random permutation of 0 .. 2^bits - 1, without making the whole permutation.
+    """The first `number` values of a random permutation of 0 .. 2^bits - 1, without making the
+    whole permutation.
 
-    Rounds of adding and multiplying by random (odd) numbers modulo 2^bits and of xor with the upper half: each is
-    one-to-one, so distinct numbers stay distinct, and a smaller data set is the beginning of a larger one.
+    Rounds of adding and multiplying by random (odd) numbers modulo 2^bits and of xor with the upper
+    half: each is one-to-one, so distinct numbers stay distinct, and a smaller data set is the
+    beginning of a larger one.
     """
     mask = jnp.uint32(2**bits - 1)
     codes = jnp.arange(number, dtype=jnp.uint32)
@@ -83,10 +92,12 @@ def _distinct(key: Array, number: int, bits: int) -> UInt32[Array, " number"]:
 
 @dataclasses.dataclass(frozen=True)
 class Capacity(Task):
-    """X uniform in {0,1}^(n_in x b), all columns distinct, Y uniform in {0,1}^b, one fixed draw; one logit, read after
-    `time_steps` time steps. Training, validation, and evaluation set are one: the task is memorisation.
+    """X uniform in {0,1}^(n_in x b), all columns distinct, Y uniform in {0,1}^b, one fixed draw;
+    one logit, read after `time_steps` time steps. Training, validation, and evaluation set are one:
+    the task is memorisation.
 
-    Options: `bits`, n_in (b is at most 2^n_in, so that all columns can be distinct); `time_steps`, T.
+    Options: `bits`, n_in (b is at most 2^n_in, so that all columns can be distinct); `time_steps`,
+    T.
     """
 
     name: ClassVar[str] = "capacity"
@@ -117,7 +128,8 @@ class Capacity(Task):
         return SAMPLES, ALWAYS
 
     def starts(self) -> dict[str, Any]:
-        # Memorising the whole data set at every step bears, and needs, larger steps than sampled data do.
+        # Memorising the whole data set at every step bears, and needs, larger steps than sampled
+        # data do.
         return {"learning_rate": 0.03, "learning_rate_decay": 0.01}
 
     def samples(self, hyperparameters: Mapping[str, Any], parameters: int) -> int:
@@ -131,7 +143,9 @@ class Capacity(Task):
         }
 
     def _limit(self, parameters: int) -> int:
-        """The largest data set, in whole draws: a slice never runs over the end, and the samples past b weigh nothing."""
+        """The largest data set, in whole draws: a slice never runs over the end, and the samples
+        past b weigh nothing.
+        """
         return math.ceil(SAMPLES.high * parameters / CHUNK) * CHUNK
 
     def check(self, parameters: int) -> None:

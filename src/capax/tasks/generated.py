@@ -1,4 +1,6 @@
-"""Tasks whose sequences are made up as they are needed: training never sees one twice, and held-out sets are fixed."""
+"""Tasks whose sequences are made up as they are needed: training never sees one twice, and held-out
+sets are fixed.
+"""
 
 import abc
 import dataclasses

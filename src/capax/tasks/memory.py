@@ -1,4 +1,6 @@
-"""Memory capacity: how many real numbers of its input can a network hold? (Collins et al. 2017, section 2.2 and appendix B)"""
+"""Memory capacity: how many real numbers of its input can a network hold? (Collins et al. 2017,
+section 2.2 and appendix B)
+"""
 
 import dataclasses
 import functools
@@ -23,8 +25,10 @@ BOUND = math.sqrt(3)
 
 
 def subspace_error(units: float | int, numbers: int) -> float:
-    """max(0, 1 - n_h / n_in): the mean squared error of a network that holds an n_h-dimensional subspace of its input, and the
-    least that any network with `units` units in its top layer can have, since its readout is affine (Figure 2c)."""
+    """max(0, 1 - n_h / n_in): the mean squared error of a network that holds an n_h-dimensional
+    subspace of its input, and the least that any network with `units` units in its top layer can
+    have, since its readout is affine (Figure 2c).
+    """
     return max(0.0, 1 - units / numbers)
 
 
@@ -32,11 +36,13 @@ def subspace_error(units: float | int, numbers: int) -> float:
 class Memory(Generated):
     """A random vector is shown at the first step, and to be given back after the last one.
 
-    It is uniform in [-sqrt 3, sqrt 3]^n_in (variance 1); after it come zeros. The loss and the score are the squared error of
-    the last step's output, per number: 1 for a network that holds nothing, 1 - n_h / n_in for one that holds n_h dimensions.
+    It is uniform in [-sqrt 3, sqrt 3]^n_in (variance 1); after it come zeros. The loss and the
+    score are the squared error of the last step's output, per number: 1 for a network that holds
+    nothing, 1 - n_h / n_in for one that holds n_h dimensions.
 
-    Options: `numbers`, n_in; `time_steps`, T (the source: "after 12 time steps"; the step that shows the vector is the first of
-    them, as in the capacity task); and those of `Generated` (the source does not give its batch size).
+    Options: `numbers`, n_in; `time_steps`, T (the source: "after 12 time steps"; the step that
+    shows the vector is the first of them, as in the capacity task); and those of `Generated` (the
+    source does not give its batch size).
     """
 
     name: ClassVar[str] = "memory"
@@ -53,7 +59,8 @@ class Memory(Generated):
 
     @property
     def facts(self) -> Facts:
-        # A guess is the mean of the inputs, 0, whatever they are: its expected error is their variance.
+        # A guess is the mean of the inputs, 0, whatever they are: its expected error is their
+        # variance.
         least = functools.partial(subspace_error, numbers=self.numbers)
         return Facts(chance=1.0, chance_loss=1.0, perfect=0.0, least_score=least)
 

@@ -1,4 +1,6 @@
-"""Options of tasks: fields of a frozen dataclass, each with what it may be, checked in one place."""
+"""Options of tasks: fields of a frozen dataclass, each with what it may be, checked in one
+place.
+"""
 
 import dataclasses
 import functools

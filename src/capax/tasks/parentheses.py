@@ -1,4 +1,6 @@
-"""Parallel parentheses counting: ten streams, each with a count of its own (Collins et al. 2017, section 4 and appendix B)."""
+"""Parallel parentheses counting: ten streams, each with a count of its own (Collins et al. 2017,
+section 4 and appendix B).
+"""
 
 import dataclasses
 import functools
@@ -19,7 +21,9 @@ from capax.tasks.options import STEPS, option
 from capax.tasks.task import Scalars, Sums, cross_entropy
 
 BRACKETS = ("()", "<>", "[]", "{}", "⟨⟩", "⟦⟧", "⟪⟫", "«»", "「」", "『』")
-"""The types; the source names the first three. Type k opens with symbol 2k and closes with symbol 2k + 1."""
+"""The types; the source names the first three. Type k opens with symbol 2k and closes with symbol
+2k + 1.
+"""
 NOISE = "abcdefghij"
 ALPHABET = "".join(BRACKETS) + NOISE
 TYPES = len(BRACKETS)
@@ -30,8 +34,8 @@ HIGHEST = 9
 def _symbols(words: UInt32[Array, "time half_types batch"]) -> Int[Array, "time types batch"]:
     """Two symbols of each random word of 32 bits: making random bits is what a batch costs.
 
-    Of 40 equally likely codes (to one part in 1638, for 2^16 is no multiple of 40), 20 are the brackets, and each letter of
-    noise has two; brackets and noise have exactly one half each.
+    Of 40 equally likely codes (to one part in 1638, for 2^16 is no multiple of 40), 20 are the
+    brackets, and each letter of noise has two; brackets and noise have exactly one half each.
     """
     halves = jnp.concatenate([words & 0xFFFF, words >> 16], axis=1).astype(jnp.int32)
     codes = (halves * (4 * TYPES)) >> 16
@@ -40,8 +44,9 @@ def _symbols(words: UInt32[Array, "time half_types batch"]) -> Int[Array, "time 
 
 @jax.jit
 def count(symbols: Int[Array, "time types batch"]) -> Int[Array, "types batch"]:
-    """The number of open brackets of type k in stream k after the last step: up at "(", down at ")", never below 0 and never
-    above 9; everything else is noise."""
+    """The number of open brackets of type k in stream k after the last step: up at "(", down at
+    ")", never below 0 and never above 9; everything else is noise.
+    """
     opening = 2 * jnp.arange(TYPES)[:, None]
 
     def step(opened: Array, seen: Array) -> tuple[Array, None]:
@@ -53,7 +58,9 @@ def count(symbols: Int[Array, "time types batch"]) -> Int[Array, "types batch"]:
 
 @functools.lru_cache(maxsize=16)
 def count_distribution(steps: int) -> np.ndarray:
-    """The probabilities of the counts 0 to 9 of any one stream after `time_steps` steps, shape (10,)."""
+    """The probabilities of the counts 0 to 9 of any one stream after `time_steps` steps, shape
+    (10,).
+    """
     up = down = 1 / (4 * TYPES)  # half the symbols are brackets, one in 20 of those is the type's own opening
     step = np.diag(np.full(HIGHEST + 1, 1 - up - down)) + np.diag([up] * HIGHEST, 1) + np.diag([down] * HIGHEST, -1)
     step[0, 0] += down
@@ -63,14 +70,15 @@ def count_distribution(steps: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Parentheses(Generated):
-    """Ten streams of brackets and noise; in each, the open brackets of its own type are counted, from 0 to 9.
+    """Ten streams of brackets and noise; in each, the open brackets of its own type are counted,
+    from 0 to 9.
 
-    At each step, each stream has one of 30 symbols, 300 inputs in all: with equal probability noise (a to j) or a bracket of
-    any type. The outputs are ten softmaxes over the digits 0 to 9, read after the last step. The loss and the score are
-    the sum of the ten cross-entropies, in nats.
+    At each step, each stream has one of 30 symbols, 300 inputs in all: with equal probability noise
+    (a to j) or a bracket of any type. The outputs are ten softmaxes over the digits 0 to 9, read
+    after the last step. The loss and the score are the sum of the ten cross-entropies, in nats.
 
-    Options: `time_steps`, T; and those of `Generated` (the source does not give its batch size). The "count frequencies" baseline
-    knows how often each count occurs, and nothing of the sequence.
+    Options: `time_steps`, T; and those of `Generated` (the source does not give its batch size).
+    The "count frequencies" baseline knows how often each count occurs, and nothing of the sequence.
     """
 
     name: ClassVar[str] = "parentheses"
@@ -94,7 +102,8 @@ class Parentheses(Generated):
 
     def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
         _, time, size = outputs.shape
-        # The ten counts are ten targets: what is one step for the task is ten for the cross-entropy.
+        # The ten counts are ten targets: what is one step for the task is ten for the
+        # cross-entropy.
         logits = jnp.moveaxis(outputs.reshape(TYPES, HIGHEST + 1, time, size), 0, 1).reshape(-1, TYPES * time, size)
         targets = batch.targets.reshape(TYPES * time, size)
         weights = jnp.tile(batch.weights, (TYPES, 1))

@@ -1,5 +1,6 @@
-"""Random continuous functions: real-valued targets of random inputs, the first ones weighing most (Collins et al. 2017,
-section 3 and appendix B)."""
+"""Random continuous functions: real-valued targets of random inputs, the first ones weighing most
+(Collins et al. 2017, section 3 and appendix B).
+"""
 
 import dataclasses
 import functools
@@ -27,7 +28,9 @@ CHUNK = 1000
 """Samples in one batch of the whole set, for its score."""
 
 BLOCKS = 1024
-"""Training samples are drawn by way of this many blocks of neighbours, each of about the same total weight."""
+"""Training samples are drawn by way of this many blocks of neighbours, each of about the same total
+weight.
+"""
 
 
 @functools.lru_cache(maxsize=8)
@@ -62,18 +65,21 @@ def _drawn(
 
 @dataclasses.dataclass(frozen=True)
 class RandomContinuousFunctions(Task):
-    """N random vectors, each with a random number to recall; sample i weighs beta_i = (i + tau)^-1 / Z, with sum 1.
+    """N random vectors, each with a random number to recall; sample i weighs beta_i = (i + tau)^-1
+    / Z, with sum 1.
 
-    One fixed draw: the vectors are Gaussian, brought to unit norm; the numbers are standard normal; by squared error of the
-    output after the last of `time_steps` time steps.
+    One fixed draw: the vectors are Gaussian, brought to unit norm; the numbers are standard normal;
+    by squared error of the output after the last of `time_steps` time steps.
 
-    The targets are random, so there is nothing to generalise: training, validation, and evaluation set are one, and the score
-    is the weighted squared error over all N samples. A training step draws `batch_size` samples, sample i with a probability
-    that is beta_i to within a few percent, and the quotient of the two is its weight: what is minimised is exactly the
-    weighted error, with less noise than with samples that are all drawn alike.
+    The targets are random, so there is nothing to generalise: training, validation, and evaluation
+    set are one, and the score is the weighted squared error over all N samples. A training step
+    draws `batch_size` samples, sample i with a probability that is beta_i to within a few percent,
+    and the quotient of the two is its weight: what is minimised is exactly the weighted error, with
+    less noise than with samples that are all drawn alike.
 
-    Options: `samples`, N; `dimensions`, d; `tau`; `time_steps`, T; `input_always`, whether the input is shown at every step or at the
-    first one only (the source does not say); `batch_size` (the source does not give it).
+    Options: `samples`, N; `dimensions`, d; `tau`; `time_steps`, T; `input_always`, whether the
+    input is shown at every step or at the first one only (the source does not say); `batch_size`
+    (the source does not give it).
     """
 
     name: ClassVar[str] = "rcf"

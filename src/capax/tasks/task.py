@@ -1,4 +1,5 @@
-"""The contract of a task: batches of sequences, a loss for training, a score for the tuner and the report.
+"""The contract of a task: batches of sequences, a loss for training, a score for the tuner and the
+report.
 
 Inside, arrays have their features first, as in cells: outputs are (outputs, time, batch) from the
 first scored step on, targets (time, batch), or (parts, time, batch) where a step has several. The
@@ -75,7 +76,9 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def batch_at(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
-        """Batch number `index`: random by `key` where the split is sampled, fixed where it is a set."""
+        """Batch number `index`: random by `key` where the split is sampled, fixed where it is a
+        set.
+        """
 
     @abc.abstractmethod
     def sample(self, key: Array, size: int) -> SequenceBatch:
@@ -88,11 +91,15 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """The result of a whole split from its summed measures: "score", "loss", and more to report."""
+        """The result of a whole split from its summed measures: "score", "loss", and more to
+        report.
+        """
 
     @abc.abstractmethod
     def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
-        """Sequences times time steps of one training step: trials with more work are started first."""
+        """Sequences times time steps of one training step: trials with more work are started
+        first.
+        """
 
     # -- what it may say beside
 
@@ -101,23 +108,29 @@ class Task(abc.ABC):
         return ()
 
     def starts(self) -> dict[str, Any]:
-        """Defaults of hyperparameters of the cell or the optimiser that are better for this task."""
+        """Defaults of hyperparameters of the cell or the optimiser that are better for this
+        task.
+        """
         return {}
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
-        """What the compiled program needs of one trial's hyperparameters: arrays without dimensions,
-        by default the task's own. To these the trainer adds "data_seed", the seed of the trial's
-        data, for tasks that draw more from it than the order of samples."""
+        """What the compiled program needs of one trial's hyperparameters: arrays without
+        dimensions, by default the task's own. To these the trainer adds "data_seed", the seed of
+        the trial's data, for tasks that draw more from it than the order of samples.
+        """
         del parameters
         return {own.name: _scalar(own, hyperparameters) for own in self.hyperparameters()}
 
     def check(self, parameters: int) -> None:
-        """Raise `CapaxError` where the task cannot be had for networks with this number of parameters."""
+        """Raise `CapaxError` where the task cannot be had for networks with this number of
+        parameters.
+        """
         del parameters
 
     def data_depend_on(self, parameters: int) -> Hashable:
-        """What `data` depend on beside the task's options: networks for which this is equal share one
-        copy in memory."""
+        """What `data` depend on beside the task's options: networks for which this is equal share
+        one copy in memory.
+        """
         return parameters
 
     def training_set(self, data: PyTree, scalars: Scalars) -> tuple[SequenceBatch, Array] | None:
@@ -134,8 +147,9 @@ class Task(abc.ABC):
         return {}
 
     def contents(self) -> tuple[Content, ...]:
-        """The files and texts that the data are made from, the main one first: a run that goes on must
-        find them as they were."""
+        """The files and texts that the data are made from, the main one first: a run that goes on
+        must find them as they were.
+        """
         return ()
 
     # -- what follows

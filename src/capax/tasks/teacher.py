@@ -1,4 +1,6 @@
-"""A linear system to be learned from its responses to noise: memory whose length is known (Zucchet & Orvieto 2024)."""
+"""A linear system to be learned from its responses to noise: memory whose length is known (Zucchet
+& Orvieto 2024).
+"""
 
 import dataclasses
 import functools
@@ -24,8 +26,10 @@ TEACHERS = 1000
 
 
 def moved(eigenvalues: np.ndarray, least_modulus: float, largest_phase: float) -> np.ndarray:
-    """Eigenvalues moved to moduli of least_modulus + (1 - least_modulus) tanh |l|, their phases times largest_phase / pi. Real ones
-    stay real: negative ones become positive where phases are limited."""
+    """Eigenvalues moved to moduli of least_modulus + (1 - least_modulus) tanh |l|, their phases
+    times largest_phase / pi. Real ones stay real: negative ones become positive where phases are
+    limited.
+    """
     modulus = least_modulus + (1 - least_modulus) * np.tanh(np.abs(eigenvalues))
     phase = np.angle(eigenvalues) * largest_phase / np.pi
     if largest_phase < np.pi:
@@ -34,9 +38,11 @@ def moved(eigenvalues: np.ndarray, least_modulus: float, largest_phase: float) -
 
 
 def response(random: np.random.Generator, hidden: int, length: int, least_modulus: float, largest_phase: float) -> Any:
-    """The impulse response of a random linear system h' = A h + B x, y = C h' + D x: shape (length,), in double precision.
+    """The impulse response of a random linear system h' = A h + B x, y = C h' + D x: shape
+    (length,), in double precision.
 
-    A is Gaussian with variance 1 / hidden, its eigenvalues then moved; B, C, and D are Gaussian with variances 1, 1 / hidden, and 1.
+    A is Gaussian with variance 1 / hidden, its eigenvalues then moved; B, C, and D are Gaussian
+    with variances 1, 1 / hidden, and 1.
     """
     values, vectors = np.linalg.eig(random.normal(size=(hidden, hidden)) / hidden**0.5)
     values = moved(values, least_modulus, largest_phase)
@@ -50,15 +56,19 @@ def response(random: np.random.Generator, hidden: int, length: int, least_modulu
 
 @dataclasses.dataclass(frozen=True)
 class Teacher(Generated):
-    """White Gaussian noise goes in, and what a random linear system makes of it is to come out, at every step.
+    """White Gaussian noise goes in, and what a random linear system makes of it is to come out, at
+    every step.
 
-    The teacher y = C h + D x, h' = A h + B x has one input, one output, and `hidden` state variables; its eigenvalues have moduli
-    above `least_modulus` (nu_0) and phases up to `largest_phase` (theta_0), so that it remembers for about 1 / (1 - nu_0) steps.
-    Teachers are redrawn with the data: while hyperparameters are chosen all trials learn the same one; every rerun has
-    another. The loss and the score are the squared error per step; also reported is its share of the teacher's power.
+    The teacher y = C h + D x, h' = A h + B x has one input, one output, and `hidden` state
+    variables; its eigenvalues have moduli above `least_modulus` (nu_0) and phases up to
+    `largest_phase` (theta_0), so that it remembers for about 1 / (1 - nu_0) steps. Teachers are
+    redrawn with the data: while hyperparameters are chosen all trials learn the same one; every
+    rerun has another. The loss and the score are the squared error per step; also reported is its
+    share of the teacher's power.
 
-    Options: those above; `time_steps`, T; `told`, True if a cell that has hyperparameters of these names starts with the teacher's
-    nu_0 and theta_0, else with a nu_0 of 0; and those of `Generated`.
+    Options: those above; `time_steps`, T; `told`, True if a cell that has hyperparameters of these
+    names starts with the teacher's nu_0 and theta_0, else with a nu_0 of 0; and those of
+    `Generated`.
     """
 
     name: ClassVar[str] = "teacher"
@@ -78,7 +88,8 @@ class Teacher(Generated):
 
     @property
     def facts(self) -> Facts:
-        # A guess is the mean of the outputs, 0: its expected error is the power of the median teacher.
+        # A guess is the mean of the outputs, 0: its expected error is the power of the median
+        # teacher.
         chance = float(np.median(self.powers()))
         return Facts(chance=chance, chance_loss=chance, perfect=0.0)
 
@@ -130,7 +141,9 @@ class Teacher(Generated):
 
 
 def _taught(impulse: Float[Array, " time"], batch: SequenceBatch) -> SequenceBatch:
-    """The batch with the teacher's outputs: the convolution of its impulse response with the inputs, as one product."""
+    """The batch with the teacher's outputs: the convolution of its impulse response with the
+    inputs, as one product.
+    """
     lag = jnp.arange(impulse.shape[0])[:, None] - jnp.arange(impulse.shape[0])[None, :]
     toeplitz = jnp.where(lag >= 0, impulse[jnp.maximum(lag, 0)], 0.0)
     targets = toeplitz @ batch.inputs.values_at_every_step()[:, 0]

@@ -1,6 +1,7 @@
 """The checks of a cell: plain functions from a `CellUnderTest` to a `Finding`.
 
-Those that need no network are in cells/contract.py, where every user's cell passes them when it is loaded.
+Those that need no network are in cells/contract.py, where every user's cell passes them when it is
+loaded.
 """
 
 import functools
@@ -29,11 +30,15 @@ TIME, BATCH, OUTPUTS = 20, 4, 2
 STEPS, LEARNING_RATE = 40, 0.01
 """Of the short training run."""
 MULTIPLES = (1, 2, 3, 4, 6, 9, 16, 33)
-"""Units, in the least number that the cell can have, of the networks whose parameters are counted."""
+"""Units, in the least number that the cell can have, of the networks whose parameters are
+counted.
+"""
 
 
 class CellUnderTest:
-    """A cell by its name or class, with what its checks share: a network of it, inputs, and what was measured."""
+    """A cell by its name or class, with what its checks share: a network of it, inputs, and what
+    was measured.
+    """
 
     def __init__(self, cell: str | type):
         """Raises `CapaxError` where the cell cannot be loaded."""
@@ -71,7 +76,9 @@ class CellUnderTest:
 
     @functools.cached_property
     def slope(self) -> Callable[[Layer], tuple[PyTree, Array]]:
-        """The gradient of a sum over the outputs, for the parameters and for the inputs, compiled once."""
+        """The gradient of a sum over the outputs, for the parameters and for the inputs, compiled
+        once.
+        """
         static = eqx.partition(self.cell, eqx.is_array)[1]
 
         def total(trained: PyTree, x: Array, arrays: PyTree) -> Array:
@@ -154,7 +161,9 @@ def _named(slopes: PyTree) -> dict[str, np.ndarray]:
 
 
 def initialised(cell: CellUnderTest) -> Finding:
-    """A cell's own matrices are drawn: not all that it has of its own is the same for every key, and some at zeros."""
+    """A cell's own matrices are drawn: not all that it has of its own is the same for every key,
+    and some at zeros.
+    """
     one, other = (_own(cell.network(jax.random.key(seed)).layers[0]) for seed in (0, 1))
     zeros = [name for name, leaf in one.items() if leaf.ndim > 1 and not leaf.any()]
     drawn = any(not np.array_equal(leaf, other[name]) for name, leaf in one.items())
@@ -175,7 +184,9 @@ def _own(cell: Layer) -> dict[str, np.ndarray]:
 
 
 def seeds(cell: CellUnderTest) -> Finding:
-    """A network's parameters follow from its key: the same from the same, and from no key of the cell's own."""
+    """A network's parameters follow from its key: the same from the same, and from no key of the
+    cell's own.
+    """
     one, two = (jax.tree.leaves(eqx.filter(cell.network(), eqx.is_array)) for _ in range(2))
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True)):
         return failed(

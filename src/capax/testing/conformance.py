@@ -1,4 +1,5 @@
-"""Test classes that an author of a cell or a task subclasses: one test a check. No test runner is needed here.
+"""Test classes that an author of a cell or a task subclasses: one test a check. No test runner is
+needed here.
 
 from capax.testing import CellConformance, TaskConformance
 
@@ -19,7 +20,9 @@ from capax.testing import cells, tasks
 
 
 class CellConformance:
-    """The checks of a cell, as tests. A subclass names it: `cell`, a class or a name such as "my_package.cells:MyCell"."""
+    """The checks of a cell, as tests. A subclass names it: `cell`, a class or a name such as
+    "my_package.cells:MyCell".
+    """
 
     cell: ClassVar[str | type]
 
@@ -29,8 +32,9 @@ class CellConformance:
 
 
 class TaskConformance:
-    """The checks of a task, as tests. A subclass names it: `task`, an instance with small sizes (which is quick), a
-    class, or a name such as "my_package.tasks:MyTask"."""
+    """The checks of a task, as tests. A subclass names it: `task`, an instance with small sizes
+    (which is quick), a class, or a name such as "my_package.tasks:MyTask".
+    """
 
     task: ClassVar["str | type[Task] | Task"]
 

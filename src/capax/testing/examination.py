@@ -17,7 +17,9 @@ Kind = Literal["cell", "task"]
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """What was examined, and what each check found; where one that the others need did not pass, it is the last."""
+    """What was examined, and what each check found; where one that the others need did not pass, it
+    is the last.
+    """
 
     name: str
     kind: Kind
@@ -31,7 +33,9 @@ class Examination:
 
 @dataclasses.dataclass(frozen=True)
 class _Suite:
-    """How a kind of thing is examined: what makes its subject, its checks, and those that the others need."""
+    """How a kind of thing is examined: what makes its subject, its checks, and those that the
+    others need.
+    """
 
     make: Callable[[Any], Any]
     checks: tuple[Callable[[Any], Finding], ...]

@@ -31,12 +31,16 @@ STEPS, LARGEST_STEP = 300, 0.3
 """Of Adam, on outputs that are free: what no network can do better."""
 TRAINING_STEPS, UNITS = 10, 8
 NEAR = 0.15
-"""How far a stated score may be from a measured one, relative to the distance between chance and the best."""
+"""How far a stated score may be from a measured one, relative to the distance between chance and
+the best.
+"""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class TaskUnderTest:
-    """A task by its name, class or instance, with what its checks share: a batch and what was measured on it."""
+    """A task by its name, class or instance, with what its checks share: a batch and what was
+    measured on it.
+    """
 
     def __init__(self, task: "str | type[Task] | Task"):
         """Raises `CapaxError` where the task cannot be made."""
@@ -87,7 +91,9 @@ class TaskUnderTest:
 
     @functools.cached_property
     def guesses(self) -> list[Array]:
-        """Outputs that know nothing of the inputs: zeros, the best constant, and noise that is small."""
+        """Outputs that know nothing of the inputs: zeros, the best constant, and noise that is
+        small.
+        """
         return [0.0 * self.noise, self.constant, 0.01 * self.noise]
 
     @functools.cached_property
@@ -200,7 +206,9 @@ def mask(task: TaskUnderTest) -> Finding:
 
 
 def sums(task: TaskUnderTest) -> Finding:
-    """What is measured of a batch is the sum over its parts, so that held-out sets may be measured batch by batch."""
+    """What is measured of a batch is the sum over its parts, so that held-out sets may be measured
+    batch by batch.
+    """
     first, half = task.task.first, SIZE // 2
 
     def measured(part: slice) -> dict[str, Array]:
@@ -220,7 +228,9 @@ def sums(task: TaskUnderTest) -> Finding:
 
 
 def best_score(task: TaskUnderTest) -> Finding:
-    """Outputs of the least loss score better than a guess; where the best score is known, that and no better."""
+    """Outputs of the least loss score better than a guess; where the best score is known, that and
+    no better.
+    """
     sign = 1.0 if task.task.reporting.direction == "maximise" else -1.0
     chance, perfect = task.task.facts.chance, task.task.facts.perfect
     score = task.task.score(task.best, task.batch)
@@ -253,7 +263,9 @@ def chance_loss(task: TaskUnderTest) -> Finding:
 
 
 def _near(name: str, stated: float, found: list[list[float]], best: float) -> Finding:
-    """Whether a stated number is near a mean over batches, or within three standard errors of it."""
+    """Whether a stated number is near a mean over batches, or within three standard errors of
+    it.
+    """
     allowed = NEAR * max(abs(stated - best), abs(stated))
     means = [float(np.mean(values)) for values in found]
     errors = [float(np.std(values, ddof=1)) / len(values) ** 0.5 for values in found]
@@ -287,7 +299,9 @@ def _sequences(batch: SequenceBatch) -> set[bytes]:
 
 
 def results(task: TaskUnderTest) -> Finding:
-    """A split's results have "score" and "loss", and what the report's columns name; all are numbers."""
+    """A split's results have "score" and "loss", and what the report's columns name; all are
+    numbers.
+    """
     outputs = jnp.transpose(task.noise, (2, 1, 0))[:, task.task.first :]
     found = task.task.scores(
         {k: float(v) for k, v in task.task.measure(outputs, task.batch.inside(task.task.first)).items()}
@@ -301,7 +315,9 @@ def results(task: TaskUnderTest) -> Finding:
 
 
 def options(task: TaskUnderTest) -> Finding:
-    """Options that are real numbers refuse NaN, and each number changes something or is documented."""
+    """Options that are real numbers refuse NaN, and each number changes something or is
+    documented.
+    """
     silent = []
     for field in dataclasses.fields(task.task):
         value = getattr(task.task, field.name)
@@ -354,7 +370,9 @@ def _printed(batch: PyTree) -> list[bytes]:
 
 
 def training(task: TaskUnderTest) -> Finding:
-    """A small network takes a few steps on the task's training batches, and its loss stays a number."""
+    """A small network takes a few steps on the task's training batches, and its loss stays a
+    number.
+    """
     key, data, scalars, measured = jax.random.key(0), task.data, task.scalars, task.task
     network = Network.create("rnn", inputs=measured.inputs, outputs=measured.outputs, units=UNITS, key=key)
     trained, fixed = eqx.partition(network, trainable(network))

@@ -1,8 +1,8 @@
-"""Orders of the VC dimension of plain recurrent networks (Koiran & Sontag 1998, Vapnik-Chervonenkis dimension of recurrent
-neural networks, Discrete Applied Mathematics 86).
+"""Orders of the VC dimension of plain recurrent networks (Koiran & Sontag 1998, Vapnik-Chervonenkis
+dimension of recurrent neural networks, Discrete Applied Mathematics 86).
 
-Symbols: w = weights that are trained, k = length of the input. A bound is an order: constants are left out, so that numbers can
-be compared with each other, not with a number of bits.
+Symbols: w = weights that are trained, k = length of the input. A bound is an order: constants are
+left out, so that numbers can be compared with each other, not with a number of bits.
 """
 
 import dataclasses
@@ -54,14 +54,18 @@ REGIME = "k much larger than w"
 """Where the orders are stated."""
 
 COVERED = ("rnn", "irnn")
-"""Cells that the theorems are about: h' = s(W_h h + W_x x + b). A stack of them is one such network, if each layer reads the one
-below a step later, which makes the input longer by its depth at most. For gated cells no bound of this kind is published."""
+"""Cells that the theorems are about: h' = s(W_h h + W_x x + b). A stack of them is one such
+network, if each layer reads the one below a step later, which makes the input longer by its depth
+at most. For gated cells no bound of this kind is published.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """Orders of the VC dimension: `lower` (Omega) and `upper` (O), without constants, logarithms to base 2; `in_regime`, whether
-    the input is longer than there are weights, the regime that they are stated for."""
+    """Orders of the VC dimension: `lower` (Omega) and `upper` (O), without constants, logarithms to
+    base 2; `in_regime`, whether the input is longer than there are weights, the regime that they
+    are stated for.
+    """
 
     weights: int
     length: int
@@ -74,10 +78,11 @@ class Bound:
 
 
 def vc_dimension(*, weights: int, length: int, activation: str = "sigmoid") -> Bound:
-    """Lower and upper order of the VC dimension of a plain recurrent network (Koiran & Sontag 1998, table 1).
+    """Lower and upper order of the VC dimension of a plain recurrent network (Koiran & Sontag 1998,
+    table 1).
 
-    **Arguments:** `weights`, w; `length`, k; `activation`: "sigmoid" or "tanh"; "relu" or "piecewise polynomial"; "polynomial"
-    (fixed, not linear); "threshold".
+    **Arguments:** `weights`, w; `length`, k; `activation`: "sigmoid" or "tanh"; "relu" or
+    "piecewise polynomial"; "polynomial" (fixed, not linear); "threshold".
 
     Raises `CapaxError` for numbers below 1 or an unknown activation.
     """

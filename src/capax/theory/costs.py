@@ -1,8 +1,10 @@
-"""Floating-point operations counted in the traced program of any function, and bytes that its gradient keeps.
+"""Floating-point operations counted in the traced program of any function, and bytes that its
+gradient keeps.
 
-A multiplication with an addition is 2 operations. Operations are told apart by what they are: `products` (of matrices),
-`elementwise` (+, -, *, /, max, comparisons, sums), and `functions` (tanh, exp, sqrt, ..: 1 each, whatever the machine makes of
-them). Textbook counts of recurrent networks are products and functions alone.
+A multiplication with an addition is 2 operations. Operations are told apart by what they are:
+`products` (of matrices), `elementwise` (+, -, *, /, max, comparisons, sums), and `functions` (tanh,
+exp, sqrt, ..: 1 each, whatever the machine makes of them). Textbook counts of recurrent networks
+are products and functions alone.
 """
 
 import dataclasses
@@ -41,7 +43,9 @@ _FACTORISATIONS = {
     },
     **{"eigh": 9, "svd": 22, "eig": 25, "schur": 25},
 }
-"""Operations for n^3, of square matrices (Golub & Van Loan 2013): the order is right, the factor hangs on the library."""
+"""Operations for n^3, of square matrices (Golub & Van Loan 2013): the order is right, the factor
+hangs on the library.
+"""
 LOOPED_PRODUCT = "product"
 """A cell's recurrent product in a loop (networks/product.py): matrix, its transpose, vectors."""
 
@@ -70,18 +74,21 @@ class Operations:
 
 
 def operations(function: Callable[..., Any], *arguments: PyTree) -> Operations:
-    """The operations of one call, counted in the traced program; nothing is computed. `arguments` may be shapes
-    (`jax.ShapeDtypeStruct`).
+    """The operations of one call, counted in the traced program; nothing is computed. `arguments`
+    may be shapes (`jax.ShapeDtypeStruct`).
 
-    A loop over time counts each of its steps; of branches the most expensive one counts. Moving data (reshaping, gathering,
-    converting) and random numbers count nothing. Raises `ValueError` for a loop whose number of steps the program does not say.
+    A loop over time counts each of its steps; of branches the most expensive one counts. Moving
+    data (reshaping, gathering, converting) and random numbers count nothing. Raises `ValueError`
+    for a loop whose number of steps the program does not say.
     """
     return of_program(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
 def kept_bytes(function: Callable[..., Any], *arguments: PyTree) -> int:
-    """Bytes that the reverse-mode derivative of a function keeps between its two passes, beside its arguments and copies of them (such as
-    transposed weights): activations. Shapes alone, nothing is computed."""
+    """Bytes that the reverse-mode derivative of a function keeps between its two passes, beside its
+    arguments and copies of them (such as transposed weights): activations. Shapes alone, nothing is
+    computed.
+    """
 
     def kept(*given: PyTree) -> list[Any]:
         return jax.tree.leaves(jax.vjp(function, *given)[1])
@@ -160,7 +167,9 @@ def _of_product(equation: Any, size: int) -> int:
 
 
 def inner_programs(equation: Any) -> list[Any]:
-    """The traced programs that an equation calls once: a function's, or a part that is computed again for the gradient."""
+    """The traced programs that an equation calls once: a function's, or a part that is computed
+    again for the gradient.
+    """
     found = [_program_in(value) for value in equation.params.values()]
     return [program for program in found if program is not None]
 
@@ -183,7 +192,9 @@ def rnn(inputs: int, units: int) -> Operations:
 
 
 def gru(inputs: int, units: int) -> Operations:
-    """One step of a GRU, for one sequence: three maps, three functions; sigma is .5 tanh(.5 x) + .5, so 2 more products and a sum."""
+    """One step of a GRU, for one sequence: three maps, three functions; sigma is .5 tanh(.5 x) +
+    .5, so 2 more products and a sum.
+    """
     sigmas, rest = 2 * 3, 1 + 1 + 4  # forget bias; r h; u h + (1 - u) c
     return _gates(inputs, units, 3) + Operations(elementwise=(sigmas + rest) * units, functions=3 * units)
 
@@ -195,8 +206,9 @@ def lstm(inputs: int, units: int) -> Operations:
 
 
 def attention(units: int, length: int) -> Operations:
-    """The products of self-attention on one sequence, without biases: 8 n^2 a step for queries, keys, values, and output; 4 n T a step for
-    scores and their sums of values, of all pairs."""
+    """The products of self-attention on one sequence, without biases: 8 n^2 a step for queries,
+    keys, values, and output; 4 n T a step for scores and their sums of values, of all pairs.
+    """
     return Operations(8 * units**2 * length + 4 * units * length**2)
 
 
@@ -206,8 +218,10 @@ def feed_forward(units: int, length: int, *, widening: int = 4) -> Operations:
 
 
 def transformer(units: int, length: int, *, heads: int = 4, causal: bool = True) -> Operations:
-    """One transformer layer (cells/transformer.py) on one sequence: 24 n^2 a step for its six maps, and 4 n T a step for attention, which
-    is computed for all pairs and masked where it is causal. Elementwise and functions: norms, rotations, softmax, GELU."""
+    """One transformer layer (cells/transformer.py) on one sequence: 24 n^2 a step for its six maps,
+    and 4 n T a step for attention, which is computed for all pairs and masked where it is causal.
+    Elementwise and functions: norms, rotations, softmax, GELU.
+    """
     n, t, half = units, length, units // heads // 2
     scores = heads * t * t
     norm = Operations(elementwise=t * (3 * n + 2 * (n - 1) + 3), functions=t) + Operations(elementwise=2 * n * t)
@@ -231,12 +245,16 @@ def _gates(inputs: int, units: int, gates: int) -> Operations:
 
 
 def parameters_of_rnn(inputs: int, units: int, outputs: int, *, biases: int = 1) -> int:
-    """Weights and biases of a plain recurrent network with a readout; no learned initial state. PyTorch has 2 bias vectors."""
+    """Weights and biases of a plain recurrent network with a readout; no learned initial state.
+    PyTorch has 2 bias vectors.
+    """
     return parameters_of_gates(inputs, units, 1, biases=biases) + outputs * units + outputs
 
 
 def parameters_of_gates(inputs: int, units: int, gates: int, *, biases: int = 1) -> int:
-    """Of `gates` maps of (h, x), each with so many bias vectors: an LSTM has 4 gates, a GRU 3; PyTorch's have 2 bias vectors."""
+    """Of `gates` maps of (h, x), each with so many bias vectors: an LSTM has 4 gates, a GRU 3;
+    PyTorch's have 2 bias vectors.
+    """
     return gates * (units * units + units * inputs + biases * units)
 
 

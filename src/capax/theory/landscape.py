@@ -1,5 +1,7 @@
-"""Loss landscapes of one linear unit that learns another, driven by white noise, and parametrisations of its eigenvalue
-(Zucchet & Orvieto 2024; what is learned is one complex eigenvalue)."""
+"""Loss landscapes of one linear unit that learns another, driven by white noise, and
+parametrisations of its eigenvalue (Zucchet & Orvieto 2024; what is learned is one complex
+eigenvalue).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +16,11 @@ Parameters = Float[Array, " two"]
 
 
 def loss(lam: Any, teacher: Any, *, normalised: bool = False) -> Any:
-    """1/2 E|h - h*|^2 of units with eigenvalues `lam` and `teacher` that read the same white noise of variance 1:
-    1/2 [1 / (1 - |l|^2) + 1 / (1 - |l*|^2) - 2 Re 1 / (1 - l conj(l*))], its terms multiplied by gamma(l)^2, gamma(l*)^2, and
-    gamma(l) gamma(l*) if inputs are `normalised`. Infinite where |lam| >= 1."""
+    """1/2 E|h - h*|^2 of units with eigenvalues `lam` and `teacher` that read the same white noise
+    of variance 1: 1/2 [1 / (1 - |l|^2) + 1 / (1 - |l*|^2) - 2 Re 1 / (1 - l conj(l*))], its terms
+    multiplied by gamma(l)^2, gamma(l*)^2, and gamma(l) gamma(l*) if inputs are `normalised`.
+    Infinite where |lam| >= 1.
+    """
     own, theirs = 1 - jnp.abs(lam) ** 2, 1 - jnp.abs(teacher) ** 2
     cross = jnp.real(1 / (1 - lam * jnp.conj(teacher)))
     value = (
@@ -47,7 +51,9 @@ def exponential(w: Parameters) -> Any:
 
 
 def optimal(w: Parameters, *, held: bool = False) -> Any:
-    """nu = tanh(w_nu), theta = w_theta (1 - nu^2) / (nu sqrt(1 + nu^2)); with `held` the scale of theta has no derivative."""
+    """nu = tanh(w_nu), theta = w_theta (1 - nu^2) / (nu sqrt(1 + nu^2)); with `held` the scale of
+    theta has no derivative.
+    """
     nu = jnp.tanh(w[0])
     scale = (1 - nu**2) / (nu * jnp.sqrt(1 + nu**2))
     return _polar(nu, w[1] * (jax.lax.stop_gradient(scale) if held else scale))
@@ -68,7 +74,9 @@ PARAMETRISATIONS: dict[str, Callable[[Parameters], Any]] = {
 
 
 def parameters(name: str, modulus: float, angle: float) -> Parameters:
-    """The parameters of the eigenvalue modulus exp(i angle). Raises `CapaxError` where a parametrisation cannot have it."""
+    """The parameters of the eigenvalue modulus exp(i angle). Raises `CapaxError` where a
+    parametrisation cannot have it.
+    """
     if name not in PARAMETRISATIONS:
         raise CapaxError(f"unknown parametrisation '{name}'; choose of {', '.join(PARAMETRISATIONS)}.")
     if not 0 < modulus < 1 or (name == "exponential" and angle <= 0):
@@ -86,8 +94,9 @@ def parameters(name: str, modulus: float, angle: float) -> Parameters:
 
 
 def hessian(name: str, modulus: float, angle: float, *, normalised: bool = True) -> Float[Array, "two two"]:
-    """The Hessian of the loss in a parametrisation's two parameters, at the teacher's own eigenvalue. In double precision
-    only under `jax.enable_x64`."""
+    """The Hessian of the loss in a parametrisation's two parameters, at the teacher's own
+    eigenvalue. In double precision only under `jax.enable_x64`.
+    """
     w = parameters(name, modulus, angle)
     teacher = _polar(modulus, angle)
     return jax.hessian(lambda w: loss(PARAMETRISATIONS[name](w), teacher, normalised=normalised))(w)

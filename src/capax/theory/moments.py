@@ -1,5 +1,7 @@
-"""Signal propagation of h_t = lambda h_{t-1} + x_t in closed form (Zucchet & Orvieto 2024, Recurrent neural networks: vanishing
-and exploding gradients are not the end of the story), for any stationary input."""
+"""Signal propagation of h_t = lambda h_{t-1} + x_t in closed form (Zucchet & Orvieto 2024,
+Recurrent neural networks: vanishing and exploding gradients are not the end of the story), for any
+stationary input.
+"""
 
 from typing import Any
 
@@ -9,11 +11,12 @@ from capax.theory.autocorrelation import make
 
 
 def correlation(a: Any, b: Any, autocorrelation: Any) -> Any:
-    """S(a, b) = [R(0) + sum_{D >= 1} (a^D + b^D) R(D)] / (1 - a b): E[h h'] of two units with eigenvalues a and b that read the
-    same input, whose autocorrelation is R.
+    """S(a, b) = [R(0) + sum_{D >= 1} (a^D + b^D) R(D)] / (1 - a b): E[h h'] of two units with
+    eigenvalues a and b that read the same input, whose autocorrelation is R.
 
-    `a`, `b`: numbers or arrays inside the unit circle, real or complex, traced by JAX or not. `autocorrelation`: rho for
-    rho^|D|, a function of the lag, an array R(0), R(1), .., or one of `theory.autocorrelation`.
+    `a`, `b`: numbers or arrays inside the unit circle, real or complex, traced by JAX or not.
+    `autocorrelation`: rho for rho^|D|, a function of the lag, an array R(0), R(1), .., or one of
+    `theory.autocorrelation`.
     """
     r = make(autocorrelation)
     return (r(0) + r.sums(a)[0] + r.sums(b)[0]) / (1 - a * b)
@@ -38,14 +41,17 @@ def cross_correlation(a: Any, b: Any, autocorrelation: Any) -> Any:
 
 
 def state_variance(lam: Any, autocorrelation: Any) -> Any:
-    """E|h|^2 for eigenvalue(s) `lam`, |lam| < 1; infinite where |lam| >= 1. With R(D) = rho^|D| and real lambda:
-    (1 + rho lambda) / ((1 - rho lambda)(1 - lambda^2))."""
+    """E|h|^2 for eigenvalue(s) `lam`, |lam| < 1; infinite where |lam| >= 1. With R(D) = rho^|D| and
+    real lambda: (1 + rho lambda) / ((1 - rho lambda)(1 - lambda^2)).
+    """
     return _finite(lam, correlation(lam, jnp.conj(lam), autocorrelation))
 
 
 def sensitivity_variance(lam: Any, autocorrelation: Any) -> Any:
-    """E|dh/dlambda|^2 for eigenvalue(s) `lam`, |lam| < 1; infinite where |lam| >= 1. With R(D) = rho^|D| and real lambda:
-    [(1 + l^2)(1 - l^2 rho^2) + 2 (1 - l^2) l rho] / [(1 - l^2)^3 (1 - l rho)^2]."""
+    """E|dh/dlambda|^2 for eigenvalue(s) `lam`, |lam| < 1; infinite where |lam| >= 1. With R(D) =
+    rho^|D| and real lambda: [(1 + l^2)(1 - l^2 rho^2) + 2 (1 - l^2) l rho] / [(1 - l^2)^3 (1 - l
+    rho)^2].
+    """
     return _finite(lam, sensitivity_correlation(lam, jnp.conj(lam), autocorrelation))
 
 
@@ -55,10 +61,12 @@ def normalised_state_variance(lam: Any, autocorrelation: Any) -> Any:
 
 
 def normalised_modulus_sensitivity(modulus: Any, autocorrelation: Any, *, exponential: bool = True) -> Any:
-    """E[(dh/dw)^2] of a real, positive eigenvalue with normalised inputs: for w_nu of nu = exp(-exp(w_nu)), or for nu itself.
+    """E[(dh/dw)^2] of a real, positive eigenvalue with normalised inputs: for w_nu of nu =
+    exp(-exp(w_nu)), or for nu itself.
 
-    The modulus enters twice, by the recurrence and by gamma: dh/dnu = gamma dh0/dnu - nu / gamma h0, where h0 is the
-    state without normalisation. For white inputs with the exponential parametrisation it stays bounded as nu goes to 1.
+    The modulus enters twice, by the recurrence and by gamma: dh/dnu = gamma dh0/dnu - nu / gamma
+    h0, where h0 is the state without normalisation. For white inputs with the exponential
+    parametrisation it stays bounded as nu goes to 1.
     """
     squared = 1 - modulus**2
     sensitivity = sensitivity_variance(modulus, autocorrelation)

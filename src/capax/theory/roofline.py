@@ -1,9 +1,12 @@
-"""The roofline: an estimate of the time that a program takes on a device, from its operations, its bytes, and its sequence of steps.
+"""The roofline: an estimate of the time that a program takes on a device, from its operations, its
+bytes, and its sequence of steps.
 
-A region is a product of matrices with what surrounds it, or a step of a loop. It takes the longer of its operations at the device's
-peak and its bytes at the device's bandwidth (Williams, Waterman & Patterson 2009), and the launch of its products, which in a loop over
-time cannot overlap. What stands between products is taken to be done on the way: it costs operations and no bytes. Products run at
-the precision's peak, all else at that of FP32. No bound: a program written for one network may start less often, or stay in registers.
+A region is a product of matrices with what surrounds it, or a step of a loop. It takes the longer
+of its operations at the device's peak and its bytes at the device's bandwidth (Williams, Waterman &
+Patterson 2009), and the launch of its products, which in a loop over time cannot overlap. What
+stands between products is taken to be done on the way: it costs operations and no bytes. Products
+run at the precision's peak, all else at that of FP32. No bound: a program written for one network
+may start less often, or stay in registers.
 """
 
 import dataclasses
@@ -19,9 +22,11 @@ from capax.theory.costs import Operations, bytes_of, inner_programs, is_product,
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """`peaks`: floating-point operations a second, by precision; `bandwidth`: bytes a second of the main memory; `latency`: seconds until
-    a product that waits for the last one has begun; `caches`: (bytes, bytes a second) of memories that are faster, from small to
-    large; `functions`: tanh and the like a second, where they are slower than the peak; `source` of the numbers."""
+    """`peaks`: floating-point operations a second, by precision; `bandwidth`: bytes a second of the
+    main memory; `latency`: seconds until a product that waits for the last one has begun; `caches`:
+    (bytes, bytes a second) of memories that are faster, from small to large; `functions`: tanh and
+    the like a second, where they are slower than the peak; `source` of the numbers.
+    """
 
     name: str
     peaks: dict[str, float]
@@ -43,9 +48,11 @@ class Device:
 
 
 LAUNCH = 2e-6
-"""Seconds to launch a kernel on a GPU that waits for the last one: no data sheet has it. NVIDIA's measurement of kernels of 2.9 us that
-take 3.8 us each in a stream and 3.4 us in a CUDA graph gives .5 to 1 us beside the kernel's own start and end; the textbook says 1 to 3 us
-for a whole small step."""
+"""Seconds to launch a kernel on a GPU that waits for the last one: no data sheet has it. NVIDIA's
+measurement of kernels of 2.9 us that take 3.8 us each in a stream and 3.4 us in a CUDA graph gives
+.5 to 1 us beside the kernel's own start and end; the textbook says 1 to 3 us for a whole small
+step.
+"""
 
 ITEM_SIZES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2}
 """Bytes of a number."""
@@ -87,8 +94,9 @@ def device(name: str) -> Device:
 
 @dataclasses.dataclass(frozen=True)
 class Region:
-    """`times`: how often it is done, one after the other; `operations` and `bytes` (in FP32) of once; `products` that are launched
-    each time; `working_set`: the bytes that come back each time."""
+    """`times`: how often it is done, one after the other; `operations` and `bytes` (in FP32) of
+    once; `products` that are launched each time; `working_set`: the bytes that come back each time.
+    """
 
     operations: Operations
     bytes: int
@@ -107,7 +115,9 @@ class Region:
 
 
 def regions(function: Callable[..., Any], *arguments: PyTree) -> list[Region]:
-    """The regions of one call, in the traced program; nothing is computed. `arguments` may be shapes."""
+    """The regions of one call, in the traced program; nothing is computed. `arguments` may be
+    shapes.
+    """
     return _regions(jax.make_jaxpr(function)(*arguments).jaxpr, 1, looped=False)
 
 
@@ -122,7 +132,9 @@ def traffic(found: list[Region]) -> int:
 
 
 def _regions(program: Any, times: int, *, looped: bool) -> list[Region]:
-    """What is outside of inner loops is one region: a step of a loop, or, outside of all loops, one for each product."""
+    """What is outside of inner loops is one region: a step of a loop, or, outside of all loops, one
+    for each product.
+    """
     found, own, products, bytes_of_products = [], Operations(), 0, 0
     for equation in _flat(program):
         if equation.primitive.name == "scan":

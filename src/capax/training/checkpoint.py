@@ -1,4 +1,6 @@
-"""Checkpoints of running trials and files of trained parameters: safetensors, with a JSON manifest in the header."""
+"""Checkpoints of running trials and files of trained parameters: safetensors, with a JSON manifest
+in the header.
+"""
 
 import json
 from pathlib import Path
@@ -39,7 +41,9 @@ def save_state(path: Path, state: State, manifest: dict[str, Any]) -> None:
 
 
 def load_state(path: Path, manifest: dict[str, Any], parameters: int) -> tuple[State, dict[str, Any]] | None:
-    """A trial's state and manifest, None where there is no checkpoint of this very trial: `manifest`'s entries must be the same."""
+    """A trial's state and manifest, None where there is no checkpoint of this very trial:
+    `manifest`'s entries must be the same.
+    """
     loaded = load_arrays(path)
     if loaded is None:
         return None

@@ -1,4 +1,6 @@
-"""Where a run runs: versions, settings, and machine, as far as the last bits of results can depend on them."""
+"""Where a run runs: versions, settings, and machine, as far as the last bits of results can depend
+on them.
+"""
 
 import dataclasses
 import functools

@@ -1,7 +1,8 @@
-"""Trained networks as files that stand alone: every array and how to run it, and neither code nor data nor a path.
+"""Trained networks as files that stand alone: every array and how to run it, and neither code nor
+data nor a path.
 
-A model is a safetensors file. Its header has one entry, `capax.model`, a JSON object: the `Card`. The arrays have the
-names of their places in the network, such as `layers.0.hidden.recurrent`.
+A model is a safetensors file. Its header has one entry, `capax.model`, a JSON object: the `Card`.
+The arrays have the names of their places in the network, such as `layers.0.hidden.recurrent`.
 """
 
 import dataclasses
@@ -38,10 +39,11 @@ VERSIONS = ("jax", "jaxlib", "numpy", "equinox")
 class Card:
     """What a model file says of its network.
 
-    `wiring`: how cells are made a network, "stack" for layers one upon the other with a readout. `preprocessing`: what
-    is done to data before they are its inputs, None where a task gives them. `task`, `task_options`, `contents`: what it
-    was trained on, options that name a file left out, and the files' names and hashes in their place. `sha256`: of all
-    arrays and of the rest of the card.
+    `wiring`: how cells are made a network, "stack" for layers one upon the other with a readout.
+    `preprocessing`: what is done to data before they are its inputs, None where a task gives them.
+    `task`, `task_options`, `contents`: what it was trained on, options that name a file left out,
+    and the files' names and hashes in their place. `sha256`: of all arrays and of the rest of the
+    card.
     """
 
     format: int
@@ -116,7 +118,8 @@ def save(path: Path, trial: Trial, result: Result) -> None:
 def load(path: str | Path) -> Model:
     """The network of a model file, such as `models/STUDY.safetensors` in a run directory.
 
-    It needs neither what the network was trained on nor a compiler; of a user's own cell it needs the module.
+    It needs neither what the network was trained on nor a compiler; of a user's own cell it needs
+    the module.
 
     Raises `CapaxError` for a file that is no model, is damaged, or was written by a newer capax.
     """

@@ -1,6 +1,8 @@
-"""SGD, momentum, RMSProp, and Adam as one update rule whose coefficients are data, so that they train in one program.
+"""SGD, momentum, RMSProp, and Adam as one update rule whose coefficients are data, so that they
+train in one program.
 
-Symbols: g = gradient, m and v = running first and second moment, t = step from 1, mu = momentum-like parameter.
+Symbols: g = gradient, m and v = running first and second moment, t = step from 1, mu =
+momentum-like parameter.
 
     m' = first m + gain g            v' = second v + (1 - second) g^2
     update = -lr (m' / (1 - first_correction^t)) / d,
@@ -12,7 +14,8 @@ Symbols: g = gradient, m and v = running first and second moment, t = step from 
     rmsprop 0     1       mu     0                0                 1e-8       0
     adam    mu    1 - mu  .999   mu               .999              0          1e-8
 
-The learning rate lr falls over all training steps to decay * lr, exponentially or along half a cosine.
+The learning rate lr falls over all training steps to decay * lr, exponentially or along half a
+cosine.
 
 Checked in the tests against optax, whose defaults these are.
 """
@@ -114,8 +117,10 @@ class Optimiser(eqx.Module):
 
     @staticmethod
     def create(hyperparameters: Mapping[str, Any], steps: int) -> "Optimiser":
-        """From hyperparameters by name (those of `HYPERPARAMETERS`; a missing one has its default) and
-        the number of training steps. Raises `CapaxError` for a value that one of them cannot have."""
+        """From hyperparameters by name (those of `HYPERPARAMETERS`; a missing one has its default)
+        and the number of training steps. Raises `CapaxError` for a value that one of them cannot
+        have.
+        """
         given = {
             declared.name: declared.checked(hyperparameters.get(declared.name, declared.default), declared.name)
             for declared in HYPERPARAMETERS
@@ -153,9 +158,9 @@ class Optimiser(eqx.Module):
     ) -> tuple[Float[Array, " p"], Float[Array, " p"], Float[Array, " p"], Float[Array, ""]]:
         """New parameters, m, v, and the gradient's norm before clipping.
 
-        L2 decay adds l2 * parameters to the gradient (a penalty of l2/2 |parameters|^2), then the whole gradient is
-        clipped by its global norm, then the learning rate of this step applies, with f = step / steps from 0:
-        lr decay^f, or lr (decay + (1 - decay) (1 + cos(pi f)) / 2).
+        L2 decay adds l2 * parameters to the gradient (a penalty of l2/2 |parameters|^2), then the
+        whole gradient is clipped by its global norm, then the learning rate of this step applies,
+        with f = step / steps from 0: lr decay^f, or lr (decay + (1 - decay) (1 + cos(pi f)) / 2).
         """
         g = gradient + self.l2 * parameters
         norm = jnp.sqrt(jnp.sum(g * g))

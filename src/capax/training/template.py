@@ -22,7 +22,8 @@ class Template:
     """The structure of all networks of a cell, size, and nonlinearity. No arrays, no data, no
     compiled code.
 
-    `parameters`: how many numbers are trained; `constants`: shapes of the arrays that are not; `shapes`: of all.
+    `parameters`: how many numbers are trained; `constants`: shapes of the arrays that are not;
+    `shapes`: of all.
     """
 
     def __init__(self, shape: NetworkShape, nonlinearity: str | None, inputs: int, outputs: int):

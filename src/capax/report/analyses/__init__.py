@@ -1,4 +1,6 @@
-"""Tables that compare cells, one file each: a run gets all that it has the data for, without being told."""
+"""Tables that compare cells, one file each: a run gets all that it has the data for, without being
+told.
+"""
 
 from capax.report.analyses import (
     differences,

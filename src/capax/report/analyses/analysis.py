@@ -34,7 +34,9 @@ Make = Callable[[TaskView], Analysis | None]
 
 
 def without_empty(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """A table without the columns in which no row has a value, such as what a paper did not print."""
+    """A table without the columns in which no row has a value, such as what a paper did not
+    print.
+    """
     kept = [place for place in range(len(headers)) if any(row[place] != formatting.MISSING for row in rows)]
     return [headers[place] for place in kept], [[row[place] for place in kept] for row in rows]
 

@@ -11,7 +11,9 @@ from capax.report.tabulation import with_interval
 from capax.report.view import TaskView
 
 LEAST_TRIALS, LEAST_IN_ALL = 3, 10
-"""With each nonlinearity in a study, and in all studies of a cell and depth: the best of one or two trials is luck."""
+"""With each nonlinearity in a study, and in all studies of a cell and depth: the best of one or two
+trials is luck.
+"""
 
 NOTE = (
     "Means over sizes of the best trial, of all and of those with ReLU (the source's Figure 2a), over studies with at "
@@ -25,8 +27,8 @@ INTERVAL = "In brackets Fieller's 95% interval over sizes; none below three of t
 def relu_only(trials: pd.DataFrame, sized: str) -> pd.DataFrame:
     """The best bits per parameter of each cell, depth, and size by nonlinearity.
 
-    Columns: cell, depth, size, parameters, any, relu, tanh, and the numbers of trials ("relu trials",
-    "tanh trials"). A cell without a choice of nonlinearities is left out.
+    Columns: cell, depth, size, parameters, any, relu, tanh, and the numbers of trials ("relu
+    trials", "tanh trials"). A cell without a choice of nonlinearities is left out.
     """
     rows = []
     complete = known(select(trials, state="complete"), "hp_nonlinearity")
@@ -48,7 +50,9 @@ def relu_only(trials: pd.DataFrame, sized: str) -> pd.DataFrame:
 
 
 def enough(best: pd.DataFrame) -> pd.DataFrame:
-    """The studies that have trials enough of each nonlinearity, alone and with those of the cell and depth."""
+    """The studies that have trials enough of each nonlinearity, alone and with those of the cell
+    and depth.
+    """
     counts = ["relu trials", "tanh trials"]
     found = best[(best[counts] >= LEAST_TRIALS).all(axis=1)]
     together = pd.DataFrame(found.groupby(["cell", "depth"])[counts].transform("sum"))

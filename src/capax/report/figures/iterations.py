@@ -25,7 +25,9 @@ def _has_data(view: TaskView) -> bool:
 
 
 def _draw(view: TaskView) -> list[Drawing]:
-    """Above the running median, below the running best, one column a depth and size; dots are trials."""
+    """Above the running median, below the running best, one column a depth and size; dots are
+    trials.
+    """
     trials, panels = view.tuned, view.panels(view.tuned)
     columns = min(4, len(panels))
     bands = math.ceil(len(panels) / columns)

@@ -56,7 +56,9 @@ def label_axes(figure: Figure, panels: list[Axes], x_label: str, y_label: str) -
 
 
 def log_where_wide(axes: Axes, values: np.ndarray) -> str:
-    """A logarithmic y axis where scores above 0 span more than a factor of 5; what its label says of it."""
+    """A logarithmic y axis where scores above 0 span more than a factor of 5; what its label says
+    of it.
+    """
     finite = values[np.isfinite(values)]
     if not len(finite) or finite.min() <= 0 or finite.max() <= 5 * finite.min():
         return ""

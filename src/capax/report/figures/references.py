@@ -20,8 +20,8 @@ LINE_OF_TEXT = 0.058
 class Reference:
     """A line at `value`, or at `value` times the parameters.
 
-    `always`: whether the panel must be high enough to show it. `named`: whether its value is part of
-    its label already.
+    `always`: whether the panel must be high enough to show it. `named`: whether its value is part
+    of its label already.
     """
 
     label: str

@@ -1,4 +1,6 @@
-"""Every rerun's score on a logarithmic axis, where scores are decades apart and a mean would be its largest one."""
+"""Every rerun's score on a logarithmic axis, where scores are decades apart and a mean would be its
+largest one.
+"""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,9 @@ from capax.report.tabulation import score
 from capax.report.view import TaskView
 
 LEAST_SPAN = 100.0
-"""Between the largest and the smallest score, for such a figure to say more than means with intervals."""
+"""Between the largest and the smallest score, for such a figure to say more than means with
+intervals.
+"""
 
 CAPTION = (
     "Each dot is a rerun of the best hyperparameters on a fresh seed, scored on the evaluation data; bars: medians; "
@@ -54,7 +58,9 @@ KIND = FigureKind(_has_data, _draw)
 
 
 def rerun_figure(reruns: pd.DataFrame, y_label: str, shown: dict[str, Style]) -> Figure:
-    """A group for each variant of the task (and depth and size, if there are several), a column a cell."""
+    """A group for each variant of the task (and depth and size, if there are several), a column a
+    cell.
+    """
     keys = [key for key in ("variant", "depth", "budget", "units") if key == "variant" or _varies(reruns, key)]
     groups = list(dict.fromkeys(map(tuple, reruns[keys].to_numpy().tolist())))
     cells = [cell for cell in shown if cell in set(reruns["cell"])]
@@ -83,7 +89,9 @@ def rerun_figure(reruns: pd.DataFrame, y_label: str, shown: dict[str, Style]) ->
 
 
 def _column(axes: Axes, reruns: pd.DataFrame, style: Style, place: int) -> None:
-    """The reruns of one study: dots beside each other, their median, and crosses for those that diverged."""
+    """The reruns of one study: dots beside each other, their median, and crosses for those that
+    diverged.
+    """
     scores = column(select(reruns, state="complete"), "evaluation")
     aside = np.linspace(-0.22, 0.22, len(scores)) if len(scores) > 1 else np.zeros(len(scores))
     axes.scatter(place + aside, scores, 26, color=style.colour, marker=style.marker, alpha=0.75, zorder=3)

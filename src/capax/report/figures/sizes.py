@@ -1,4 +1,6 @@
-"""Scores against the size of networks: stored bits, bits per parameter, and scores on other data."""
+"""Scores against the size of networks: stored bits, bits per parameter, and scores on other
+data.
+"""
 
 import dataclasses
 import itertools
@@ -58,7 +60,9 @@ class _Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class _Quantity:
-    """What is shown against sizes: columns of the studies' table, its axis, and what to compare with."""
+    """What is shown against sizes: columns of the studies' table, its axis, and what to compare
+    with.
+    """
 
     name: str
     label: str
@@ -77,7 +81,9 @@ def _has_data(view: TaskView) -> bool:
 
 
 def _draw(view: TaskView) -> list[Drawing]:
-    """Against parameters and, for a score, against units: the plain question of what one unit can carry."""
+    """Against parameters and, for a score, against units: the plain question of what one unit can
+    carry.
+    """
     units = _Sizes("units", view.design.units or sorted(set(view.studies["units"])), "units per layer")
     if view.design.units:
         return [_drawing(view, quantity, units, "") for quantity in _quantities(view)]
@@ -177,7 +183,9 @@ def _capital(text: str) -> str:
 
 
 def _panels(view: TaskView, quantity: _Quantity, sizes: _Sizes) -> Figure:
-    """One panel a depth. With a single size there is no line to draw, and cells stand side by side."""
+    """One panel a depth. With a single size there is no line to draw, and cells stand side by
+    side.
+    """
     studies, shown = view.studies, view.styles
     depths = sorted(set(studies["depth"]))
     columns = min(2, len(depths))
@@ -210,7 +218,9 @@ def _panels(view: TaskView, quantity: _Quantity, sizes: _Sizes) -> Figure:
 
 
 def _logarithmic(axes: Axes) -> None:
-    """A logarithmic y axis with plain numbers; an interval that reaches to zero runs out of the panel."""
+    """A logarithmic y axis with plain numbers; an interval that reaches to zero runs out of the
+    panel.
+    """
     axes.set_yscale("log", nonpositive="clip")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -218,7 +228,9 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _make_room(figure: Figure, axes: Axes) -> None:
-    """A margin for the names of reference lines beside several panels, or they would part the panels."""
+    """A margin for the names of reference lines beside several panels, or they would part the
+    panels.
+    """
     if len(figure.axes) > 1 and len(axes.texts):
         for text in axes.texts:
             text.set_in_layout(False)
@@ -226,7 +238,9 @@ def _make_room(figure: Figure, axes: Axes) -> None:
 
 
 def _least_score(axes: Axes, view: TaskView, *, first: bool) -> list[Line2D]:
-    """What no network with so many units can do better than, where the task knows it; its legend, once."""
+    """What no network with so many units can do better than, where the task knows it; its legend,
+    once.
+    """
     units, least = view.least_scores
     if not len(units):
         return []
@@ -293,7 +307,9 @@ def _cells_axis(axes: Axes, rows: pd.DataFrame, shown: dict[str, Style], quantit
 
 
 def _limits(studies: pd.DataFrame, quantity: _Quantity, logarithmic: bool) -> tuple[float, float]:
-    """The range of y: all points, their intervals, and reference lines that leave the points enough room."""
+    """The range of y: all points, their intervals, and reference lines that leave the points enough
+    room.
+    """
     low, high = _range(studies, quantity, logarithmic)
     data = max(high - low, 0.02 * abs(high), 1e-9)
     for reference in sorted(quantity.references, key=lambda reference: not reference.always):

@@ -1,6 +1,7 @@
 """The figure of each probe: one file a probe, each with a function `draw(measurement) -> Figure`.
 
-The figure of a user's own probe is drawn by the function `draw` of the probe's module, if there is one.
+The figure of a user's own probe is drawn by the function `draw` of the probe's module, if there is
+one.
 """
 
 import importlib
@@ -16,7 +17,8 @@ from capax.report.style import GREY, look
 
 
 def draw(measurement: Measurement) -> Figure | None:
-    """The figure of a measurement, in the house style, with what was measured above it; None for a user's probe without one.
+    """The figure of a measurement, in the house style, with what was measured above it; None for a
+    user's probe without one.
 
     Raises `UserCodeError` where a user's `draw` raises.
     """
@@ -36,7 +38,9 @@ def _drawing(probe: str) -> Callable[[Measurement], Figure] | None:
 
 
 def measured(subject: Mapping[str, Any]) -> str:
-    """The cell, its size, what drove it, and the seed, so that a figure can be told from another without its file."""
+    """The cell, its size, what drove it, and the seed, so that a figure can be told from another
+    without its file.
+    """
     named = [subject["name"]] if subject.get("name") not in (None, subject["cell"]) else []
     task = subject.get("task")
     parts = [

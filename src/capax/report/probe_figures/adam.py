@@ -1,4 +1,6 @@
-"""Adam's effective learning rates, group by group, and those of the recurrent parameters in the course of training."""
+"""Adam's effective learning rates, group by group, and those of the recurrent parameters in the
+course of training.
+"""
 
 from typing import Any
 
@@ -22,7 +24,9 @@ RANGE = 30.0
 
 
 def draw(measurement: Measurement) -> Figure:
-    """Boxes from quartile to quartile, whiskers to the extremes; beside them the median over steps. Rates of 0 are not drawn."""
+    """Boxes from quartile to quartile, whiskers to the extremes; beside them the median over steps.
+    Rates of 0 are not drawn.
+    """
     rows = len(measurement.frame)
     figure = Figure((11.0, max(3.8, 1.6 + 0.3 * rows)), layout="constrained")
     boxes, course = figure.subplots(1, 2, width_ratios=[1.5, 1])

@@ -1,4 +1,6 @@
-"""Autocorrelations of what drives a network and of what its layers say, and what they mean for a unit with a long memory."""
+"""Autocorrelations of what drives a network and of what its layers say, and what they mean for a
+unit with a long memory.
+"""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,8 +14,9 @@ PREDICTED = {"state": "E h²", "sensitivity": "E (dh/dλ)²"}
 
 
 def draw(measurement: Measurement) -> Figure:
-    """Left: R(D) / R(0), markers as measured, lines as fitted. Right: moments that the fit predicts. A triangle at the upper
-    edge: infinite."""
+    """Left: R(D) / R(0), markers as measured, lines as fitted. Right: moments that the fit
+    predicts. A triangle at the upper edge: infinite.
+    """
     frame, arrays = measurement.frame, measurement.arrays
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     grid = figure.subplot_mosaic([["lags", name] for name in PREDICTED], width_ratios=[1.6, 1.0])

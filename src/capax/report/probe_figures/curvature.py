@@ -1,4 +1,6 @@
-"""The Hessian by blocks of parameters, its spectrum, and on how many parameters its steepest directions live."""
+"""The Hessian by blocks of parameters, its spectrum, and on how many parameters its steepest
+directions live.
+"""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +12,9 @@ from capax.probes.measurement import Measurement
 from capax.report.style import COLOURS, GREY
 
 DECADES = 8
-"""Of the heat map's colours, and of the eigenvalues: what is smaller than the largest by more is as good as zero."""
+"""Of the heat map's colours, and of the eigenvalues: what is smaller than the largest by more is as
+good as zero.
+"""
 
 APART = 0.045
 """The least distance of two names beside the heat map, as a share of its height."""
@@ -59,7 +63,9 @@ def _heat_map(figure: Figure, axes: Axes, hessian: np.ndarray, groups: list[str]
 
 
 def _names(axes: Axes, names: list[str], middles: np.ndarray) -> None:
-    """Names of groups to the left, each with a line to its rows, moved apart where groups are small."""
+    """Names of groups to the left, each with a line to its rows, moved apart where groups are
+    small.
+    """
     places = middles.copy()
     for k in range(1, len(places)):
         places[k] = max(places[k], places[k - 1] + APART)

@@ -15,8 +15,10 @@ from capax.theory.gradients import LARGEST, SMALLEST_NORMAL
 
 
 def draw(measurement: Measurement) -> Figure:
-    """Left: products of Jacobians, of all of the state and along its vectors alone, with the limits of numbers where they are near.
-    Right: the loss's gradient. Both as powers of ten; a triangle at an edge: infinite or zero."""
+    """Left: products of Jacobians, of all of the state and along its vectors alone, with the limits
+    of numbers where they are near. Right: the loss's gradient. Both as powers of ten; a triangle at
+    an edge: infinite or zero.
+    """
     frame = measurement.frame
     names = [name for name in dict.fromkeys(frame["quantity"]) if name != "gradient"]
     figure = Figure((WIDTH, 4.0), layout="constrained")

@@ -1,4 +1,6 @@
-"""Entries of dh_{t+D} / dh_t against the lag, and units' moments as measured against those of independent linear units."""
+"""Entries of dh_{t+D} / dh_t against the lag, and units' moments as measured against those of
+independent linear units.
+"""
 
 import numpy as np
 import pandas as pd
@@ -18,8 +20,9 @@ DECADES = 9
 
 
 def draw(measurement: Measurement) -> Figure:
-    """Left: mean size of the entries, and what it is of independent linear units. Right, for each number of the state: predicted
-    against measured moments. A triangle at the upper edge: infinite."""
+    """Left: mean size of the entries, and what it is of independent linear units. Right, for each
+    number of the state: predicted against measured moments. A triangle at the upper edge: infinite.
+    """
     frame = measurement.frame
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     grid = figure.subplot_mosaic([["lags", name] for name in MOMENTS], width_ratios=[1.6, 1.0])

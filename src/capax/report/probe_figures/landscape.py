@@ -11,7 +11,9 @@ from capax.report.formatting import significant
 from capax.report.style import COLOURS, GREY
 
 DECADES = 6
-"""Of the colours, which show by how much a loss exceeds the least one; and, at most, of the axis of the slices."""
+"""Of the colours, which show by how much a loss exceeds the least one; and, at most, of the axis of
+the slices.
+"""
 
 LOWEST = 5
 """Percentage of the points that have the lowest colour."""
@@ -25,7 +27,9 @@ NAMES = {
 
 
 def draw(measurement: Measurement) -> Figure:
-    """The plane in colours, hatched where it is infinite; the slices through the parameters beside it."""
+    """The plane in colours, hatched where it is infinite; the slices through the parameters beside
+    it.
+    """
     figure = Figure((11.0, 4.6), layout="constrained")
     plane, slices = figure.subplots(1, 2, width_ratios=[1.2, 1])
     _plane(figure, plane, measurement)

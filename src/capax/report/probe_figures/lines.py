@@ -1,4 +1,6 @@
-"""Curves of the probes' figures: what they look like, what is infinite, and axes over whole decades."""
+"""Curves of the probes' figures: what they look like, what is infinite, and axes over whole
+decades.
+"""
 
 import math
 from typing import Any, Literal
@@ -22,7 +24,9 @@ def appearance(place: int) -> dict[str, Any]:
 
 
 def curve(axes: Axes, x: np.ndarray, y: np.ndarray, **looks: Any) -> None:
-    """A line through the finite points, and a triangle at the upper edge of the panel for each infinite one."""
+    """A line through the finite points, and a triangle at the upper edge of the panel for each
+    infinite one.
+    """
     axes.plot(x, np.where(np.isfinite(y), y, np.nan), **looks)
     infinite = x[np.isinf(y)]
     upper = axes.get_xaxis_transform()

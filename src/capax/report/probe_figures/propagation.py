@@ -15,8 +15,9 @@ from capax.report.style import GREY
 
 
 def draw(measurement: Measurement) -> Figure:
-    """Left: E|h|^2 and the outputs' mean square; right: mean squared gradients by group of parameters. A triangle at the upper
-    edge: infinite."""
+    """Left: E|h|^2 and the outputs' mean square; right: mean squared gradients by group of
+    parameters. A triangle at the upper edge: infinite.
+    """
     frame = measurement.frame
     figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
     signals, gradients = figure.subplots(1, 2)

@@ -1,4 +1,6 @@
-"""E|h|^2 of every layer, and how sensitive the top layer is to each group of parameters, over time."""
+"""E|h|^2 of every layer, and how sensitive the top layer is to each group of parameters, over
+time.
+"""
 
 import numpy as np
 from matplotlib.figure import Figure
