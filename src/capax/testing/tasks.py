@@ -59,8 +59,10 @@ class TaskUnderTest:
 
     @functools.cached_property
     def batches(self) -> list[Batch]:
-        """Batches of several keys, that one among them."""
-        return [self.batch, *(self.task.batch(jax.random.key(seed), SIZE) for seed in range(1, BATCHES))]
+        """Training batches of several trials, each with a data seed of its own: chance is over all
+        data that trials may have.
+        """
+        return [self.batch_at("train", seed, data_seed=seed).public(self.task.first) for seed in range(BATCHES)]
 
     @functools.cached_property
     def noise(self) -> Float[Array, "size time outputs"]:
@@ -91,10 +93,10 @@ class TaskUnderTest:
 
     @functools.cached_property
     def guesses(self) -> list[Array]:
-        """Outputs that know nothing of the inputs: zeros, the best constant, and noise that is
-        small.
+        """Outputs for one sequence that know nothing of the inputs: zeros, the best constant, and
+        noise that is small.
         """
-        return [0.0 * self.noise, self.constant, 0.01 * self.noise]
+        return [0.0 * self.noise[:1], self.constant[:1], 0.01 * self.noise[:1]]
 
     @functools.cached_property
     def scalars(self) -> dict[str, Array]:
@@ -114,7 +116,8 @@ class TaskUnderTest:
             return self.task.batch_at(data, split, key, jnp.asarray(0), scalars)
 
         compiled = {split: quickly(functools.partial(at, split)) for split in SPLITS}
-        return lambda split, seed: compiled[split](self.data, jax.random.key(seed), self.scalars)
+        seeded = lambda data_seed: {**self.scalars, "data_seed": jnp.asarray(data_seed, jnp.uint32)}  # noqa: E731
+        return lambda split, seed, data_seed=0: compiled[split](self.data, jax.random.key(seed), seeded(data_seed))
 
 
 Check = Callable[[TaskUnderTest], Finding]
@@ -251,15 +254,19 @@ def best_score(task: TaskUnderTest) -> Finding:
 
 def chance(task: TaskUnderTest) -> Finding:
     """What outputs score that know nothing of the inputs is near the stated chance."""
-    scores = [[task.task.score(guess, batch) for batch in task.batches] for guess in task.guesses]
+    scores = [[task.task.score(_for_all(guess, batch), batch) for batch in task.batches] for guess in task.guesses]
     return _near("chance", task.task.facts.chance, scores, task.task.score(task.best, task.batch))
 
 
 def chance_loss(task: TaskUnderTest) -> Finding:
     """Their loss is near the stated one, by which divergence is judged."""
     loss_of = quickly(task.task.loss)
-    losses = [[float(loss_of(guess, batch)) for batch in task.batches] for guess in task.guesses]
+    losses = [[float(loss_of(_for_all(guess, batch), batch)) for batch in task.batches] for guess in task.guesses]
     return _near("chance loss", task.task.facts.chance_loss, losses, float(task.loss_of(task.best)[0]))
+
+
+def _for_all(guess: Array, batch: Batch) -> Float[Array, "size time outputs"]:
+    return jnp.broadcast_to(guess, (batch.inputs.shape[0], *guess.shape[1:]))
 
 
 def _near(name: str, stated: float, found: list[list[float]], best: float) -> Finding:
