@@ -2,6 +2,8 @@
 or of noise.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,3 +135,44 @@ def test_every_probe_is_listed():
         "gradients",
         "autocorrelation",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged(tasks.Generated):
+    """Sums of noise over 3 to 6 steps, then NaN."""
+
+    reporting = tasks.Reporting("squared error")
+    sizes = tasks.Sizes(inputs=1, outputs=1, length=6)
+    facts = tasks.Facts(chance=1.0, chance_loss=1.0)
+
+    def generate(self, key, size, scalars):
+        x_key, lengths_key = jax.random.split(key)
+        lengths = jax.random.randint(lengths_key, (size,), 3, 7)
+        real = jnp.arange(6)[:, None] < lengths[None]
+        x = jnp.where(real, jax.random.normal(x_key, (6, size)), jnp.nan)
+        targets = jnp.where(real, jnp.cumsum(x, axis=0), 0.0)
+        return tasks.SequenceBatch(Dense(x[:, None]), targets, jnp.ones((6, size)), lengths)
+
+    def measure(self, outputs, batch):
+        return tasks.squared_error(outputs, batch)
+
+    def scores(self, sums):
+        return tasks.mean_loss(sums)
+
+
+@pytest.mark.parametrize("name", sorted(PROBES))
+def test_what_stands_behind_a_length_is_measured_by_no_probe(name):
+    subject = Subject.create("lru", units=4, task=Ragged(), batch=5)
+    found = probe(name, subject)
+    numbers = [value for value in found.summary.values() if isinstance(value, float)]
+    assert numbers and not np.isnan(numbers).any()
+    assert not found.frame.select_dtypes("number").isna().all(axis=None)
+
+
+def test_sequences_of_one_length_are_those_of_the_task():
+    subject = Subject.create("gru", units=4, task=Ragged(), batch=5)
+    one = subject.of_one_length()
+    time, _, batch = one.inputs.shape
+    assert 3 <= time <= 6 and batch == 5 and one.draw.lengths is None
+    np.testing.assert_allclose(one.draw.targets, jnp.cumsum(one.inputs[:, 0], axis=0), rtol=1e-6)
+    assert subject.draw.lengths is not None and one.of_one_length() is one

@@ -48,6 +48,7 @@ def measure(subject: Subject, *, lags: int = 128) -> Measurement:
     """
     if lags < 1:
         raise CapaxError(f"probe autocorrelation: lags must be at least 1, not {lags}.")
+    subject = subject.of_one_length()
     layers = eqx.filter_jit(layer_outputs)(subject.network, subject.inputs)
     sequences = {INPUT: subject.inputs, **{f"layer {number}": outputs for number, outputs in enumerate(layers)}}
     frames, summary, states, sensitivities = [], {}, [], []

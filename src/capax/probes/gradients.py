@@ -50,6 +50,7 @@ def measure(subject: Subject, *, sequences: int = 4) -> Measurement:
     The frame has one row a quantity and lag: log10 of the norm, and the norm (0 or infinite where a
     float64 cannot hold it).
     """
+    subject = subject.of_one_length()
     network = subject.network
     with jax.enable_x64(True):
         network = jax.tree.map(_double, network)

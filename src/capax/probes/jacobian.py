@@ -64,6 +64,7 @@ def measure(subject: Subject, *, layer: int = 0) -> Measurement:
     moments. Source: Zucchet & Orvieto 2024, on gated recurrent networks. Raises `CapaxError` for a
     layer that is not there, or sequences of fewer than 4 steps.
     """
+    subject = subject.of_one_length()
     cell, x = _recurrence(subject, layer)
     time, _, batch = x.shape
     if time < SHORTEST:

@@ -82,6 +82,7 @@ def measure(subject: Subject, *, norm: str = AS_IT_IS) -> Measurement:
         raise CapaxError(
             f"probe propagation: norm is one of {AS_IT_IS}, {', '.join(NORMS)}, not '{norm}'{closest(norm, list(NORMS))}."
         )
+    subject = subject.of_one_length()
     seeds = jax.random.split(jax.random.fold_in(jax.random.key(subject.seed), 2))  # apart from network and sequences
     if norm != AS_IT_IS and not isinstance(subject.network.layers[0], Block):
         blocks = _of_blocks(subject.network, subject.inputs.shape[1], seeds[0])

@@ -39,6 +39,7 @@ def measure(subject: Subject, *, directions: int = 64) -> Measurement:
     The frame has one row a group: parameters, sensitivity at the last step, relative to E|h|^2
     there; the summary E|h|^2 at the last step by layer, and the most sensitive group.
     """
+    subject = subject.of_one_length()
     x = subject.inputs
     vector, network_of, groups = subject.flat()
 

@@ -20,11 +20,14 @@ from capax.errors import CapaxError
 from capax.networks import ways
 from capax.networks.network import Network
 from capax.networks.parts import count_parameters, trainable
-from capax.tasks.batch import SequenceBatch
+from capax.tasks.batch import Batch, SequenceBatch
 from capax.tasks.task import Task
 from capax.training.model import load
 
 Groups = dict[str, slice]
+
+SPARE = 16
+"""How many times as many sequences are drawn where those of one length are chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +109,21 @@ class Subject:
     def inputs(self) -> Float[Array, "time inputs batch"]:
         """The sequences, features at every step."""
         return self.draw.inputs.values_at_every_step()
+
+    def of_one_length(self) -> "Subject":
+        """The same with sequences of one length, for what is told step by step: of many more that
+        the task draws, those of the length that most of them have (of several, the longest).
+        Itself where its sequences have no lengths.
+        """
+        if self.draw.lengths is None:
+            return self
+        task, batch = self.required_task(), len(self.draw.lengths)
+        drawn = task.batch(jax.random.fold_in(jax.random.key(self.seed), 3), SPARE * batch)
+        lengths, counts = np.unique(np.asarray(drawn.lengths), return_counts=True)
+        length = int(lengths[counts == counts.max()][-1])
+        chosen = np.flatnonzero(np.asarray(drawn.lengths) == length)[:batch]
+        parts = (part[chosen, :length] for part in (drawn.inputs, drawn.targets, drawn.mask))
+        return dataclasses.replace(self, draw=Batch(*parts).inside(task.first))
 
     def describe(self) -> dict[str, Any]:
         """What was measured, in words and numbers."""
