@@ -62,6 +62,7 @@ def add(
     found = scores or {}
     record = {"feasible": scores is not None, "steps": 100, "seconds": 1.5, "seed": 7}
     record |= {"stopped": True} if stopped else {}
+    record |= {} if scores else {"divergence": {"kind": "non-finite gradient", "step": 99}}
     ended = TrialState.PRUNED if stopped else TrialState.COMPLETE if scores else TrialState.FAIL
     state = TrialState.RUNNING if running else ended
     journal_of(store, study, name).add_trial(
@@ -72,7 +73,8 @@ def add(
                 key: getattr(kind, "choices", [getattr(kind, "low", None)])[0] for key, kind in study.space.items()
             },
             distributions=dict(study.space),
-            user_attrs={} if running else {"result": {**record, "validation": found, "evaluation": found}},
+            user_attrs={"proposed_by": "best" if rerun else "random"}
+            | ({} if running else {"result": {**record, "validation": found, "evaluation": found}}),
         )
     )
 

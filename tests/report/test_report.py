@@ -330,3 +330,11 @@ def test_labels_are_moved_apart_and_stay_in_order():
 def test_a_directory_without_a_run_is_refused(tmp_path: Path):
     with pytest.raises(CapaxError, match="holds no capax experiment"):
         build(tmp_path)
+
+
+def test_the_page_says_when_a_trial_has_diverged_how_many_did_and_who_proposed_them(finished: Report):
+    said = " ".join(text_of(finished).split())
+    studies = len(finished.frame)
+    assert "A trial has diverged where its training loss" in said
+    assert f"Of the infeasible ones: non-finite gradient: {studies}." in said
+    assert f"drawn at random: {3 * studies}; of a study's best trial (reruns): " in said

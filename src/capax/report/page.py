@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from capax.experiments.record import TaskRecord
+from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting, reproduction
 from capax.report.analyses import Analysis
 from capax.report.figures import Drawing
@@ -22,6 +23,15 @@ from capax.report.view import RunView, TaskView
 from capax.search import lock
 
 TEMPLATE = "template.html.j2"
+
+PROPOSED = {
+    "default": "by default",
+    "random": "drawn at random",
+    "model": "proposed by the tuner's model",
+    "grid": "of the grid",
+    "best": "of a study's best trial (reruns)",
+}
+"""What the trials' table says of how a trial's hyperparameters were chosen, in words."""
 
 
 def page(
@@ -46,6 +56,8 @@ def page(
         ],
         left_out=plan.left_out,
         totals=_totals(frame),
+        diverged=_diverged(plan, run.trials),
+        proposed=_proposed(run.trials),
         best=_best(run),
         command=reproduction.command(plan.experiment, directory),
         toml=reproduction.toml(plan.experiment),
@@ -103,6 +115,26 @@ def _totals(frame: pd.DataFrame) -> dict[str, str]:
         "stopped": formatting.count(totals["stopped"]) if totals["stopped"] else "none",
         "seconds": formatting.seconds(totals["seconds"]),
     }
+
+
+def _diverged(plan: RunRecord, trials: pd.DataFrame) -> str:
+    """When a trial has diverged, and how many did in which way; empty where none did."""
+    kinds = [str(reason).partition(" at ")[0] for reason in _known(trials, "divergence")]
+    if not kinds:
+        return ""
+    counted = ", ".join(f"{kind}: {number}" for kind, number in Counter(kinds).most_common())
+    return f"{plan.divergence} Of the infeasible ones: {counted}.".strip()
+
+
+def _proposed(trials: pd.DataFrame) -> str:
+    """How the hyperparameters of trials were chosen; empty where the run does not say."""
+    counts = Counter(_known(trials, "proposed_by"))
+    said = [f"{PROPOSED[kind]}: {formatting.count(counts[kind])}" for kind in PROPOSED if counts[kind]]
+    return f"Hyperparameters of trials, {'; '.join(said)}." if said else ""
+
+
+def _known(frame: pd.DataFrame, column: str) -> list[Any]:
+    return [row[column] for row in records(known(frame, column))]
 
 
 def _best(run: RunView) -> list[dict[str, Any]]:
