@@ -62,6 +62,12 @@ def test_what_does_not_exist_is_left_out_and_said(file):
     assert planned.left_out == ["intersection at depth 1 (it gates between layers, so it needs 2)"]
 
 
+def test_reruns_that_a_task_does_not_have_are_said(file):
+    asked = plan(load(file(MINIMAL), {"tasks": ["capacity", "memory"], "reruns": 2}))
+    assert asked.left_out == ["reruns of capacity (its score is the best trial's, which is not trained again)"]
+    assert {study.label: study.reruns for study in asked.studies} == {"capacity": 0, "memory": 2}
+
+
 def test_a_budget_in_which_a_depth_has_no_network_is_left_out_and_said(file):
     planned = plan(load(file(MINIMAL.replace("budgets = [300]", "budgets = [25, 300]") + "depths = [1, 2]\n")))
     assert [(study.shape.depth, study.budget) for study in planned.studies] == [(1, 25), (1, 300), (2, 300)]

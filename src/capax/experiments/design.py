@@ -108,6 +108,10 @@ class Experiment(pydantic.BaseModel):
         sizes = {} if not {"budgets", "units"} & overrides.keys() else {"budgets": [], "units": []}
         return _validated({**self.model_dump(mode="json", exclude={"task"}), "tasks": [task], **sizes, **overrides})
 
+    def says_reruns(self, task: str) -> bool:
+        """Whether the experiment itself says how many reruns a task has."""
+        return "reruns" in self.model_fields_set or "reruns" in self.task.get(task, {})
+
     def options(self, task: str) -> dict[str, Any]:
         """The options of a task, but those that are swept."""
         given = self.task.get(task, {})

@@ -65,6 +65,8 @@ def plan(experiment: Experiment) -> Plan:
         design = experiment.for_task(task_name)
         for variant in experiment.variants(task_name):
             task = tasks.get(task_name, **experiment.options(task_name), **variant)
+            if design.reruns and not task.reporting.reruns and experiment.says_reruns(task_name):
+                left_out.append(f"reruns of {task_name} (its score is the best trial's, which is not trained again)")
             for cell_name in design.cells:
                 cell = cells.get(cell_name)
                 if task.foreseeable and not cell.demands.causal:
