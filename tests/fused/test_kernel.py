@@ -21,11 +21,6 @@ SAMPLES = 144
 UNMARKED = "an array that is the same for all samples has an axis that is used as theirs"
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CAPAX_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
-
-
 def random_like(tree, seed):
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(jax.random.key(seed), len(leaves))

@@ -25,11 +25,6 @@ from capax.training.trial import NetworkShape, Trial
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C++ compiler")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CAPAX_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
-
-
 def close(found, expected, tolerance=2e-5):
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):

@@ -34,11 +34,6 @@ WAYS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CAPAX_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
-
-
 def make(name):
     return randomise(Network(cells.get(name), inputs=INPUTS, outputs=OUTPUTS, depth=2, units=UNITS), scale=0.3)
 

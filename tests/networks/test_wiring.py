@@ -21,11 +21,6 @@ ROUNDING = {"rtol": 2e-4, "atol": 2e-5}
 WAYS = [ways.UNROLLED, Way("blocks", 4, again=True), Way("blocks", 3), ways.KERNELS, ways.LAYERS]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CAPAX_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
-
-
 def make(depth=2, cell="rnn", **wiring):
     sizes = {"inputs": INPUTS, "outputs": OUTPUTS, "depth": depth, "units": UNITS}
     return randomise(Network(cells.get(cell), wiring=Wiring(**wiring), **sizes))
