@@ -165,3 +165,16 @@ def test_a_probe_is_driven_by_it(own, capsys, monkeypatch):
         main()
     assert ended.value.code == 0
     assert json.loads(capsys.readouterr().out)["subject"]["task"] == "own_delay:Delay"
+
+
+def test_a_run_does_not_go_on_with_another_code_of_it(own):
+    given = {"tasks": ["own_delay:Delay"], "cells": ["rnn"], "budgets": [60], "trials": 1, "reruns": 0, "steps": [5, 5]}
+    first = capax.run("quickstart", out=own / "run", **given)
+    assert [content.name for content in first.plan.tasks["own_delay:Delay"].code] == ["own_delay.py"]
+    path = own / "own_delay.py"
+    path.write_text(path.read_text().replace("length=6 +", "length=6  +  # a remark\n            "))
+    capax.run("quickstart", out=own / "run", **given)
+    path.write_text(path.read_text().replace("squared_error(outputs, batch)", "squared_error(2 * outputs, batch)"))
+    with pytest.raises(CapaxError, match=r"task own_delay:Delay: .*own_delay.py is not what this run was begun with"):
+        capax.run("quickstart", out=own / "run", **given)
+    assert "code of your own" in first.path.read_text()

@@ -104,7 +104,7 @@ def _task(label: str, studies: list[StudyPlan], known: TaskRecord | None) -> Tas
     if known is not None and [content.sha256 for content in known.contents] == [
         content.sha256 for content in made_from
     ]:
-        return known
+        return dataclasses.replace(known, code=contents.of_code(task.name))
     return TaskRecord(
         label=label,
         name=task.name,
@@ -120,6 +120,7 @@ def _task(label: str, studies: list[StudyPlan], known: TaskRecord | None) -> Tas
         baselines=tuple(Baseline(name, float(value), MEASURED_ON) for name, value in task.baselines().items()),
         contents=made_from,
         remarks=task.remarks(),
+        code=contents.of_code(task.name),
     )
 
 

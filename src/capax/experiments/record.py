@@ -61,7 +61,7 @@ class TaskRecord:
     that is scored, from 0. `least_scores`: pairs of units per layer and the best score that a
     network with so many can have, where that is known. `contents`: the files and texts that its
     data are made from; `text`: what people call that text. `remarks`: what a reader should know of
-    them, a sentence each.
+    them, a sentence each. `code`: the source files of a user's own task.
     """
 
     label: str
@@ -78,6 +78,7 @@ class TaskRecord:
     baselines: tuple[Baseline, ...]
     contents: tuple[Content, ...]
     remarks: tuple[str, ...] = ()
+    code: tuple[Content, ...] = ()
 
     @property
     def text(self) -> str | None:

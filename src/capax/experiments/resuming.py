@@ -32,7 +32,8 @@ def join(directory: Path, old: RunRecord, new: RunRecord, say: Callable[[str], N
     """The record of a run that goes on. `say` is told where only the last bits of results may
     differ.
 
-    Raises `CapaxError` where results would be mixed: another experiment, text, or code of a cell.
+    Raises `CapaxError` where results would be mixed: another experiment, text, or code of a
+    cell or task.
     """
     _check_contents(old, new)
     _check_code(old, new)
@@ -56,6 +57,8 @@ def _check_contents(old: RunRecord, new: RunRecord) -> None:
 def _check_code(old: RunRecord, new: RunRecord) -> None:
     for name in old.cells.keys() & new.cells.keys():
         _same(f"cell {name}", old.cells[name].code, new.cells[name].code)
+    for label in old.tasks.keys() & new.tasks.keys():
+        _same(f"task {label}", old.tasks[label].code, new.tasks[label].code)
 
 
 def _same(whose: str, before: tuple[Content, ...], now: tuple[Content, ...]) -> None:

@@ -69,8 +69,9 @@ def _elsewhere(trials: pd.DataFrame) -> dict[str, str]:
 def _data(run: RunRecord) -> dict[str, str]:
     """The files and texts that data were made from, with the beginning of their hashes."""
     contents = {content.name: content.sha256 for task in run.tasks.values() for content in task.contents}
-    code = {content.name: content.sha256 for cell in run.cells.values() for content in cell.code}
-    found = {"data": contents, "code of cells": code}
+    owners = (*run.cells.values(), *run.tasks.values())
+    code = {content.name: content.sha256 for owner in owners for content in owner.code}
+    found = {"data": contents, "code of your own": code}
     return {
         what: "; ".join(f"{name} (SHA-256 {sha[:12]}…)" for name, sha in of.items()) for what, of in found.items() if of
     }
