@@ -71,6 +71,16 @@ CASES = {
 
 
 @needs_compiler
+def test_a_kernel_called_again_and_again_gives_the_same_bits():
+    """Nothing is left over from a call: not in scratch memory, not in totals."""
+    function, plain, samples = gradient_case("lstm", 2, 5, False)
+    call = jax.jit(fuse(function, plain, samples), static_argnums=2)
+    first = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(call(plain, samples, SAMPLES))]
+    for _ in range(50):
+        assert [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(call(plain, samples, SAMPLES))] == first
+
+
+@needs_compiler
 @pytest.mark.parametrize("case", CASES)
 def test_loss_and_gradient_are_those_of_the_compiled_program(case):
     function, plain, samples = gradient_case(*CASES[case])
