@@ -98,10 +98,10 @@ def rewritten(path, change_card=lambda card: card, change_arrays=lambda arrays: 
         (lambda path: path.write_bytes(path.read_bytes()[:-40]), "is no safetensors file, or is cut short"),
         (lambda path: path.write_bytes(b"PK\x03\x04"), "is no safetensors file, or is cut short"),
         (lambda path: path.write_bytes(b""), "is no safetensors file, or is cut short"),
-        (lambda path: save_file({"a": np.zeros(3)}, path), "is not a model: a file of another program"),
+        (lambda path: save_file({"a": np.zeros(3)}, path), "is not a model, but a file of another program"),
         (
             lambda path: save_file({"a": np.zeros(3)}, path, metadata={"manifest": "{}"}),
-            "is not a model: a checkpoint or a model of an older capax",
+            "is a checkpoint, or a model of an older capax",
         ),
         (
             lambda path: rewritten(path, lambda card: {**card, "format": 2}),

@@ -174,8 +174,12 @@ def _opened(path: Path) -> tuple[str, dict[str, np.ndarray]]:
     except (SafetensorError, OSError) as error:
         raise CapaxError(f"{path} is no safetensors file, or is cut short ({error}).") from None
     if ENTRY not in entries:
-        what = "a checkpoint or a model of an older capax" if "manifest" in entries else "a file of another program"
-        raise CapaxError(f"{path} is not a model: {what}; a run keeps its best networks in models/.")
+        if "manifest" in entries:
+            raise CapaxError(
+                f"{path} is a checkpoint, or a model of an older capax: run its experiment once more, which restores "
+                "the best networks in models/."
+            )
+        raise CapaxError(f"{path} is not a model, but a file of another program; a run keeps its models in models/.")
     return entries[ENTRY], arrays
 
 
