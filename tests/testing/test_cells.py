@@ -102,11 +102,17 @@ class TestHealthy(CellConformance):
     cell = faulty.Healthy
 
 
-def test_a_plain_module_passes_too():
-    """In a process of its own, as `capax check` is run."""
-    command = [sys.executable, "-c", "from capax.cli.main import main; main()", "check", "equinox.nn:GRUCell"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+class TestPlain(CellConformance):
+    """A plain module passes, too."""
+
+    cell = "equinox.nn:GRUCell"
+
+
+@pytest.mark.parametrize("first", CONTRACT, ids=lambda check: check.__name__)
+def test_checks_may_be_run_in_any_order(first):
+    cell = CellUnderTest(faulty.Healthy)
+    assert ask(first, cell).passed
+    assert [found.name for found in (ask(check, cell) for check in CONTRACT) if not found.passed] == []
 
 
 @pytest.mark.parametrize("name", [*cells.BUILT_IN, "heads-2", "system-lru", "block-gru"])

@@ -42,13 +42,16 @@ _ADDRESS = re.compile(r"0x[0-9a-f]+")
 class Specimen:
     """A cell class with a small instance, its parameters away from zero, and inputs for it.
 
-    `name` is how the user names the cell; `inputs` and `units` are sizes that the class allows.
+    `name` is how the user names the cell; `inputs` and `units` are sizes that the class allows;
+    `x`: normal inputs, (time, inputs, batch).
     """
 
     def __init__(self, name: str, kind: type[Layer]):
         self.name, self.kind = name, kind
         self.units = 4 * kind.demands.multiple
         self.inputs = self.units if kind.demands.square else 5
+        # Made here: made inside a check that traces, it would be kept as a tracer.
+        self.x = jnp.asarray(np.random.default_rng(1).normal(size=(TIME, self.inputs, BATCH)), jnp.float32)
 
     def make(self) -> Layer:
         """An instance, as a network makes one."""
@@ -66,11 +69,6 @@ class Specimen:
 
         cell = self.make()
         return with_parameters(cell, jax.tree.map(moved, parameters(cell)))
-
-    @functools.cached_property
-    def x(self) -> Float[Array, "time inputs batch"]:
-        """Normal inputs."""
-        return jnp.asarray(np.random.default_rng(1).normal(size=(TIME, self.inputs, BATCH)), jnp.float32)
 
     @functools.cached_property
     def tracings(self) -> tuple["Tracing", "Tracing"]:
