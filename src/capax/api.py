@@ -119,8 +119,10 @@ def probe(
     driving = _driving(data, text, length, dict(reading or {}))
     values, notes = (None, ()) if driving is None else (driving.values, driving.notes)
     if str(subject).endswith(".safetensors"):
-        if task is not None or hyperparameters:
-            raise CapaxError(f"{subject} has a task and hyperparameters of its own; leave them out.")
+        given = [name for name, value in (("a task", task), ("hyperparameters", hyperparameters)) if value]
+        if given:
+            what = " and ".join(given)
+            raise CapaxError(f"{subject} is a trained network, which has {what} of its own; leave out the ones given.")
         own = task_of(Path(subject), model.read(Path(subject))[0]) if values is None else None
         if own is None and driving is None:
             notes = (

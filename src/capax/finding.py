@@ -62,12 +62,24 @@ HINTS = (
 )
 """What JAX's own errors mean for the author of a cell or a task."""
 
+WORDS = (
+    ("values to unpack", 'a state of several vectors is declared: `states = ("h", "c")`'),
+    (
+        "shapes for broadcasting",
+        "states and inputs have batch axes behind their features: `column(self.scale, h.ndim) * h`",
+    ),
+    ("multiply sequence", "`recur` of a map with several blocks gives a tuple, one array a block"),
+    ("can only concatenate tuple", "`recur` of a map with several blocks gives a tuple, one array a block"),
+)
+"""What words in an error of the user's code often mean, said behind it."""
+
 
 def raised(name: str, what: str, error: Exception) -> Finding:
     """A check during which the user's code raised, with what was being done."""
     told = user_code.blame(f"{what} raised", error)
     hint = next((hint for kind, hint in HINTS if isinstance(error, kind)), "")
-    return failed(name, hint or str(told), told.user_traceback)
+    perhaps = next((f" ({meaning})" for words, meaning in WORDS if words in str(error)), "")
+    return failed(name, hint or f"{told}{perhaps}", told.user_traceback)
 
 
 def ask(check: Callable[[Subject], Finding], subject: Subject) -> Finding:

@@ -77,6 +77,8 @@ def _find(path: str, kind: str, what: str, suits: Callable[[Any], bool]) -> Any:
             f"{kind} '{path}' belongs to a script or notebook and is found there alone; "
             f"run it from there, or move {name} into a module and name that."
         )
+    if what == "class" and inspect.isfunction(found):
+        raise CapaxError(f"{kind} '{path}' is a function; a probe is called by `capax probe {path}`.")
     own = [key for key, value in vars(module).items() if suits(value) and value.__module__ == module_name]
     raise CapaxError(
         f"{kind} '{path}': module {module_name} has no {what} '{name}'{closest(name, own)}; "

@@ -3,6 +3,7 @@ or of noise.
 """
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +12,14 @@ import pandas as pd
 import pytest
 
 import capax
+import capax.probes
 from capax import tasks
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError
 from capax.experiments.models import task_of
 from capax.probes import PROBES, Subject, probe
 from capax.probes.data import read
+from capax.probes.registry import get
 from capax.probes.subject import layer_outputs
 from capax.training import model
 
@@ -103,8 +106,8 @@ def test_what_does_not_fit_is_said_in_one_line():
     for name, options, said in [
         ("sensitivty", {}, "did you mean 'sensitivity'"),
         ("sensitivity", {"direction": 3}, "did you mean 'directions'"),
-        ("sensitivity", {"directions": "many"}, "must be like 64, not 'many'"),
-        ("sensitivity", {"directions": True}, "must be like 64, not True"),
+        ("sensitivity", {"directions": "many"}, "must be a whole number, as its default 64 is, not 'many'"),
+        ("sensitivity", {"directions": True}, "must be a whole number, as its default 64 is, not True"),
         ("curvature", {}, "probe curvature measures a task's loss"),
     ]:
         with pytest.raises(CapaxError, match=said):
@@ -125,16 +128,9 @@ def test_the_seed_draws_network_and_sequences():
 
 
 def test_every_probe_is_listed():
-    assert PROBES == (
-        "sensitivity",
-        "landscape",
-        "curvature",
-        "adam",
-        "propagation",
-        "jacobian",
-        "gradients",
-        "autocorrelation",
-    )
+    files = {path.stem for path in Path(capax.probes.__file__).parent.glob("*.py")}
+    assert len(set(PROBES)) == len(PROBES) and set(PROBES) <= files
+    assert [name for name in PROBES if not callable(get(name))] == []
 
 
 @dataclasses.dataclass(frozen=True)

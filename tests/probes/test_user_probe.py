@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from capax.probes import Measurement
-from capax.probes.subject import layer_outputs
+from capax.probes import Measurement, layer_outputs
 
 
 def largest(subject, *, power: int = 1):
@@ -27,6 +26,18 @@ def largest(subject, *, power: int = 1):
 
 
 def nothing(subject):
+    return 3
+
+
+def no_frame(subject):
+    return Measurement("no_frame", subject.describe(), {}, {"peak": [1.0]})
+
+
+def no_number(subject):
+    return Measurement("no_number", subject.describe(), {"peak": np.ones(2)}, pd.DataFrame({"peak": [1.0]}))
+
+
+def no_subject():
     return 3
 
 
@@ -80,6 +91,14 @@ def test_what_is_wrong_with_a_users_probe_is_said_in_one_line(module):
     name = module(MODULE)
     with pytest.raises(CapaxError, match=r"must return a capax.probes.Measurement, not int"):
         capax.probe(f"{name}:nothing", "rnn", **SMALL)
+    with pytest.raises(CapaxError, match=r"its frame must be a pandas.DataFrame, not a dict"):
+        capax.probe(f"{name}:no_frame", "rnn", **SMALL)
+    with pytest.raises(CapaxError, match=r"'peak' of its summary is a ndarray; write numbers"):
+        capax.probe(f"{name}:no_number", "rnn", **SMALL)
+    with pytest.raises(CapaxError, match=r"must take a `subject`"):
+        capax.probe(f"{name}:no_subject", "rnn", **SMALL)
+    with pytest.raises(CapaxError, match=r"option power must be a whole number, as its default 1 is, not 'a'"):
+        capax.probe(f"{name}:largest", "rnn", power="a", **SMALL)
     with pytest.raises(UserCodeError, match=r"failed: ArithmeticError: no number"):
         capax.probe(f"{name}:fails", "rnn", **SMALL)
     with pytest.raises(CapaxError, match=r"has no function 'largst' .did you mean 'largest'"):

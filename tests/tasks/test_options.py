@@ -14,8 +14,7 @@ from capax import tasks
 from capax.errors import CapaxError
 from capax.tasks.options import _allowed, _kinds
 
-SMALL = {
-    "capacity": {},
+SMALL: dict[str, dict] = {
     "memory": {"numbers": 8, "time_steps": 4, "batch_size": 4, "held_out": 8},
     "text": {"window": 20, "warm_up": 5, "batch_size": 4},
     "rcf": {"samples": 500, "dimensions": 4, "time_steps": 4, "batch_size": 4},
@@ -45,7 +44,7 @@ def test_any_value_of_a_numeric_option_is_refused_in_one_line_or_gives_a_task_th
     accepted = 0
     for value in ODD:
         try:
-            task = tasks.get(name, **{**SMALL[name], option: value})
+            task = tasks.get(name, **{**SMALL.get(name, {}), option: value})
         except CapaxError as error:
             assert str(error).startswith(f"task {name}: ") and "\n" not in str(error)
             continue
@@ -112,7 +111,11 @@ def traces(task):
     ],
 )
 def test_each_option_changes_the_data(name, option):
-    one, other = tasks.get(name, **SMALL[name]), tasks.get(name, **{**SMALL[name], option: OTHER[option]})
+    assert option in OTHER, f"give OTHER another value of {option}"
+    one, other = (
+        tasks.get(name, **SMALL.get(name, {})),
+        tasks.get(name, **{**SMALL.get(name, {}), option: OTHER[option]}),
+    )
     before, after = traces(one), traces(other)
     assert len(before) != len(after) or any(
         a.shape != b.shape or np.any(a != b) for a, b in zip(before, after, strict=True)

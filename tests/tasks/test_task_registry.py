@@ -7,7 +7,8 @@ from capax.errors import CapaxError
 
 
 def test_tasks_have_their_names_and_options():
-    assert list(tasks.BUILT_IN) == ["capacity", "memory", "text", "rcf", "parentheses", "arithmetic", "teacher"]
+    assert {"capacity", "memory", "text", "rcf", "parentheses", "arithmetic", "teacher"} <= set(tasks.BUILT_IN)
+    assert all(task.name == name for name, task in tasks.BUILT_IN.items())
     task = tasks.get("capacity", bits=12, time_steps=3)
     assert (task.inputs, task.outputs, task.length, task.first, task.bits) == (12, 1, 3, 2, 12)
     assert task == tasks.get("capacity", bits=12, time_steps=3) != tasks.get("capacity", bits=12)

@@ -325,3 +325,44 @@ def _host(h):
 
 
 _host.defvjp(lambda h: (_host(h), None), lambda _, g: (g,))
+
+
+class StepGivesOneThing(Healthy):
+    def step(self, h, projected):
+        return self.s(self.hidden.recur(h, projected))
+
+
+class StepGivesThree(Healthy):
+    def step(self, h, projected):
+        h = self.s(self.hidden.recur(h, projected))
+        return h, h, h
+
+
+class ForgetsStates(Healthy):
+    """Two vectors of state, and no `states`."""
+
+    def step(self, state, projected):
+        h, c = state
+        return (h, c), h
+
+
+class ForgetsColumn(Healthy):
+    """A vector times a state, without the batch's axis."""
+
+    scale: Array
+
+    def __init__(self, inputs, units, nonlinearity=None, key=None):
+        super().__init__(inputs, units, nonlinearity, key)
+        self.scale = jnp.ones((units,))
+
+    def step(self, h, projected):
+        h = self.s(self.scale * h + self.hidden.recur(h, projected))
+        return h, h
+
+
+class AlwaysTanh(Healthy):
+    """Its nonlinearities are those of the base class, and it uses none of them."""
+
+    def step(self, h, projected):
+        h = jnp.tanh(self.hidden.recur(h, projected))
+        return h, h

@@ -54,6 +54,26 @@ class WrongSizes(Healthy):
         return Sizes(inputs=3, outputs=1, length=SCORED + self.delay, first=self.delay)
 
 
+class TargetsWithoutTime(Healthy):
+    def generate(self, key, size, scalars):
+        batch = super().generate(key, size, scalars)
+        return changed(batch, targets=batch.targets[0])
+
+
+class WeightsOfAllSteps(Healthy):
+    def generate(self, key, size, scalars):
+        batch = super().generate(key, size, scalars)
+        return changed(batch, weights=jnp.ones((self.length, size)))
+
+
+class FewSequences(Healthy):
+    """Two possible sequences: healthy."""
+
+    def generate(self, key, size, scalars):
+        x = jnp.repeat(jax.random.rademacher(key, (1, 1, size), jnp.float32), self.length, axis=0)
+        return SequenceBatch(Dense(x), x[: -self.delay, 0], jnp.ones((SCORED, size)))
+
+
 class NanInputs(Healthy):
     def generate(self, key, size, scalars):
         batch = super().generate(key, size, scalars)

@@ -31,6 +31,10 @@ REFUSED = [
     (faulty.PythonIf, "shapes", "control flow cannot be traced: an `if`"),
     (faulty.NumpyOnArray, "shapes", r"cannot be traced: .*\(NumPy in place of jax.numpy"),
     (faulty.Raises, "shapes", "raised: RuntimeError: not today"),
+    (faulty.StepGivesOneThing, "shapes", "step must return a pair, the new state and the output, not an array"),
+    (faulty.StepGivesThree, "shapes", "step must return a pair, the new state and the output, not 3 values"),
+    (faulty.ForgetsStates, "shapes", r"values to unpack .* \(a state of several vectors is declared: `states = "),
+    (faulty.ForgetsColumn, "shapes", r"\(states and inputs have batch axes behind .* `column\("),
     (faulty.ForgetsProject, "complete", "is not complete: write project in ForgetsProject"),
     (faulty.RaisesForMany, "batch_sizes", "batch of 720 raised: ValueError: too many"),
     (faulty.ProjectMixesSamples, "project", "project sees other inputs"),
@@ -61,6 +65,7 @@ FOUND = [
     (faulty.DrawsWithoutKey, "seeds", "drawn without the key"),
     (faulty.DrawsWithOwnKey, "seeds", "all seeds begin alike"),
     (faulty.ShrinksWithUnits, "sizing", "more must have more"),
+    (faulty.AlwaysTanh, "nonlinearity", r"choice of a nonlinearity \(tanh or relu\) changes nothing"),
     (faulty.Uncountable, "cost", "operations cannot be counted"),
     (faulty.UnusedHyperparameter, "hyperparameters", "change nothing: leak"),
     (faulty.ClashingHyperparameter, "hyperparameters", "learning_rate"),
@@ -89,7 +94,12 @@ def test_other_faults_are_named_by_their_check(cell, check, message):
 
 @pytest.mark.parametrize(
     ("cell", "message"),
-    [(faulty.Prints, "a step prints"), (faulty.NoGradient, "gradient is zero"), (faulty.CallsBack, "back to Python")],
+    [
+        (faulty.Prints, "a step prints"),
+        (faulty.NoGradient, "gradient is zero"),
+        (faulty.CallsBack, "back to Python"),
+        (faulty.AlwaysTanh, "the tuner would try each"),
+    ],
 )
 def test_what_may_be_meant_is_a_warning_when_the_cell_is_loaded(cell, message):
     with pytest.warns(CapaxWarning, match=message):

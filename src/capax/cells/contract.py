@@ -53,9 +53,9 @@ class Specimen:
         # Made here: made inside a check that traces, it would be kept as a tracer.
         self.x = jnp.asarray(np.random.default_rng(1).normal(size=(TIME, self.inputs, BATCH)), jnp.float32)
 
-    def make(self) -> Layer:
+    def make(self, nonlinearity: str | None = None) -> Layer:
         """An instance, as a network makes one."""
-        return self.kind(self.inputs, self.units, key=jax.random.key(0))
+        return self.kind(self.inputs, self.units, nonlinearity, key=jax.random.key(0))
 
     @functools.cached_property
     def cell(self) -> Layer:
@@ -117,11 +117,24 @@ def over_time(layer: Layer, x: Float[Array, "time i batch"]) -> Float[Array, "ti
     return layer(x, layer.first_state(x.shape[2]))[0]
 
 
+class NotAPair(Exception):
+    """What a step returned is no state and output."""
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} values"
+    return "an array" if isinstance(value, jax.Array) else f"a {type(value).__name__}"
+
+
 def _one_step(layer: Layer, x: Array) -> tuple[PyTree, PyTree, Any]:
     """The state before, the state after, and the output."""
     state = layer.first_state(x.shape[2])
     if isinstance(layer, Cell):
-        return state, *layer.step(state, layer.project(x[0]))
+        stepped = layer.step(state, layer.project(x[0]))
+        if not (isinstance(stepped, tuple) and len(stepped) == 2):
+            raise NotAPair(f"step must return a pair, the new state and the output, not {_kind_of(stepped)}.")
+        return state, *stepped
     outputs, after = layer(x, state)
     return state, after, outputs[0]
 
@@ -157,6 +170,8 @@ def _step_on_shapes(specimen: Specimen, batch: int, name: str) -> Finding:
         if fault:
             return failed(name, fault)
         before, after, output = jax.eval_shape(lambda x: _one_step(specimen.make(), x), shape)
+    except NotAPair as error:
+        return failed(name, str(error))
     except Exception as error:
         return raised(name, f"a step with {inputs} inputs, {units} units and a batch of {batch}", error)
     fault = _complex((after, output)) or _state(before, after) or _output(output, (units, batch))
@@ -438,6 +453,22 @@ def some_gradient(specimen: Specimen) -> Finding:
     return failed(name, "the gradient is zero for all its parameters: only the readout would learn.")
 
 
+def nonlinearity(specimen: Specimen) -> Finding:
+    """The choice of a nonlinearity changes what a step does."""
+    name, choices = "nonlinearity", specimen.kind.nonlinearities
+    programs = {
+        _ADDRESS.sub("", str(jax.make_jaxpr(lambda x: _one_step(specimen.make(choice), x))(specimen.x)))  # noqa: B023
+        for choice in choices
+    }
+    if len(programs) == len(choices):
+        return passed(name)
+    return failed(
+        name,
+        f"the choice of a nonlinearity ({' or '.join(choices)}) changes nothing, yet the tuner would try each: call "
+        "self.s, or set `nonlinearities: ClassVar[tuple[str, ...]] = ()`.",
+    )
+
+
 Check = Callable[[Specimen], Finding]
 
 REFUSED: tuple[Check, ...] = (
@@ -451,7 +482,7 @@ REFUSED: tuple[Check, ...] = (
     samples,
 )
 """What is surely wrong."""
-DOUBTED: tuple[Check, ...] = (side_effects, some_gradient)
+DOUBTED: tuple[Check, ...] = (side_effects, some_gradient, nonlinearity)
 """What may be meant."""
 
 

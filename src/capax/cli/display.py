@@ -116,7 +116,7 @@ class Plain:
             if study.finished and name not in self._finished:
                 self._finished.add(name)
                 done = f"{study.done} {'trial' if study.done == 1 else 'trials'}"
-                ended = f"{study.infeasible} infeasible, {study.stopped} stopped, best {_best(study)}"
+                ended = f"{study.infeasible} infeasible, {study.stopped} stopped, best validation score {_best(study)}"
                 self.note(f"done: {_label(study)}: {done}, {ended}")
         if time.monotonic() - self._last >= PLAIN_EVERY:
             self._last = time.monotonic()

@@ -181,7 +181,7 @@ def measurement(report: "ProbeReport", as_json: bool) -> None:
         table.add_row(*(_shown(value) for value in row))
     terminal.output().print(table)
     if len(rows) < len(frame):
-        print(f"{len(rows)} of {len(frame)} rows; all of them are in {report.measurement.probe}.csv")
+        print(f"{len(rows)} of {len(frame)} rows; all of them are in {report.path.name}.csv")
     print(report.files)
 
 

@@ -210,5 +210,5 @@ def _rerun(reran: list[TrialRecord]) -> dict[str, Any]:
         "median": float(np.median(values)),
         "least": min(values),
         "most": max(values),
-        "interval": f"95%, Student, {len(values)} fresh seeds",
+        "interval": "none, 1 fresh seed" if len(values) == 1 else f"95%, Student, {len(values)} fresh seeds",
     }

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from capax.probes.measurement import Measurement as Measurement
     from capax.probes.registry import probe as probe
     from capax.probes.subject import Subject as Subject
+    from capax.probes.subject import layer_outputs as layer_outputs
 
 _WHERE = {
     "Measurement": "capax.probes.measurement",
     "probe": "capax.probes.registry",
     "Subject": "capax.probes.subject",
+    "layer_outputs": "capax.probes.subject",
 }
 
 

@@ -6,8 +6,11 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any
+
+import pandas as pd
 
 from capax import user_code
 from capax.errors import CapaxError, closest
@@ -27,8 +30,13 @@ def get(name: str) -> Callable[..., Measurement]:
 
 
 def options(name: str) -> dict[str, inspect.Parameter]:
-    """The options of a probe beside its subject, by name."""
-    return {key: value for key, value in inspect.signature(get(name)).parameters.items() if key != "subject"}
+    """The options of a probe beside its subject, by name. Raises `CapaxError` for a function that
+    takes no subject.
+    """
+    parameters = dict(inspect.signature(get(name)).parameters)
+    if "subject" not in parameters:
+        raise CapaxError(f"probe {name} must take a `subject`, the network that it measures, as its first argument.")
+    return {key: value for key, value in parameters.items() if key != "subject"}
 
 
 def probe(name: str, subject: Subject, **given: Any) -> Measurement:
@@ -48,13 +56,36 @@ def probe(name: str, subject: Subject, **given: Any) -> Measurement:
             )
         default = known[option].default
         if not _fits(value, default):
-            raise CapaxError(f"probe {name}: option {option} must be like {default!r}, not {value!r}.")
+            raise CapaxError(f"probe {name}: option {option} must be {_due(default)}, not {value!r}.")
     own = user_code.is_path(name)
     with user_code.explaining(f"probe {name} failed") if own else contextlib.nullcontext():
         measured = get(name)(subject, **given)
     if not isinstance(measured, Measurement):
         raise CapaxError(f"probe {name} must return a capax.probes.Measurement, not {type(measured).__name__}.")
+    _check(name, measured)
     return dataclasses.replace(measured, probe=name)
+
+
+def _check(name: str, measured: Measurement) -> None:
+    """Raise `CapaxError` where a measurement cannot be written down."""
+    if not isinstance(measured.frame, pd.DataFrame):
+        raise CapaxError(f"probe {name}: its frame must be a pandas.DataFrame, not a {type(measured.frame).__name__}.")
+    for what in ("subject", "summary"):
+        for key, value in dict(getattr(measured, what)).items():
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError):
+                raise CapaxError(
+                    f"probe {name}: '{key}' of its {what} is a {type(value).__name__}; write numbers, texts, or lists "
+                    "of them (float(x) of an array's only number, x.tolist() of an array)."
+                ) from None
+
+
+def _due(default: Any) -> str:
+    """What an option must be, by its default."""
+    kinds: dict[type, str] = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+    kind = next((words for kind, words in kinds.items() if isinstance(default, kind)), "a value")
+    return f"{kind}, as its default {default!r} is"
 
 
 def _fits(value: Any, default: Any) -> bool:

@@ -42,6 +42,11 @@ def seconds(value: Number) -> str:
     return MISSING if math.isnan(value) else f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}"
 
 
+def capital(text: str) -> str:
+    """With a capital letter at the beginning, as a sentence has it."""
+    return text[:1].upper() + text[1:]
+
+
 def layers(depth: int) -> str:
     """1 layer, 2 layers."""
     return f"{depth} layer" if depth == 1 else f"{depth} layers"

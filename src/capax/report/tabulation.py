@@ -57,16 +57,17 @@ def _table(frame: pd.DataFrame, label: str, plan: RunRecord) -> Table:
     studies = {study.name: study for study in plan.studies}
     by_units = plan.of(label).sized == "units"
     columns = _plan_columns(names, plan.experiment.stopping, by_units=by_units)
+    several = "" if plan.of(label).reruns == 1 else " [95%]"
+    scored = STORED if task.reporting.memorised else f"{task.reporting.score}{several}"
     if task.reporting.memorised:
         columns += _memorised(studies)
     elif plan.of(label).reruns:
-        columns += _rerun(task, studies)
+        columns += _rerun(scored, studies)
     else:
         columns += _selected(task, studies)
     columns.append(("core-seconds", lambda row: formatting.seconds(row["seconds"])))
     rows = [[text(row) for _, text in columns] for row in records(frame)]
     headers = [header for header, _ in columns]
-    scored = STORED if task.reporting.memorised else f"{task.reporting.score} [95%]"
     references = [_reference(headers, scored, name, text) for name, text in _references(task)]
     notes = _notes(task, records(frame), reruns=plan.of(label).reruns)
     explains = {note: header for header, note in notes if header}
@@ -105,10 +106,10 @@ def _memorised(studies: dict[str, StudyRecord]) -> list[Column]:
     ]
 
 
-def _rerun(task: TaskRecord, studies: dict[str, StudyRecord]) -> list[Column]:
+def _rerun(header: str, studies: dict[str, StudyRecord]) -> list[Column]:
     columns = "best", "low", "high"
     return [
-        (f"{task.reporting.score} [95%]", lambda row: _with_interval(row, columns, studies[row["study"]], score)),
+        (header, lambda row: _with_interval(row, columns, studies[row["study"]], score)),
         (MEDIAN, lambda row: score(number(row, "median"))),
         ("reruns", lambda row: f"{row['reruns']}/{reruns_due(studies[row['study']], row)}"),
         ("diverged reruns", lambda row: str(row["infeasible_reruns"])),
@@ -179,6 +180,14 @@ def _notes(task: TaskRecord, rows: list[Row], *, reruns: int) -> list[tuple[str,
                 "",
                 "Nothing was rerun, so there is no result on fresh seeds: shown is the validation score by which the best "
                 "trial was chosen, which is optimistic.",
+            )
+        ]
+    if reruns == 1:
+        return [
+            (
+                "",
+                "The score of one rerun of the best hyperparameters on a fresh seed, on the evaluation data. One rerun "
+                "has no interval.",
             )
         ]
     notes = [

@@ -1,5 +1,8 @@
 """Tasks: one file a task, its data, loss, and score."""
 
+from capax.cells.sequence import Dense as Dense
+from capax.cells.sequence import OneHot as OneHot
+from capax.hyperparameters import Interval as Interval
 from capax.reporting import Facts as Facts
 from capax.reporting import Reporting as Reporting
 from capax.reporting import Sizes as Sizes

@@ -62,13 +62,13 @@ def _place(
 
 @dataclasses.dataclass(frozen=True)
 class Arithmetic(Generated):
-    """'-343243+93851=      ' is read, then '-249392' is to be written, a character a step.
+    """'-343243+93851=' and spaces are read, then '-249392' is to be written, a character a step.
 
     The two whole numbers are uniform in [-largest, largest]; the second one has its own sign,
     '5+-3='. Inputs and outputs are one-hot over the same 14 characters.
 
     The answer's first character other than a space is due after as many whole steps after '=' as
-    the hyperparameter `compute_steps` says, 1 to 6: the example has 6. What is scored is the answer
+    the hyperparameter `compute_steps` says, 1 to 6. What is scored is the answer
     left-padded with spaces to the width of the longest one (9 characters), so that its last
     character is where the unpadded answer's is: as many characters for every answer and every
     number of compute steps, or the tuner would win by adding steps that are easy. The loss and the

@@ -52,9 +52,16 @@ def class_of(name: str) -> type[Task]:
     if not issubclass(found, Task):
         raise CapaxError(f"task '{name}' is no capax.Task; subclass capax.tasks.Generated or capax.tasks.Task.")
     missing = sorted(found.__abstractmethods__) if inspect.isabstract(found) else []
-    missing += [] if hasattr(found, "reporting") else ["reporting"]
+    missing += [] if getattr(found, "reporting", None) is not None else ["reporting"]
     if missing:
         raise CapaxError(f"task '{name}' does not say all that a task must: {', '.join(missing)} is missing.")
+    options = {field.name for field in dataclasses.fields(found)}
+    annotated = {option: str(kind) for option, kind in inspect.get_annotations(found).items()}
+    undeclared = [option for option, kind in annotated.items() if "ClassVar" not in kind and option not in options]
+    if undeclared:
+        raise CapaxError(
+            f"task '{name}' has no option '{undeclared[0]}': write @dataclasses.dataclass(frozen=True) above the class."
+        )
     if found.name != name:
         raise CapaxError(f"task '{name}' has a name of its own, {found.name!r}: leave `name` out of the class.")
     return found

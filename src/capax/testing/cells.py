@@ -338,6 +338,7 @@ CONTRACT: tuple[Check, ...] = tuple(on_specimen(check) for check in contract.REF
 CHECKS: tuple[Check, ...] = (
     *CONTRACT,
     on_specimen(contract.side_effects),
+    on_specimen(contract.nonlinearity),
     finite,
     gradient,
     parameters_have_effect,

@@ -5,9 +5,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
+from capax import cells as known_cells
 from capax import tasks as known_tasks
 from capax import user_code
-from capax.errors import UserCodeError
+from capax.errors import CapaxError, UserCodeError, closest
 from capax.finding import Finding, ask, failed
 from capax.tasks import Task
 from capax.testing import cells, tasks
@@ -72,7 +73,15 @@ def _kind(subject: str | type | Task) -> Kind:
     """Whether it is a task; all else is taken for a cell, which says what is wrong with it."""
     if isinstance(subject, str):
         if not user_code.is_path(subject):
-            return "task" if subject in known_tasks.BUILT_IN else "cell"
+            if subject in known_tasks.BUILT_IN:
+                return "task"
+            known = [*known_tasks.BUILT_IN, *known_cells.BUILT_IN]
+            if "-" not in subject and subject not in known:
+                raise CapaxError(
+                    f"unknown cell or task '{subject}'{closest(subject, known)}; choose of {', '.join(known)}, "
+                    "or name your own as module.path:Class."
+                )
+            return "cell"
         subject = user_code.load(subject, "cell or task")
     task = issubclass(subject, Task) if inspect.isclass(subject) else isinstance(subject, Task)
     return "task" if task else "cell"

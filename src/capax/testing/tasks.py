@@ -136,7 +136,11 @@ def _least(loss: Callable[[Array], Array], begin: Array) -> Array:
 
 def shapes(task: TaskUnderTest) -> Finding:
     """A batch has the shapes that the task's sizes say, and real inputs."""
-    sizes, batch = task.task.sizes, task.batch
+    sizes = task.task.sizes
+    fault = _written(task.task.sample(jax.random.key(0), SIZE), sizes.length - sizes.first)
+    if fault:
+        return failed("shapes", fault)
+    batch = task.batch
     due = {
         "inputs": (batch.inputs, (SIZE, sizes.length, sizes.inputs)),
         "targets": (batch.targets, (SIZE, sizes.length)),
@@ -145,12 +149,23 @@ def shapes(task: TaskUnderTest) -> Finding:
     }
     for name, (array, shape) in due.items():
         if array.shape[: len(shape)] != shape or (name != "targets" and array.ndim != len(shape)):
-            return failed(
-                "shapes", f"the {name} of a batch of {SIZE} have the shape {array.shape} where its sizes say {shape}."
-            )
+            fault = f"in a batch of {SIZE}, {name} has the shape {array.shape} where the task's sizes say {shape}."
+            return failed("shapes", fault)
     if batch.inputs.dtype != jnp.float32:
         return failed("shapes", f"inputs have the type {batch.inputs.dtype} where float32 is due.")
     return passed("shapes")
+
+
+def _written(batch: SequenceBatch, scored: int) -> str:
+    """What is wrong with the shapes that the task's author gave targets and weights, in the order
+    in which they were written.
+    """
+    where = f"({scored} scored steps, batch) = ({scored}, {SIZE})"
+    if batch.targets.ndim < 2 or batch.targets.shape[-2:] != (scored, SIZE):
+        return f"targets have the shape {batch.targets.shape} where {where} is due, or (parts, {scored}, {SIZE})."
+    if batch.weights.shape != (scored, SIZE):
+        return f"weights have the shape {batch.weights.shape} where {where} is due."
+    return ""
 
 
 def values(task: TaskUnderTest) -> Finding:
@@ -292,10 +307,17 @@ def held_out(task: TaskUnderTest) -> Finding:
             return failed("held out", f"the {split} set changes with the trial's key; it must be fixed.")
     seen = {split: _sequences(batch) for split, batch in sets.items()}
     for one, other in (("train", "validation"), ("train", "evaluation"), ("validation", "evaluation")):
-        shared = len(seen[one] & seen[other]) / max(1, min(len(seen[one]), len(seen[other])))
-        if shared > 0.5:
+        sizes = (sets[split].weights.shape[-1] for split in (one, other))
+        drawn = (_sequences(task.task.sample(jax.random.key(2 + n), size)) for n, size in enumerate(sizes))
+        by_chance = _shared(*drawn)  # of a task with few sequences, many
+        shared = _shared(seen[one], seen[other])
+        if shared > max(0.5, by_chance + 0.25):
             return failed("held out", f"{shared:.0%} of the sequences of '{one}' and '{other}' are the same.")
     return passed("held out")
+
+
+def _shared(one: set[bytes], other: set[bytes]) -> float:
+    return len(one & other) / max(1, min(len(one), len(other)))
 
 
 def _sequences(batch: SequenceBatch) -> set[bytes]:
@@ -421,5 +443,5 @@ CHECKS: tuple[Check, ...] = (
 )
 """All checks of a task, in the order in which they are told."""
 
-CONTRACT: tuple[Check, ...] = (shapes, values)
+CONTRACT: tuple[Check, ...] = (shapes, values, results)
 """What the others need."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from capax.report import formatting
 from capax.report.analyses.analysis import Analysis, three
 from capax.report.rows import column, select
 from capax.report.view import TaskView
@@ -29,7 +30,8 @@ def make(view: TaskView) -> Analysis | None:
     kind = "random hyperparameters" if view.random else "the tuner's hyperparameters"
     among = ", not over those that were stopped or diverged" if view.stops else ""
     note = (
-        f"{view.task.reporting.score}, evaluation data. Median and best are over the trials of {kind} that were trained to "
+        f"{formatting.capital(view.task.reporting.score)}, "
+        f"evaluation data. Median and best are over the trials of {kind} that were trained to "
         f"their end{among}."
     )
     return Analysis("iterations", view.label, "All trials: median and best", headers, rows, [note])

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from capax.report import formatting
 from capax.report.figures.drawing import Drawing, FigureKind, slug
 from capax.report.figures.layout import LABEL_SIZE, grid_of
 from capax.report.rows import column, select
@@ -29,7 +30,8 @@ def _draw(view: TaskView) -> list[Drawing]:
         grid[0, 0].set_ylim(0, ROOM * view.task.chance)
     figure.supylabel(view.task.reporting.score, fontsize=LABEL_SIZE)
     caption = (
-        f"{view.task.reporting.score}, evaluation data, of trials with random hyperparameters that were trained to their "
+        f"{formatting.capital(view.task.reporting.score)}, "
+        "evaluation data, of trials with random hyperparameters that were trained to their "
         "end. Boxes: quartiles; line: median; whiskers: 5th and 95th percentile; dots: trials beyond them; grey line: "
         "a random guess."
     )
@@ -70,4 +72,4 @@ def _alt(view: TaskView, panels: list[Panel]) -> str:
             for low, middle, high in [np.quantile(values, [0.25, 0.5, 0.75])]
         ]
         parts.append(f"{view.title(panel, panels)}: {', '.join(cells) or 'none'}")
-    return f"{view.task.reporting.score}, medians with quartiles. {'; '.join(parts)}."
+    return f"{formatting.capital(view.task.reporting.score)}, medians with quartiles. {'; '.join(parts)}."

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from capax.report import formatting
 from capax.report.figures.drawing import Drawing, FigureKind, slug
 from capax.report.figures.layout import LABEL_SIZE, WIDTH, handle, legend, log_where_wide
 from capax.report.rows import column, select
@@ -50,7 +51,8 @@ def _draw(view: TaskView) -> list[Drawing]:
     legend(figure, [*handles, Line2D([], [], color=GREY, linestyle="none", marker=".", label="a trial")])
     left_out = "diverged or were stopped" if view.stops else "diverged"
     caption = (
-        f"{view.task.reporting.score}, evaluation data, against the number of trials: dots are trials, lines the median "
+        f"{formatting.capital(view.task.reporting.score)}, "
+        "evaluation data, against the number of trials: dots are trials, lines the median "
         "and the best of those trained to their end so far. Not among them: trials that "
         f"{left_out}; the table counts them."
     )
@@ -71,7 +73,7 @@ def _alt(view: TaskView) -> str:
             best = values.max() if view.sign > 0 else values.min()
             parts.append(f"{name} {score(float(np.median(values)))} and {score(best)} ({len(values)})")
     where = view.title(panel, view.panels(view.tuned))
-    return f"{view.task.reporting.score} of trials at {where}: median and best (number of trials): {'; '.join(parts)}."
+    return f"{formatting.capital(view.task.reporting.score)} of trials at {where}: median and best (number of trials): {'; '.join(parts)}."
 
 
 def _lines(axes: Axes, rows: pd.DataFrame, view: TaskView, accumulate: Accumulate) -> None:

@@ -173,13 +173,9 @@ def _scored(view: TaskView) -> _Quantity:
         references=(*baselines, Reference("random guess", task.chance, always=False)),
         from_zero=False,
         proportional=False,
-        caption=f"{_capital(task.reporting.score)} on the evaluation data against SIZES: the mean over reruns on fresh "
+        caption=f"{formatting.capital(task.reporting.score)} on the evaluation data against SIZES: the mean over reruns on fresh "
         "seeds, with Student's 95% interval (in full in the table). Lines: what simple methods score on the same data.",
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _panels(view: TaskView, quantity: _Quantity, sizes: _Sizes) -> Figure:
