@@ -74,7 +74,7 @@ class Squashed(Cell):
     affine: Affine = affine("h")
 
     def project(self, x):
-        return jnp.tanh(self.affine.project(x))
+        return self.s(self.affine.project(x))
 
     def step(self, state, projected):
         h = jnp.tanh(self.affine.recur(state, projected))

@@ -21,12 +21,14 @@ from capax.experiments.runner import execute
 from capax.training import model
 
 CELL = """
+from typing import ClassVar
 from capax import Affine, Cell, affine
 import jax.numpy as jnp
 
 class Mine(Cell):
     \"\"\"A cell of a user: h' = tanh(W h + U x + b).\"\"\"
     hidden: Affine = affine("hidden")
+    nonlinearities: ClassVar[tuple[str, ...]] = ()
 
     def project(self, x):
         return self.hidden.project(x)

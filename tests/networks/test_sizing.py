@@ -146,6 +146,7 @@ def test_a_cell_whose_size_does_not_grow_is_refused_at_once(tmp_path, monkeypatc
     (tmp_path / "constant_cell.py").write_text(
         "import capax, jax.numpy as jnp\n"
         "class Constant(capax.Cell):\n"
+        "    nonlinearities = ()\n"
         "    def __init__(self, inputs, units, nonlinearity=None, key=None):\n"
         "        super().__init__(inputs, units, nonlinearity, key)\n"
         "    def project(self, x):\n"
