@@ -14,8 +14,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["CAPAX_CACHE"] = tempfile.mkdtemp(prefix="capax-tests-")
     atexit.register(shutil.rmtree, os.environ["CAPAX_CACHE"], ignore_errors=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# Small programs that run a few times: most of the time would go into compiling them well.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 backend.configure()  # before NumPy and JAX are loaded, as the command line does it
 
 import jax  # noqa: E402

@@ -62,14 +62,14 @@ HINTS = (
 )
 """What JAX's own errors mean for the author of a cell or a task."""
 
+_OF_AXES = "states and inputs have batch axes behind their features: `column(self.scale, h.ndim) * h`"
+_OF_BLOCKS = "`recur` of a map with several blocks gives a tuple, one array a block"
 WORDS = (
     ("values to unpack", 'a state of several vectors is declared: `states = ("h", "c")`'),
-    (
-        "shapes for broadcasting",
-        "states and inputs have batch axes behind their features: `column(self.scale, h.ndim) * h`",
-    ),
-    ("multiply sequence", "`recur` of a map with several blocks gives a tuple, one array a block"),
-    ("can only concatenate tuple", "`recur` of a map with several blocks gives a tuple, one array a block"),
+    ("shapes for broadcasting", _OF_AXES),
+    ("could not be broadcast", _OF_AXES),
+    ("multiply sequence", _OF_BLOCKS),
+    ("can only concatenate tuple", _OF_BLOCKS),
 )
 """What words in an error of the user's code often mean, said behind it."""
 

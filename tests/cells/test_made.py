@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 import capax
 from capax import cells
 from capax.cells.cell import LinearCell
+from capax.cells.contract import quickly
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError, TooSmall
 from capax.networks import ways
@@ -142,7 +143,7 @@ def test_made_cells_looped_fused_and_all_at_once_agree_in_outputs_and_gradients(
         def loss(flat):
             return jnp.sum(jnp.sin(eqx.combine(unravel(flat), rest).run(Dense(x), 3, way)))
 
-        return jax.jit(jax.value_and_grad(loss))(flat)
+        return quickly(jax.value_and_grad(loss))(flat)
 
     looped = gradient(ways.usual(type(network.layers[0]), STEPS, backend="cpu"))
     found = []

@@ -9,6 +9,7 @@ import pytest
 
 from capax import cells
 from capax.cells.cell import Cell, LinearCell
+from capax.cells.contract import quickly
 from capax.cells.sequence import Dense
 from capax.cells.wiring import Wiring
 from capax.errors import CapaxError
@@ -94,10 +95,10 @@ def check(name, way):
     if way == ways.KERNELS and library.compiler() is None:
         pytest.skip("no compiler")
     x = jnp.moveaxis(jnp.asarray(values(np.nan)), 0, 2)
-    found = jax.jit(lambda x: network.run(Dense(x), 0, way, lengths=jnp.asarray(LENGTHS)))(x)
+    found = quickly(lambda x: network.run(Dense(x), 0, way, lengths=jnp.asarray(LENGTHS)))(x)
     for length in (1, 3, 6):
         members = np.flatnonzero(length == LENGTHS)
-        alone = jax.jit(lambda x: network.run(Dense(x), way=ways.LAYERS))(x[:length, :, members])
+        alone = quickly(lambda x: network.run(Dense(x), way=ways.LAYERS))(x[:length, :, members])
         np.testing.assert_allclose(found[:, :length, members], alone, **ROUNDING)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from capax import cells
 from capax.cells.cell import Cell, LinearCell
+from capax.cells.contract import quickly
 from capax.cells.sequence import Dense, Held, MultiHot, OneHot
 from capax.cells.wiring import Wiring
 from capax.errors import CapaxError
@@ -52,7 +53,7 @@ def score(outputs, states):
     return jnp.sum(jnp.sin(outputs)) + sum(jnp.sum(jnp.cos(leaf) - 1) for leaf in jax.tree.leaves(states))
 
 
-def with_gradient(network, run):
+def with_gradient(network, run, compiled=quickly):
     """Outputs and states of a run, and the gradient of a score of both."""
     trained, rest = eqx.partition(network, trainable(network))
 
@@ -60,7 +61,7 @@ def with_gradient(network, run):
         outputs, states = run(eqx.combine(trained, rest))
         return score(outputs, states), (outputs, states)
 
-    (_, (outputs, states)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(trained)
+    (_, (outputs, states)), gradient = compiled(jax.value_and_grad(loss, has_aux=True))(trained)
     return outputs, states, gradient
 
 
@@ -120,7 +121,8 @@ def test_a_padded_batch_gives_what_its_sequences_give_alone(name, way):
 @pytest.mark.parametrize("filling", [np.nan, np.inf, 1e30])
 def test_what_is_behind_a_length_changes_no_bit(filling):
     network, lengths = make("lstm"), jnp.asarray(LENGTHS)
-    call = jax.jit(lambda x: with_gradient(network, lambda n: n.run(Dense(x), lengths=lengths, return_states=True)))
+    run = lambda x: lambda n: n.run(Dense(x), lengths=lengths, return_states=True)  # noqa: E731
+    call = quickly(lambda x: with_gradient(network, run(x), compiled=lambda function: function))
     for one, other in zip(jax.tree.leaves(call(padded(filling))), jax.tree.leaves(call(padded(0.0))), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -142,7 +144,7 @@ def test_lengths_of_symbols_and_held_vectors_are_those_of_the_dense_sequence(kin
         pytest.skip("no compiler")
     lengths = jnp.asarray(LENGTHS)
 
-    @jax.jit
+    @quickly
     def both():
         found = network.run(sequence, 2, WAYS[way], lengths=lengths)
         dense = Dense(sequence.values_at_every_step())

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 from capax import cells
 from capax.cells.cell import Cell, scalar_declarations
+from capax.cells.contract import quickly
 from capax.cells.sequence import Dense
 from capax.errors import CapaxError
 from capax.networks import ways
@@ -57,7 +58,7 @@ def test_outputs_and_gradients_in_blocks_with_a_rest_are_those_of_the_unrolled_n
         return jnp.sum(jnp.sin(outputs)), outputs
 
     def run():
-        return jax.jit(lambda *arguments: jax.value_and_grad(loss, (0, 1), has_aux=True)(*arguments))(trained, x)
+        return quickly(lambda *arguments: jax.value_and_grad(loss, (0, 1), has_aux=True)(*arguments))(trained, x)
 
     expected = run()
     monkeypatch.setattr(ways, "UNROLL_UP_TO", 0)
@@ -83,10 +84,10 @@ def test_derivatives_of_a_long_run_exist_in_both_modes_and_to_second_order():
         def loss(flat):
             return jnp.sum(eqx.combine(unravel(flat), static).run(Dense(x)) ** 2)
 
-        gradient = jax.jit(jax.grad(loss))
-        slope = jax.jit(lambda f: jax.jvp(loss, (f,), (direction,))[1])(flat)
-        bend = jax.jit(lambda f: jax.jvp(jax.grad(loss), (f,), (direction,))[1])(flat)
-        reverse = jax.jit(jax.grad(lambda f: jnp.vdot(jax.grad(loss)(f), direction)))(flat)
+        gradient = quickly(jax.grad(loss))
+        slope = quickly(lambda f: jax.jvp(loss, (f,), (direction,))[1])(flat)
+        bend = quickly(lambda f: jax.jvp(jax.grad(loss), (f,), (direction,))[1])(flat)
+        reverse = quickly(jax.grad(lambda f: jnp.vdot(jax.grad(loss)(f), direction)))(flat)
         np.testing.assert_allclose(slope, jnp.vdot(gradient(flat), direction), rtol=1e-10)
         expected = (gradient(flat + h * direction) - gradient(flat - h * direction)) / (2 * h)
         np.testing.assert_allclose(bend, expected, rtol=1e-5, atol=1e-5)
@@ -240,7 +241,7 @@ def test_checkpoints_over_time_give_the_same_gradients(cell):
             outputs = eqx.combine(unravel(flat), rest).run(Dense(x), 3, way)
             return jnp.sum(outputs**2)
 
-        return np.asarray(jax.jit(jax.grad(loss))(flat), np.float64)
+        return np.asarray(quickly(jax.grad(loss))(flat), np.float64)
 
     everything = gradient(0)
     for checkpoint_every in (1, 7, 50, 80, None):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from capax.cells.contract import quickly
 from capax.cells.sequence import Dense
 from capax.networks.parts import trainable
 from capax.networks.sizing import parameters as count
@@ -59,7 +60,7 @@ class Ragged(Generated):
 
 
 def make(task, cell, steps):
-    parameters = count(cell, inputs=1, outputs=1, units=8, depth=2)
+    parameters = count(cell, inputs=1, outputs=1, units=8, depth=1)
     given = {
         "optimiser": "sgd",
         "learning_rate": 0.05,
@@ -67,7 +68,7 @@ def make(task, cell, steps):
         "gradient_clip": 1e9,
         "l2_decay": 0.0,
     }
-    return Trial("ragged", task, NetworkShape(cell, 2, 8, parameters), given, steps, seed=1)
+    return Trial("ragged", task, NetworkShape(cell, 1, 8, parameters), given, steps, seed=1)
 
 
 def train(trial, batching):
@@ -79,14 +80,20 @@ def train(trial, batching):
     return results[0][1]
 
 
-@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize(
-    ("cell", "batching"),
-    [("lstm", "mapped"), ("lru", "mapped"), ("transformer", "mapped"), ("gru", "vectorised"), ("lru", "vectorised")],
+    ("cell", "batching", "kernels"),
+    [
+        ("lstm", "mapped", True),
+        ("lstm", "mapped", False),
+        ("lru", "mapped", True),
+        ("transformer", "mapped", False),
+        ("gru", "vectorised", False),
+        ("lru", "vectorised", False),
+    ],
 )
 def test_padding_changes_nothing_in_training_and_in_scores(cell, batching, kernels, monkeypatch):
     monkeypatch.setenv("CAPAX_FUSED", "1" if kernels else "0")
-    short, long = (train(make(Ragged(padding=padding), cell, steps=4), batching) for padding in (0, 5))
+    short, long = (train(make(Ragged(padding=padding), cell, steps=4), batching) for padding in (0, 3))
     assert short.feasible and long.feasible
     np.testing.assert_allclose(long.parameters, short.parameters, rtol=1e-4, atol=1e-6)
     for split in ("validation", "evaluation"):
@@ -109,12 +116,12 @@ def test_a_step_takes_the_gradient_of_the_sequences_alone(cell):
 
     def loss(trained):
         whole, total = eqx.combine(trained, fixed), 0.0
-        for length in np.unique(batch.lengths).tolist():
-            x, targets = (part[batch.lengths == length, :length] for part in (batch.inputs, batch.targets))
+        for length in np.unique(np.asarray(batch.lengths)).tolist():
+            x, targets = (part[np.asarray(batch.lengths) == length, :length] for part in (batch.inputs, batch.targets))
             total += jnp.sum((whole(x)[..., 0] - targets) ** 2)
         return total / jnp.sum(batch.lengths)
 
-    expected = state.parameters - 0.05 * ravel_pytree(jax.grad(loss)(trained))[0]
+    expected = state.parameters - 0.05 * ravel_pytree(quickly(jax.grad(loss))(trained))[0]
     # Sums in another order, in single precision.
     np.testing.assert_allclose(train(trial, "mapped").parameters, expected, rtol=1e-4, atol=2e-6)
 
