@@ -153,12 +153,30 @@ def test_the_draws_cover_exactly_b_samples(samples):
 
 def test_b_and_the_input_are_hyperparameters():
     task = tasks.get("capacity")
-    samples, always = task.hyperparameters()
+    samples, always, batch_size = task.hyperparameters()
     assert (samples.name, samples.low, samples.high, samples.log) == ("samples_per_parameter", 0.1, 10.0, True)
     assert always.name == "input_always" and set(always.choices) == {True, False}
     assert task.samples({"samples_per_parameter": 0.1}, 1003) == 100
     assert task.samples({"samples_per_parameter": 10.0}, 1003) == 10_030
     assert bool(task.scalars({"input_always": False}, 10)["always"]) is False
+    assert (batch_size.name, batch_size.default, batch_size.tuned) == ("batch_size", 0, False)
+    assert task.minibatch({}) is task.minibatch({"batch_size": 0}) is None and task.minibatch({"batch_size": 64}) == 64
+
+
+def test_minibatches_go_through_exactly_b_samples_in_each_round():
+    task, parameters, size = tasks.get("capacity"), 123, 32
+    scalars = task.scalars({"samples_per_parameter": 300 / parameters}, parameters)  # a prime, 307, is next
+    data, key = task.data(parameters), jax.random.key(0)
+    draws = [task.minibatch_at(data, size, jnp.asarray(step), key, scalars) for step in range(20)]
+    shown, targets, weights = (
+        np.concatenate([np.asarray(part) for part in parts], axis=-1)[..., :307]
+        for parts in zip(*((draw.inputs.shown, draw.targets, draw.weights) for draw in draws), strict=True)
+    )
+    inside = weights[0] == 1
+    assert inside.sum() == weights.sum() == 300
+    rows = lambda x, y: sorted(map(tuple, np.vstack([x, y]).T.tolist()))  # noqa: E731
+    assert rows(shown[:, inside], targets[:, inside]) == rows(data[0][:, :300], data[1][None, :300])
+    assert task.work({"batch_size": 32}, parameters) == 32 * 5 < task.work({}, parameters)
 
 
 def test_a_public_batch_has_the_input_at_every_step_and_counts_the_last_output():

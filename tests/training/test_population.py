@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from capax import networks, tasks
+from capax.tasks import shuffling
 from capax.training.population import Population
 from capax.training.program import curve_interval
 from capax.training.resident import Resident
@@ -63,9 +64,10 @@ def assert_same(one, other):
                 np.testing.assert_equal(getattr(one[name], field.name), getattr(other[name], field.name), field.name)
 
 
-@pytest.fixture(scope="module", params=["capacity", "text"])
+@pytest.fixture(scope="module", params=["capacity", "capacity, minibatches", "text"])
 def trials(request):
-    return make_trials(tasks.get(request.param))
+    name, _, minibatches = request.param.partition(", ")
+    return make_trials(tasks.get(name), **({"batch_size": 64} if minibatches else {}))
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,8 @@ def test_another_seed_is_another_network(trials):
 def test_another_data_seed_is_another_order_of_sampled_data_only(trials):
     other = dataclasses.replace(trials[0], data_seed=3)
     same = np.array_equal(train([other])[other.name].parameters, train([trials[0]])[trials[0].name].parameters)
-    assert same == trials[0].task.reporting.memorised
+    goes_through_all = trials[0].task.reporting.memorised and not trials[0].hyperparameters.get("batch_size")
+    assert same == goes_through_all
 
 
 def test_divergence_is_a_result_and_does_not_touch_companions(trials, alone):
@@ -206,9 +209,10 @@ def test_the_curve_is_the_mean_loss_of_each_interval():
     assert np.isfinite(train([short])[trial.name].curve).sum() == 3
 
 
-def test_training_does_what_a_plain_loop_does():
-    """The trainer against an independent loop: jax.grad over the whole data set at once, and
-    optax's Adam."""
+@pytest.mark.parametrize("batch_size", [0, 32])
+def test_training_does_what_a_plain_loop_does(batch_size):
+    """The trainer against an independent loop: jax.grad over the whole data set at once, or over
+    minibatches, and optax's Adam."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
@@ -217,6 +221,7 @@ def test_training_does_what_a_plain_loop_does():
     from capax.networks.parts import trainable
 
     given = {"learning_rate": 0.003, "learning_rate_decay": 0.1, "gradient_clip": 0.05, "l2_decay": 1e-3}
+    given["batch_size"] = batch_size
     (trial,) = make_trials(tasks.get("capacity"), number=1, samples_per_parameter=4.3, **given)
     result = train([trial])[trial.name]
     program = RESIDENT["mapped"].program(trial)
@@ -225,11 +230,14 @@ def test_training_does_what_a_plain_loop_does():
     trained, fixed = eqx.partition(network, trainable(network))
     samples = trial.task.samples(trial.hyperparameters, trial.shape.parameters)
     columns, labels = RESIDENT["mapped"].data(trial)
-    x = jnp.broadcast_to(columns[None, :, :samples], (trial.task.time_steps, *columns[:, :samples].shape))
+    key, prime = jax.random.key(trial.data_seed), jnp.uint32(shuffling.prime(samples))
 
-    def loss(trained):
+    def loss(trained, chosen):
+        x = jnp.broadcast_to(columns[None, :, chosen], (trial.task.time_steps, columns.shape[0], len(chosen)))
         logits = eqx.combine(trained, fixed).run(networks.Dense(x))[0, -1]
-        return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels[:samples]))
+        inside = chosen < samples
+        losses = optax.sigmoid_binary_cross_entropy(logits, labels[chosen])
+        return jnp.sum(jnp.where(inside, losses, 0.0)) / jnp.sum(inside)
 
     schedule = optax.exponential_decay(0.003, trial.steps, 0.1)
     chain = optax.chain(
@@ -237,13 +245,14 @@ def test_training_does_what_a_plain_loop_does():
     )
 
     @jax.jit
-    def step(trained, adam):
-        updates, adam = chain.update(jax.grad(loss)(trained), adam, trained)
+    def step(trained, adam, chosen):
+        updates, adam = chain.update(jax.grad(loss)(trained, chosen), adam, trained)
         return optax.apply_updates(trained, updates), adam
 
     adam = chain.init(trained)
-    for _ in range(trial.steps):
-        trained, adam = step(trained, adam)
+    for number in range(trial.steps):
+        part = shuffling.places(key, jnp.asarray(number), batch_size, prime) if batch_size else jnp.arange(samples)
+        trained, adam = step(trained, adam, part)
     # Sums in another order, amplified by Adam's normalisation over 37 steps of .003.
     np.testing.assert_allclose(result.parameters, jax.flatten_util.ravel_pytree(trained)[0], atol=2e-4)
 

@@ -16,6 +16,7 @@ from capax.cells.sequence import Held
 from capax.errors import CapaxError
 from capax.hyperparameters import Choice, Hyperparameter, Interval, Number
 from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks import shuffling
 from capax.tasks.batch import SequenceBatch
 from capax.tasks.options import STEPS, option
 from capax.tasks.task import Scalars, Split, Sums, Task
@@ -30,6 +31,15 @@ SAMPLES = Number(
 )
 ALWAYS = Choice(
     "input_always", True, (True, False), "Whether the input is shown at every time step, or at the first one alone."
+)
+
+MINIBATCHES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+MINIBATCH = Choice(
+    "batch_size",
+    0,
+    MINIBATCHES,
+    "Samples of a training step, each once in a round through the data set; 0: all samples at every step.",
+    tuned=False,
 )
 
 CHUNK = 720
@@ -125,7 +135,7 @@ class Capacity(Task):
         return Facts(chance=0.0, chance_loss=math.log(2))  # the best is b bits: the tuner chooses b
 
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        return SAMPLES, ALWAYS
+        return SAMPLES, ALWAYS, MINIBATCH
 
     def starts(self) -> dict[str, Any]:
         # Memorising the whole data set at every step bears, and needs, larger steps than sampled
@@ -137,9 +147,11 @@ class Capacity(Task):
         return max(1, round(hyperparameters.get(SAMPLES.name, SAMPLES.default) * parameters))
 
     def scalars(self, hyperparameters: Mapping[str, Any], parameters: int) -> Scalars:
+        samples = self.samples(hyperparameters, parameters)
         return {
-            "samples": jnp.asarray(self.samples(hyperparameters, parameters), jnp.int32),
+            "samples": jnp.asarray(samples, jnp.int32),
             "always": jnp.asarray(hyperparameters.get(ALWAYS.name, ALWAYS.default)),
+            "prime": jnp.asarray(shuffling.prime(samples), jnp.uint32),
         }
 
     def _limit(self, parameters: int) -> int:
@@ -183,6 +195,15 @@ class Capacity(Task):
         inside = (jnp.arange(y.shape[0]) < scalars["samples"]).astype(jnp.float32)
         return SequenceBatch(Held(x, scalars["always"], self.time_steps), y[None], inside[None]), scalars["samples"]
 
+    def minibatch(self, hyperparameters: Mapping[str, Any]) -> int | None:
+        return hyperparameters.get(MINIBATCH.name, MINIBATCH.default) or None
+
+    def minibatch_at(self, data: PyTree, size: int, step: Array, key: Array, scalars: Scalars) -> SequenceBatch:
+        columns, labels = data
+        i = shuffling.places(key, step, size, scalars["prime"])
+        inside = (i < scalars["samples"]).astype(jnp.float32)
+        return SequenceBatch(Held(columns[:, i], scalars["always"], self.time_steps), labels[i][None], inside[None])
+
     def sample(self, key: Array, size: int) -> SequenceBatch:
         self._check_distinct(size)
         x, y = self._columns(key, size)
@@ -214,4 +235,6 @@ class Capacity(Task):
         }
 
     def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
-        return float(math.ceil(self.samples(hyperparameters, parameters) / CHUNK) * CHUNK * self.time_steps)
+        size = self.minibatch(hyperparameters)
+        whole = math.ceil(self.samples(hyperparameters, parameters) / CHUNK) * CHUNK
+        return float((whole if size is None else size) * self.time_steps)

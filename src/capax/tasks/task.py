@@ -138,6 +138,19 @@ class Task(abc.ABC):
         weigh nothing), where a step goes through a fixed set; None where batches are random."""
         return None
 
+    def minibatch(self, hyperparameters: Mapping[str, Any]) -> int | None:
+        """How many samples of a fixed set a training step takes, where it does not go through the
+        whole set; None where it does, or where batches are random.
+        """
+        del hyperparameters
+        return None
+
+    def minibatch_at(self, data: PyTree, size: int, step: Array, key: Array, scalars: Scalars) -> SequenceBatch:
+        """The `size` samples of training step `step`, from 0; `key` is the same for all steps of a
+        trial. Written where `minibatch` gives a number.
+        """
+        raise NotImplementedError(f"task {self.name} has no minibatches")
+
     def remarks(self) -> tuple[str, ...]:
         """What a reader of results should know of the task's data, a sentence each."""
         return ()

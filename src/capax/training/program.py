@@ -107,7 +107,7 @@ class Program:
             return None, reason
         scalars = self.task.scalars({}, self.shape.parameters)
         flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
-        whole = jax.eval_shape(self.task.training_set, data, scalars)
+        whole = jax.eval_shape(self._training_set, data, scalars, jnp.asarray(0), jax.random.key(0))
         if whole is not None:
             plain = (flat, self.template.constants, _rest(whole[0]))
             kernel = fuse(self._kernel_function, plain, _samples(whole[0]))
@@ -125,6 +125,17 @@ class Program:
 
         jax.eval_shape(run, flat, self.template.constants, data)
         return None, refusals[0].reason if refusals else None
+
+    def _training_set(
+        self, data: PyTree, scalars: Scalars, step: Array, key: Array
+    ) -> tuple[SequenceBatch, Array] | None:
+        """What a training step goes through, where that is a fixed set or a part of it, and how
+        many of its samples count.
+        """
+        size = self.key.minibatch
+        if size is None:
+            return self.task.training_set(data, scalars)
+        return self.task.minibatch_at(data, size, step, key, scalars), jnp.asarray(size, jnp.int32)
 
     def _unfused(self) -> str | None:
         """Why kernels are not even tried; None where they are."""
@@ -173,21 +184,27 @@ class Program:
         return network.run(batch.inputs, self.task.first, way, lengths=batch.lengths)
 
     def _sums(
-        self, data: PyTree, settings: Settings, key: Array, parameters: Float[Array, " p"]
+        self, data: PyTree, settings: Settings, step: Int[Array, ""], parameters: Float[Array, " p"]
     ) -> tuple[Array, Array, Float[Array, " p"]]:
         """Summed loss, summed weight, and the gradient of the summed loss, of one training step."""
+        of_trial = jax.random.wrap_key_data(settings.data_key)
         if self._kernel is not None:
-            found = self.task.training_set(data, settings.scalars)
+            found = self._training_set(data, settings.scalars, step, of_trial)
             assert found is not None
             whole, count = found
             plain = parameters, settings.constants, _rest(whole)
             (value, weight), gradient = self._kernel(plain, _samples(whole), count)
             return value, weight, gradient
-        trained = self.template.unravel(parameters)
+        trained, key, size = self.template.unravel(parameters), jax.random.fold_in(of_trial, step), self.key.minibatch
+
+        def batch_of(index: Array) -> SequenceBatch:
+            if size is not None:
+                return self.task.minibatch_at(data, size, step, of_trial, settings.scalars)
+            return self.task.batch_at(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
 
         def loss(trained: PyTree, index: Array) -> tuple[Array, Array]:
             network = self.template.combine(trained, settings.constants)
-            batch = self.task.batch_at(data, "train", jax.random.fold_in(key, index), index, settings.scalars)
+            batch = batch_of(index)
             sums = self.task.measure(self._outputs(network, batch), batch)
             return sums["loss"], sums["weight"]
 
@@ -196,11 +213,12 @@ class Program:
             return total[0] + value, total[1] + weight, total[2] + ravel_pytree(gradient)[0]
 
         nothing = (jnp.zeros(()), jnp.zeros(()), jnp.zeros_like(parameters))
+        if size is not None:
+            return add(jnp.asarray(0), nothing)
         return jax.lax.fori_loop(0, self.task.batches("train", settings.scalars), add, nothing)
 
     def _step(self, data: PyTree, settings: Settings, state: State) -> State:
-        key = jax.random.fold_in(jax.random.wrap_key_data(settings.data_key), state.step)
-        value, weight, gradient = self._sums(data, settings, key, state.parameters)
+        value, weight, gradient = self._sums(data, settings, state.step, state.parameters)
         value = value / weight
         parameters, m, v, norm = settings.optimiser.update(
             state.parameters, gradient / weight, state.m, state.v, state.step

@@ -28,17 +28,21 @@ class NetworkShape:
 
 
 class ProgramKey(NamedTuple):
-    """Trials with equal keys train in the same compiled program."""
+    """Trials with equal keys train in the same compiled program. `minibatch`: how many samples of a
+    fixed set a step takes; None where it goes through the whole set, or batches are random.
+    """
 
     task: Task
     shape: NetworkShape
     nonlinearity: str | None
+    minibatch: int | None = None
 
     def __str__(self) -> str:
         shape = self.shape
         layers = "" if shape.depth == 1 else f"{shape.depth} layers, "
         kind = "" if self.nonlinearity is None else f", {self.nonlinearity}"
-        return f"{shape.cell} on {self.task.name} ({layers}{shape.parameters:,} parameters{kind})"
+        batch = "" if self.minibatch is None else f", minibatches of {self.minibatch:,}"
+        return f"{shape.cell} on {self.task.name} ({layers}{shape.parameters:,} parameters{kind}{batch})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,7 +74,8 @@ class Trial:
     @property
     def program_key(self) -> ProgramKey:
         """Which compiled program trains it."""
-        return ProgramKey(self.task, self.shape, self.hyperparameters.get("nonlinearity"))
+        nonlinearity = self.hyperparameters.get("nonlinearity")
+        return ProgramKey(self.task, self.shape, nonlinearity, self.task.minibatch(self.hyperparameters))
 
     @property
     def work_per_step(self) -> float:
