@@ -28,6 +28,7 @@ from capax.cells import registry  # noqa: E402
 from capax.cells.sequence import Dense, MultiHot, OneHot  # noqa: E402
 from capax.networks.sizing import parameters  # noqa: E402
 from capax.reporting import Facts, Reporting, Sizes  # noqa: E402
+from capax.tasks import shuffling  # noqa: E402
 from capax.tasks.batch import SequenceBatch  # noqa: E402
 from capax.tasks.task import Task, cross_entropy  # noqa: E402
 from capax.training.population import Population  # noqa: E402
@@ -35,6 +36,8 @@ from capax.training.program import Program  # noqa: E402
 from capax.training.trial import NetworkShape, Trial  # noqa: E402
 
 LEARNING_RATE = 1e-3
+ORDERS = 64
+"""Training steps whose samples are written down for peers, which take them again and again."""
 HYPERPARAMETERS = {
     "learning_rate": LEARNING_RATE,
     "learning_rate_decay": 1.0,
@@ -110,6 +113,7 @@ def trial_of(workload: Workload, cell: str, task: Task) -> Trial:
         hyperparameters["nonlinearity"] = "tanh"
     if workload.kind == "held":
         hyperparameters["samples_per_parameter"] = workload.batch / number
+        hyperparameters["batch_size"] = workload.minibatch or 0
     return Trial("benchmark", task, NetworkShape(cell, workload.depth, units, number), hyperparameters, 10**9, 0)
 
 
@@ -132,6 +136,10 @@ def write_start(program: Program, data: Any, trial: Trial, workload: Workload, p
     if workload.kind == "held":  # the task's own draw
         samples = int(settings.scalars["samples"])
         arrays["x"], arrays["y"] = data[0][:, :samples], data[1][:samples]
+        if workload.minibatch is not None:
+            key, prime = jax.random.wrap_key_data(settings.data_key), settings.scalars["prime"]
+            steps = [shuffling.places(key, jnp.asarray(step), workload.minibatch, prime) for step in range(ORDERS)]
+            arrays["order"] = np.stack(steps)
     else:
         arrays["x"], arrays["y"] = workload.data()
     np.savez(path, learning_rate=LEARNING_RATE, **arrays)

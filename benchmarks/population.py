@@ -120,7 +120,7 @@ def variants(workload: Workload, cell: str, compiled: bool) -> list[str]:
         found.insert(0, "nn")
         if workload.kind == "symbols":
             found.append("nn-embedding")
-    if workload.kind == "held":
+    if workload.kind == "held" and workload.minibatch is None:
         found.append("chunked")
     return found + (["compiled"] if compiled else [])
 

@@ -223,7 +223,7 @@ class Diagonal(nn.Module):
 
 
 class Trial:
-    """Adam on one fixed batch."""
+    """Adam on one fixed batch, or on minibatches of it, in the order that capax wrote down."""
 
     def __init__(self, workload: Workload, cell: str, variant: str, start: dict[str, np.ndarray]):
         self.workload = workload
@@ -238,10 +238,13 @@ class Trial:
             self.model = Hand(workload, cell, start, variant == "compiled" and not short)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(parameters, lr=float(start["learning_rate"]), foreach=True)
+        self.rows, self.labels = tensor(start["x"]).T.contiguous(), tensor(start["y"])  # held: (b, i) and (b,)
+        self.order = tensor(start["order"]).long() if workload.minibatch else None
+        self.done = 0
         x, y = self.model.prepared(tensor(start["x"])), tensor(start["y"])
         held = workload.kind == "held"
         self.weight = y.shape[0] if held else y.shape[0] * y.shape[-1]
-        size = CHUNK if held and variant in ("chunked", "compiled") else y.shape[-1]
+        size = CHUNK if held and variant in ("chunked", "compiled") and not workload.minibatch else y.shape[-1]
         self.chunks = [(x, y)]
         if size < y.shape[-1]:
             self.chunks = [(x[:, i : i + size].contiguous(), y[i : i + size]) for i in range(0, y.shape[0], size)]
@@ -250,7 +253,8 @@ class Trial:
     def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         outputs = self.model(x)  # (t, o, b)
         if self.workload.kind == "held":
-            return nn.functional.binary_cross_entropy_with_logits(outputs[-1, 0], y, reduction="sum") / self.weight
+            weight = self.workload.minibatch if len(y) == self.workload.minibatch else self.weight
+            return nn.functional.binary_cross_entropy_with_logits(outputs[-1, 0], y, reduction="sum") / weight
         if self.workload.kind == "dense":
             return ((outputs - y) ** 2).sum() / self.weight
         t, o, b = outputs.shape
@@ -260,9 +264,16 @@ class Trial:
     def advance(self, steps: int) -> None:
         for _ in range(steps):
             self.optimiser.zero_grad(set_to_none=True)
-            for x, y in self.chunks:
+            for x, y in self.chunks if self.order is None else [self.minibatch()]:
                 self.loss(x, y).backward()
             self.optimiser.step()
+
+    def minibatch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The samples of the next step."""
+        assert self.order is not None
+        chosen = self.order[self.done % len(self.order)]
+        self.done += 1
+        return self.model.prepared(self.rows[chosen].T), self.labels[chosen]
 
     def evaluate(self) -> float:
         with torch.no_grad():

@@ -31,6 +31,7 @@ class Workload:
     depth: int = 1
     streams: int = 1
     targets: int = 1
+    minibatch: int | None = None  # a training step takes so many of the samples, not all
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets: (i, b) and (b,); (t, s, b) and (scored t, targets, b); (t, i, b) and
@@ -61,7 +62,7 @@ class Workload:
             step = gates * units * (units + seen) + (self.depth - 1) * gates * units * 2 * units
         once = GATES.get(cell, 1) * units * self.inputs if self.kind == "held" else 0
         readout = self.outputs * units * (self.steps - self.first)
-        return 3 * 2.0 * self.batch * (self.steps * step + once + readout)
+        return 3 * 2.0 * (self.minibatch or self.batch) * (self.steps * step + once + readout)
 
 
 COMPARED = ("rnn", "ugrnn", "gru", "lstm", USER)
@@ -76,6 +77,8 @@ WORKLOADS = {
     one.name: one
     for one in (
         _capacity("capacity-1k", 1000, COMPARED),
+        # A prime: each place in a round through the set is a sample.
+        dataclasses.replace(_capacity("minibatches-1k", 1000, COMPARED), batch=5003, minibatch=256),
         _capacity("capacity-10k", 10_000, COMPARED),
         _capacity("capacity-100k", 100_000, ("gru",)),
         Workload("parentheses", "symbols", ("gru",), 175, 300, 100, 32, 174, units=128, streams=10, targets=10),
