@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import jax
@@ -62,23 +62,14 @@ HINTS = (
 )
 """What JAX's own errors mean for the author of a cell or a task."""
 
-_OF_AXES = "states and inputs have batch axes behind their features: `column(self.scale, h.ndim) * h`"
-_OF_BLOCKS = "`recur` of a map with several blocks gives a tuple, one array a block"
-WORDS = (
-    ("values to unpack", 'a state of several vectors is declared: `states = ("h", "c")`'),
-    ("shapes for broadcasting", _OF_AXES),
-    ("could not be broadcast", _OF_AXES),
-    ("multiply sequence", _OF_BLOCKS),
-    ("can only concatenate tuple", _OF_BLOCKS),
-)
-"""What words in an error of the user's code often mean, said behind it."""
 
-
-def raised(name: str, what: str, error: Exception) -> Finding:
-    """A check during which the user's code raised, with what was being done."""
+def raised(name: str, what: str, error: Exception, meanings: Sequence[tuple[str, str]] = ()) -> Finding:
+    """A check during which the user's code raised, with what was being done; `meanings`: words in
+    an error, and what they often mean, which is said behind it.
+    """
     told = user_code.blame(f"{what} raised", error)
     hint = next((hint for kind, hint in HINTS if isinstance(error, kind)), "")
-    perhaps = next((f" ({meaning})" for words, meaning in WORDS if words in str(error)), "")
+    perhaps = next((f" ({meaning})" for words, meaning in meanings if words in str(error)), "")
     return failed(name, hint or f"{told}{perhaps}", told.user_traceback)
 
 

@@ -165,7 +165,9 @@ def test_b_and_the_input_are_hyperparameters():
 
 def test_minibatches_go_through_exactly_b_samples_in_each_round():
     task, parameters, size = tasks.get("capacity"), 123, 32
-    scalars = task.scalars({"samples_per_parameter": 300 / parameters}, parameters)  # a prime, 307, is next
+    scalars = task.scalars(
+        {"samples_per_parameter": 300 / parameters, "batch_size": size}, parameters
+    )  # a prime, 307, is next
     data, key = task.data(parameters), jax.random.key(0)
     draws = [task.minibatch_at(data, size, jnp.asarray(step), key, scalars) for step in range(20)]
     shown, targets, weights = (

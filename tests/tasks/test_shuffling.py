@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from capax.errors import CapaxError
 from capax.tasks import shuffling
 
 
@@ -47,6 +48,12 @@ def test_orders_differ_from_round_to_round_and_from_key_to_key():
     rounds = found[: found.size // prime * prime].reshape(-1, prime)
     assert len({tuple(row) for row in rounds.tolist()}) == len(rounds) == 41
     assert not np.array_equal(drawn(997, 64, steps=16, seed=1)[1], found[: 16 * 64])
+
+
+def test_a_set_that_32_bits_do_not_hold_is_refused():
+    assert shuffling.prime(2**24 - 3) == 2**24 - 3
+    with pytest.raises(CapaxError, match="at most 16,777,213 samples, not 16,777,214"):
+        shuffling.prime(2**24 - 2)
 
 
 def test_primes():

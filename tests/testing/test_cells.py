@@ -10,12 +10,12 @@ import pytest
 
 from capax import cells
 from capax.cells import contract
-from capax.cli import main
 from capax.errors import CapaxError, CapaxWarning, UserCodeError
 from capax.finding import ask
 from capax.testing import CellConformance, examine
 from capax.testing.cells import CHECKS, CONTRACT, CellUnderTest
 from tests.testing import faulty_cells as faulty
+from tests.testing.command import check
 
 BY_NAME = {check.__name__: check for check in CHECKS}
 
@@ -134,13 +134,6 @@ def test_built_in_cells_pass_every_check(name):
 
 def test_the_checks_that_others_need_come_first():
     assert CHECKS[: len(CONTRACT)] == CONTRACT
-
-
-def check(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["capax", "check", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main.main()
-    return end.value.code, *capsys.readouterr()
 
 
 def test_the_command_prints_a_line_a_check_and_ends_with_2_where_one_fails(monkeypatch, capsys):

@@ -3,15 +3,14 @@ check.
 """
 
 import json
-import sys
 
 import pytest
 
 from capax import tasks
-from capax.cli import main
 from capax.testing import TaskConformance, examine
 from capax.testing.tasks import CHECKS
 from tests.testing import faulty_tasks as faulty
+from tests.testing.command import check
 
 FOUND = [
     (faulty.WrongSizes, "shapes", r"inputs has the shape \(32, 7, 1\) where the task's sizes say \(32, 7, 3\)"),
@@ -81,13 +80,6 @@ def test_built_in_tasks_pass_every_check(name):
     found = examine(tasks.get(name, **SMALL.get(name, {})))
     assert [(finding.name, finding.message) for finding in found.findings if finding.message] == []
     assert (found.kind, len(found.findings)) == ("task", len(CHECKS))
-
-
-def check(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["capax", "check", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main.main()
-    return end.value.code, *capsys.readouterr()
 
 
 def test_the_command_tells_a_task_from_a_cell(monkeypatch, capsys):

@@ -36,6 +36,16 @@ NOISE = 0.3
 """Standard deviation of what is added to each parameter: zeros would hide what they multiply."""
 TOLERANCE = 1e-4
 """Of sums in another order, relative to the largest number."""
+_OF_AXES = "states and inputs have batch axes behind their features: `column(self.scale, h.ndim) * h`"
+_OF_BLOCKS = "`recur` of a map with several blocks gives a tuple, one array a block"
+_MEANINGS = (
+    ("values to unpack", 'a state of several vectors is declared: `states = ("h", "c")`'),
+    ("shapes for broadcasting", _OF_AXES),
+    ("could not be broadcast", _OF_AXES),
+    ("multiply sequence", _OF_BLOCKS),
+    ("can only concatenate tuple", _OF_BLOCKS),
+)
+"""What words in an error of a step often mean for the author of a cell."""
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 
@@ -173,7 +183,7 @@ def _step_on_shapes(specimen: Specimen, batch: int, name: str) -> Finding:
     except NotAPair as error:
         return failed(name, str(error))
     except Exception as error:
-        return raised(name, f"a step with {inputs} inputs, {units} units and a batch of {batch}", error)
+        return raised(name, f"a step with {inputs} inputs, {units} units and a batch of {batch}", error, _MEANINGS)
     fault = _complex((after, output)) or _state(before, after) or _output(output, (units, batch))
     return failed(name, fault) if fault else passed(name)
 

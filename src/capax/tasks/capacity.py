@@ -151,7 +151,7 @@ class Capacity(Task):
         return {
             "samples": jnp.asarray(samples, jnp.int32),
             "always": jnp.asarray(hyperparameters.get(ALWAYS.name, ALWAYS.default)),
-            "prime": jnp.asarray(shuffling.prime(samples), jnp.uint32),
+            "prime": jnp.asarray(shuffling.prime(samples if self.minibatch(hyperparameters) else 1), jnp.uint32),
         }
 
     def _limit(self, parameters: int) -> int:

@@ -12,15 +12,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, UInt32
 
+from capax.errors import CapaxError
+
 MOST = 2**24
-"""Samples of a set."""
+"""Above this, 32 bits do not hold what is computed."""
 
 
 def prime(least: int) -> int:
-    """The least prime that is not below a number."""
+    """The least prime that is not below a number. Raises `CapaxError` where it is above `MOST`."""
     found = max(2, least)
     while any(found % divisor == 0 for divisor in range(2, int(found**0.5) + 1)):
         found += 1
+    if found > MOST:
+        raise CapaxError(
+            f"minibatches are of at most {MOST - 3:,} samples, not {least:,}: take all samples at each step."
+        )
     return found
 
 
