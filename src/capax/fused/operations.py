@@ -33,11 +33,13 @@ _CALLS = {
     **_COMPARE,
 }
 _FLOAT_ONLY = {"tanh", "logistic", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos", "erf", "floor", "abs"}
-_FLOAT_ONLY |= {"sign", "div", "reduce_sum", "dot_general"}
+_FLOAT_ONLY |= {"sign", "div", "reduce_sum", "dot_general", "one_minus_square"}
 
 CHEAP = {"add", "add_any", "sub", "mul", "neg", "select_n", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"}
+CHEAP |= {"one_minus_square"}
 """Operations that cost no more than reading their result back from memory."""
 ELEMENTWISE = {*_BINARY, *_CALLS, "neg", "not", "select_n", "integer_pow", "square", "convert_element_type", "clamp"}
+ELEMENTWISE |= {"one_minus_square"}
 """Operations done element by element."""
 VIEWS = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "split", "unstack"}
 """Operations whose result is their operand, seen otherwise: they change nothing in memory."""
@@ -103,6 +105,8 @@ def expression(name: str, params: dict[str, Any], operands: list[str], kinds: li
         return f"(~{operands[0]})"
     if name == "square":
         return f"({operands[0]} * {operands[0]})"
+    if name == "one_minus_square":  # of JAX 0.11, in the derivative of tanh
+        return f"((1.0f + {operands[0]}) * (1.0f - {operands[0]}))"
     if name == "integer_pow":
         return f"power({operands[0]}, {params['y']})"
     if name == "clamp":
