@@ -156,6 +156,7 @@ def test_the_space_has_the_ranges_of_the_paper_and_holds_the_defaults():
         "l2_decay": (1e-8, 1e-3, True),
     }
     assert found["optimiser"].choices == ("sgd", "momentum", "rmsprop", "adam")
-    assert found.keys() == DEFAULTS.keys() - {"schedule"}  # the paper's is exponential
-    assert DEFAULTS["schedule"] == "exponential"
+    # The paper's schedule is exponential, and it has no preconditioner.
+    assert found.keys() == DEFAULTS.keys() - {"schedule", "preconditioner"}
+    assert (DEFAULTS["schedule"], DEFAULTS["preconditioner"]) == ("exponential", "none")
     assert all(found[name]._contains(found[name].to_internal_repr(DEFAULTS[name])) for name in found)

@@ -64,10 +64,13 @@ def assert_same(one, other):
                 np.testing.assert_equal(getattr(one[name], field.name), getattr(other[name], field.name), field.name)
 
 
-@pytest.fixture(scope="module", params=["capacity", "capacity, minibatches", "text"])
+WAYS = {"": {}, "minibatches": {"batch_size": 64}, "soap": {"batch_size": 64, "preconditioner": "soap"}}
+
+
+@pytest.fixture(scope="module", params=["capacity", "capacity, minibatches", "capacity, soap", "text"])
 def trials(request):
-    name, _, minibatches = request.param.partition(", ")
-    return make_trials(tasks.get(name), **({"batch_size": 64} if minibatches else {}))
+    name, _, more = request.param.partition(", ")
+    return make_trials(tasks.get(name), **WAYS[more])
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from capax.files import write_atomically
 from capax.training.program import State
 
-FIELDS = ("parameters", "m", "v", "step", "fault", "curve")
+FIELDS = ("parameters", "m", "v", "bases", "step", "fault", "curve")
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:

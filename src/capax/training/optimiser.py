@@ -14,14 +14,16 @@ momentum-like parameter.
     rmsprop 0     1       mu     0                0                 1e-8       0
     adam    mu    1 - mu  .999   mu               .999              0          1e-8
 
+With the preconditioner SOAP, v is of the gradient in other axes (training/soap.py).
+
 The learning rate lr falls over all training steps to decay * lr, exponentially or along half a
 cosine.
 
 Checked in the tests against optax, whose defaults these are.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -41,6 +43,7 @@ from capax.hyperparameters import (
 
 OPTIMISERS = ("sgd", "momentum", "rmsprop", "adam")
 SCHEDULES = ("exponential", "cosine")
+PRECONDITIONERS = ("none", "soap")
 ADAM_SECOND = 0.999
 EPSILON = 1e-8
 
@@ -91,10 +94,30 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         meaning="This many times the parameters is added to their gradient.",
     ),
     Choice("schedule", "exponential", SCHEDULES, "How the learning rate falls over training.", tuned=False),
+    Choice(
+        "preconditioner",
+        "none",
+        PRECONDITIONERS,
+        "soap: second moments are kept in the eigenbasis of each matrix's gradients (Vyas et al. 2024).",
+        tuned=False,
+    ),
 )
-"""The ranges are those of Collins et al. 2017, appendix A, where the schedule is exponential."""
+"""The ranges are those of Collins et al. 2017, appendix A, where the schedule is exponential and
+there is no preconditioner."""
 
 DEFAULTS = defaults(HYPERPARAMETERS)
+
+
+class Basis(NamedTuple):
+    """Axes in which second moments are kept: how a flat vector is `seen` in them, and the way
+    `back`."""
+
+    seen: Callable[[Float[Array, " p"]], Float[Array, " p"]]
+    back: Callable[[Float[Array, " p"]], Float[Array, " p"]]
+
+
+def _same(flat: Float[Array, " p"]) -> Float[Array, " p"]:
+    return flat
 
 
 class Optimiser(eqx.Module):
@@ -155,24 +178,28 @@ class Optimiser(eqx.Module):
         m: Float[Array, " p"],
         v: Float[Array, " p"],
         step: Int[Array, ""],
+        basis: Basis | None = None,
     ) -> tuple[Float[Array, " p"], Float[Array, " p"], Float[Array, " p"], Float[Array, ""]]:
         """New parameters, m, v, and the gradient's norm before clipping.
 
         L2 decay adds l2 * parameters to the gradient (a penalty of l2/2 |parameters|^2), then the
         whole gradient is clipped by its global norm, then the learning rate of this step applies,
         with f = step / steps from 0: lr decay^f, or lr (decay + (1 - decay) (1 + cos(pi f)) / 2).
+        With a basis, v is of the gradient seen in it, and so is what is divided by its root.
         """
+        seen, back = (basis.seen, basis.back) if basis is not None else (_same, _same)
         g = gradient + self.l2 * parameters
         norm = jnp.sqrt(jnp.sum(g * g))
         g = g * jnp.minimum(1.0, self.clip / jnp.maximum(norm, 1e-30))
         t = (step + 1).astype(jnp.float32)
         m = self.first * m + self.gain * g
-        v = self.second * v + (1 - self.second) * g * g
-        m_hat = m / (1 - self.first_correction**t)
+        of_v = seen(g)
+        v = self.second * v + (1 - self.second) * of_v * of_v
+        m_hat = seen(m) / (1 - self.first_correction**t)
         v_hat = v / (1 - self.second_correction**t)
         root = jnp.sqrt(v_hat + self.eps_inside) + self.eps_outside
         direction = jnp.where(self.adaptive, m_hat / jnp.where(self.adaptive, root, 1.0), m_hat)
-        return parameters - self.rate(step) * direction, m, v, norm
+        return parameters - self.rate(step) * back(direction), m, v, norm
 
     def rate(self, step: Int[Array, ""]) -> Float[Array, ""]:
         """The learning rate of a step, from 0."""

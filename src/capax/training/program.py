@@ -23,7 +23,8 @@ from capax.tasks.batch import SequenceBatch
 from capax.tasks.task import Scalars, Split
 from capax.training.compiled import CompiledOnce
 from capax.training.divergence import EXPLODED, KINDS
-from capax.training.optimiser import Optimiser
+from capax.training.optimiser import Basis, Optimiser
+from capax.training.soap import Bases
 from capax.training.template import Template
 from capax.training.trial import ProgramKey, Trial
 
@@ -40,6 +41,7 @@ class State(eqx.Module):
     parameters: Float[Array, " p"]
     m: Float[Array, " p"]
     v: Float[Array, " p"]
+    bases: Float[Array, " q"]  # of a preconditioner, else empty
     step: Int[Array, ""]
     fault: Int[Array, ""]  # 0, or what `fault` found at step `step`
     curve: Float[Array, " points"]
@@ -65,6 +67,7 @@ class Program:
         self.task, self.shape = key.task, key.shape
         self.template = Template(key.shape, key.nonlinearity, key.task.inputs, key.task.outputs)
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data)
+        self._bases = None if key.preconditioner is None else Bases(self.template.trained_shapes)
         self._kernel, self.refusal = self._fused(shapes)
         self.advance = CompiledOnce(self._advance)
         self.evaluate = CompiledOnce(self._evaluate)
@@ -76,6 +79,7 @@ class Program:
             flat,
             jnp.zeros_like(flat),
             jnp.zeros_like(flat),
+            jnp.zeros((0,)) if self._bases is None else self._bases.start(),
             jnp.asarray(0, jnp.int32),
             jnp.asarray(0, jnp.int32),
             jnp.zeros((CURVE_POINTS,)),
@@ -220,8 +224,14 @@ class Program:
     def _step(self, data: PyTree, settings: Settings, state: State) -> State:
         value, weight, gradient = self._sums(data, settings, state.step, state.parameters)
         value = value / weight
+        gradient, basis, bases = gradient / weight, None, state.bases
+        if self._bases is not None:
+            basis = Basis(
+                functools.partial(self._bases.seen, state.bases), functools.partial(self._bases.back, state.bases)
+            )
+            bases = self._bases.after(state.bases, gradient, state.step)
         parameters, m, v, norm = settings.optimiser.update(
-            state.parameters, gradient / weight, state.m, state.v, state.step
+            state.parameters, gradient, state.m, state.v, state.step, basis
         )
         wrong = fault(value, norm, self.task.facts.chance_loss)
         diverged = wrong > 0
@@ -231,6 +241,7 @@ class Program:
             keep(state.parameters, parameters),
             keep(state.m, m),
             keep(state.v, v),
+            keep(state.bases, bases),
             jnp.where(diverged, state.step, state.step + 1),
             wrong,
             state.curve.at[state.step // interval].add(jnp.where(diverged, 0.0, value / interval)),

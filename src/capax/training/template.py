@@ -23,7 +23,7 @@ class Template:
     compiled code.
 
     `parameters`: how many numbers are trained; `constants`: shapes of the arrays that are not;
-    `shapes`: of all.
+    `shapes`: of all; `trained_shapes`: of the arrays that the flat vector is made of, in order.
     """
 
     def __init__(self, shape: NetworkShape, nonlinearity: str | None, inputs: int, outputs: int):
@@ -35,9 +35,9 @@ class Template:
         trained, rest = eqx.partition(template, self._mask)
         self.shapes = eqx.filter(template, is_array_shape)
         self.constants = eqx.filter(rest, is_array_shape)
-        self._shapes = [leaf.shape for leaf in jax.tree.leaves(trained)]
+        self.trained_shapes = [leaf.shape for leaf in jax.tree.leaves(trained)]
         self._structure = jax.tree.structure(trained)
-        self.parameters = sum(int(np.prod(each)) for each in self._shapes)
+        self.parameters = sum(int(np.prod(each)) for each in self.trained_shapes)
 
     def _blank(self, key: Array | None) -> Network:
         return Network(
@@ -58,8 +58,10 @@ class Template:
 
     def unravel(self, flat: Float[Array, " p"]) -> PyTree:
         """The trained arrays of a flat vector, in a network's structure."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self._shapes])
-        parts = [part.reshape(shape) for part, shape in zip(jnp.split(flat, ends[:-1]), self._shapes, strict=True)]
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.trained_shapes])
+        parts = [
+            part.reshape(shape) for part, shape in zip(jnp.split(flat, ends[:-1]), self.trained_shapes, strict=True)
+        ]
         return jax.tree.unflatten(self._structure, parts)
 
     def combine(self, trained: PyTree, constants: PyTree) -> Network:

@@ -30,19 +30,22 @@ class NetworkShape:
 class ProgramKey(NamedTuple):
     """Trials with equal keys train in the same compiled program. `minibatch`: how many samples of a
     fixed set a step takes; None where it goes through the whole set, or batches are random.
+    `preconditioner`: None, or the name of one (training/optimiser.py).
     """
 
     task: Task
     shape: NetworkShape
     nonlinearity: str | None
     minibatch: int | None = None
+    preconditioner: str | None = None
 
     def __str__(self) -> str:
         shape = self.shape
         layers = "" if shape.depth == 1 else f"{shape.depth} layers, "
         kind = "" if self.nonlinearity is None else f", {self.nonlinearity}"
         batch = "" if self.minibatch is None else f", minibatches of {self.minibatch:,}"
-        return f"{shape.cell} on {self.task.name} ({layers}{shape.parameters:,} parameters{kind}{batch})"
+        axes = "" if self.preconditioner is None else f", {self.preconditioner}"
+        return f"{shape.cell} on {self.task.name} ({layers}{shape.parameters:,} parameters{kind}{batch}{axes})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +78,14 @@ class Trial:
     def program_key(self) -> ProgramKey:
         """Which compiled program trains it."""
         nonlinearity = self.hyperparameters.get("nonlinearity")
-        return ProgramKey(self.task, self.shape, nonlinearity, self.task.minibatch(self.hyperparameters))
+        preconditioner = self.hyperparameters.get("preconditioner", "none")
+        return ProgramKey(
+            self.task,
+            self.shape,
+            nonlinearity,
+            self.task.minibatch(self.hyperparameters),
+            None if preconditioner == "none" else preconditioner,
+        )
 
     @property
     def work_per_step(self) -> float:
