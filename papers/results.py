@@ -4,13 +4,16 @@ runs/collins2017
 The paper's discussion.toml says, by hand, what each part stands for in the source, which figures
 are shown, and what the numbers mean. A part is a study (`capax run papers/PAPER/desk/NAME.toml
 --out RUNS/NAME`), or a measure (a table and a figure that the paper's measures.py leaves in RUNS).
-What has not been run is said to be missing.
+A part whose run is not in RUNS stays as RESULTS.md has it; what has never been run is said to be
+missing.
 """
 
 import argparse
 import datetime
 import platform
+import re
 import shutil
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from capax.report.tabulation import tables
 
 HERE = Path(__file__).parent
 INTRODUCTION = "introduction"
+WIDTH = 100
 MEASURE = "measure-"
 """How the files of a measure begin."""
 
@@ -35,40 +39,68 @@ def main() -> None:
     given = parser.parse_args()
     paper, runs = HERE / given.paper, given.runs
     discussion = tomllib.loads((paper / "discussion.toml").read_text(encoding="utf-8"))
-    lines = [discussion.pop(INTRODUCTION).strip(), "", "| of the source | part | reproduced |", "|---|---|---|"]
+    before = _sections(paper / "RESULTS.md")
+    lines = [_wrapped(discussion.pop(INTRODUCTION)), "", "| of the source | part | reproduced |", "|---|---|---|"]
     parts = []
     for name, said in discussion.items():
         study, measured = runs / name, runs / f"{MEASURE}{name}.csv"
-        done = study.is_dir() or measured.exists()
+        found = study.is_dir() or measured.exists()
+        done = found or name in before
         reproduced = said["reproduced"] if done else f"not yet: {said['missing']}"
         lines.append(f"| {said['figures']} | [{name}](#{name}) | {reproduced} |")
-        parts += ["", f"## {name}", "", f"{_sentence(said['figures'])} {said['text'].strip() if done else ''}".strip()]
+        if done and not found:
+            parts += ["", *before[name]]
+            continue
+        text = f"{_sentence(said['figures'])} {said['text'].strip() if done else ''}"
+        parts += ["", f"## {name}", "", _wrapped(text)]
         if study.is_dir():
-            parts += _study(paper, study, name, said["images"])
-        elif done:
+            parts += _study(paper, study, name, said)
+        elif found:
             parts += _measure(paper, measured, name, said)
     (paper / "RESULTS.md").write_text("\n".join([*lines, *parts]) + "\n", encoding="utf-8")
+
+
+def _sections(path: Path) -> dict[str, list[str]]:
+    """The parts of a RESULTS.md that show a run, by name, each with its heading."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    found = {part.partition("\n")[0]: f"## {part.strip()}" for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]}
+    return {name: part.splitlines() for name, part in found.items() if "\n    " in part}
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs in lines of at most 100 characters; a table stays as it is."""
+    paragraphs = re.split(r"\n\s*\n", text.strip())
+    return "\n\n".join(
+        part
+        if part.startswith(("|", "#"))
+        else textwrap.fill(part, WIDTH, break_long_words=False, break_on_hyphens=False)
+        for part in paragraphs
+    )
 
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _study(paper: Path, directory: Path, name: str, images: list[str]) -> list[str]:
+def _study(paper: Path, directory: Path, name: str, said: dict[str, Any]) -> list[str]:
     report = build(directory)
     _, plan = results.read(directory)
     written = datetime.date.today().isoformat()
     seconds = report.frame["seconds"].sum()
+    facts = (
+        f"Begun {plan.created}, written {written}; {platform.machine()}, 2 shared cores; {len(plan.studies)} studies, "
+        f"{int(report.frame['trials'].sum())} trials, {seconds:,.0f} core-seconds of training."
+    )
+    if plan.experiment.smaller:
+        facts += f" Made smaller: {plan.experiment.smaller}."
     lines = [
         "",
-        f"    capax run papers/{paper.name}/desk/{name}.toml --out runs/{paper.name}/{name}",
+        f"    capax run papers/{paper.name}/{said.get('file', f'desk/{name}.toml')} --out runs/{paper.name}/{name}"
+        f"{said.get('settings', '')}",
         "",
-        f"Begun {plan.created}, written {written}; {platform.machine()}, 2 shared cores; {len(plan.studies)} studies, "
-        f"{int(report.frame['trials'].sum())} trials, {seconds:,.0f} core-seconds of training.",
+        _wrapped(facts),
     ]
-    if plan.experiment.smaller:
-        lines[-1] += f" Made smaller: {plan.experiment.smaller}."
-    for image in images:
+    for image in said["images"]:
         lines += _image(paper, directory / "figures" / f"{image}.png", f"{name}-{image}")
     for table in tables(report.frame, plan):
         lines += ["", f"### {table.title}", "", *_markdown(table.headers, table.rows), "", *table.notes]

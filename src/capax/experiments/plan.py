@@ -5,15 +5,15 @@ import zlib
 from typing import Any
 
 import numpy as np
+from optuna.distributions import BaseDistribution
 
 from capax import cells
 from capax.cells.cell import Layer
 from capax.errors import CapaxError, TooSmall
 from capax.experiments.design import Experiment
-from capax.hyperparameters import Choice, Number
 from capax.networks.sizing import parameters, size
 from capax.search.grid import combinations
-from capax.search.space import Space, check_names, defaults, narrowed, space
+from capax.search.space import Space, as_data, check_names, defaults, narrowed, space
 from capax.tasks import registry as tasks
 from capax.tasks.task import Task
 from capax.training.trial import NetworkShape
@@ -129,7 +129,7 @@ def _study(
         defaults=defaults(cell, task, hyperparameters),
         trials=min(design.trials, combinations(hyperparameters)) if grid else design.trials,
         reruns=design.reruns if task.reporting.reruns else 0,
-        expected_work=_expected_work(task, shape.parameters, design.steps),
+        expected_work=_expected_work(task, shape.parameters, design.steps, hyperparameters),
     )
 
 
@@ -139,26 +139,24 @@ def mean_steps(steps: tuple[int, int]) -> float:
     return float(low if low == high else (high - low) / np.log(high / low))
 
 
-def _expected_work(task: Task, parameters: int, steps: tuple[int, int]) -> float:
-    """Mean work of a trial with training steps log-uniform in their range, over the task's own
-    hyperparameters.
+def _expected_work(task: Task, parameters: int, steps: tuple[int, int], hyperparameters: Space) -> float:
+    """Mean work of a trial with training steps log-uniform in their range, over what the study may
+    choose of the task's own hyperparameters.
     """
     random = np.random.default_rng(0)
-    work = [task.work(_draw(task, random), parameters) for _ in range(100)]
+    own = [each.name for each in task.hyperparameters() if each.name in hyperparameters]
+    work = [task.work({name: _draw(hyperparameters[name], random) for name in own}, parameters) for _ in range(100)]
     return mean_steps(steps) * float(np.mean(work)) * parameters
 
 
-def _draw(task: Task, random: np.random.Generator) -> dict[str, Any]:
-    drawn: dict[str, Any] = {}
-    for each in task.hyperparameters():
-        match each:
-            case Choice(name=name, choices=choices):
-                drawn[name] = choices[random.integers(len(choices))]
-            case Number(name=name, low=low, high=high, log=True):
-                drawn[name] = float(np.exp(random.uniform(np.log(low), np.log(high))))
-            case Number(name=name, low=low, high=high):
-                drawn[name] = float(random.uniform(low, high))
-    return drawn
+def _draw(distribution: BaseDistribution, random: np.random.Generator) -> Any:
+    match as_data(distribution):
+        case {"choices": choices}:
+            return choices[random.integers(len(choices))]
+        case {"low": low, "high": high, "log": True}:
+            return float(np.exp(random.uniform(np.log(low), np.log(high))))
+        case {"low": low, "high": high}:
+            return float(random.uniform(low, high))
 
 
 def trial_seed(experiment_seed: int, study: str, phase: int, number: int) -> int:
