@@ -4,8 +4,8 @@ runs/collins2017
 The paper's discussion.toml says, by hand, what each part stands for in the source, which figures
 are shown, and what the numbers mean. A part is a study (`capax run papers/PAPER/desk/NAME.toml
 --out RUNS/NAME`), or a measure (a table and a figure that the paper's measures.py leaves in RUNS).
-A part whose run is not in RUNS stays as RESULTS.md has it; what has never been run is said to be
-missing.
+The tables of a part whose run is not in RUNS stay as RESULTS.md has them; what has never been run
+is said to be missing.
 """
 
 import argparse
@@ -48,12 +48,11 @@ def main() -> None:
         done = found or name in before
         reproduced = said["reproduced"] if done else f"not yet: {said['missing']}"
         lines.append(f"| {said['figures']} | [{name}](#{name}) | {reproduced} |")
-        if done and not found:
-            parts += ["", *before[name]]
-            continue
         text = f"{_sentence(said['figures'])} {said['text'].strip() if done else ''}"
         parts += ["", f"## {name}", "", _wrapped(text)]
-        if study.is_dir():
+        if done and not found:
+            parts += ["", *before[name]]
+        elif study.is_dir():
             parts += _study(paper, study, name, said)
         elif found:
             parts += _measure(paper, measured, name, said)
@@ -61,10 +60,17 @@ def main() -> None:
 
 
 def _sections(path: Path) -> dict[str, list[str]]:
-    """The parts of a RESULTS.md that show a run, by name, each with its heading."""
+    """What a RESULTS.md shows of each run, by the part's name: from the command on, without the
+    text above it.
+    """
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    found = {part.partition("\n")[0]: f"## {part.strip()}" for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]}
-    return {name: part.splitlines() for name, part in found.items() if "\n    " in part}
+    found = {}
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        name, _, body = part.partition("\n")
+        command = re.search(r"^    ", body, flags=re.MULTILINE)
+        if command:
+            found[name] = body[command.start() :].rstrip().splitlines()
+    return found
 
 
 def _wrapped(text: str) -> str:
