@@ -5,7 +5,6 @@ import zlib
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
 
 from capax import cells
 from capax.cells.cell import Layer
@@ -13,7 +12,7 @@ from capax.errors import CapaxError, TooSmall
 from capax.experiments.design import Experiment
 from capax.networks.sizing import parameters, size
 from capax.search.grid import combinations
-from capax.search.space import Space, as_data, check_names, defaults, narrowed, space
+from capax.search.space import Space, check_names, defaults, drawn, narrowed, space
 from capax.tasks import registry as tasks
 from capax.tasks.task import Task
 from capax.training.trial import NetworkShape
@@ -144,19 +143,9 @@ def _expected_work(task: Task, parameters: int, steps: tuple[int, int], hyperpar
     choose of the task's own hyperparameters.
     """
     random = np.random.default_rng(0)
-    own = [each.name for each in task.hyperparameters() if each.name in hyperparameters]
-    work = [task.work({name: _draw(hyperparameters[name], random) for name in own}, parameters) for _ in range(100)]
+    own = {each.name: hyperparameters[each.name] for each in task.hyperparameters() if each.name in hyperparameters}
+    work = [task.work(drawn(own, random), parameters) for _ in range(100)]
     return mean_steps(steps) * float(np.mean(work)) * parameters
-
-
-def _draw(distribution: BaseDistribution, random: np.random.Generator) -> Any:
-    match as_data(distribution):
-        case {"choices": choices}:
-            return choices[random.integers(len(choices))]
-        case {"low": low, "high": high, "log": True}:
-            return float(np.exp(random.uniform(np.log(low), np.log(high))))
-        case {"low": low, "high": high}:
-            return float(random.uniform(low, high))
 
 
 def trial_seed(experiment_seed: int, study: str, phase: int, number: int) -> int:

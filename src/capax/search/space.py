@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from capax import cells, tasks
@@ -90,6 +91,24 @@ def as_data(distribution: BaseDistribution) -> dict[str, Any]:
             return {"low": float(low), "high": float(high), "log": log, "whole": whole}
         case _:
             raise TypeError(f"unknown distribution {distribution}")
+
+
+def drawn(space: Space, random: np.random.Generator) -> dict[str, Any]:
+    """A value of each hyperparameter at random, as a random search proposes it; whole numbers are
+    not rounded."""
+    return {name: _value(distribution, random) for name, distribution in space.items()}
+
+
+def _value(distribution: BaseDistribution, random: np.random.Generator) -> Any:
+    match as_data(distribution):
+        case {"choices": choices}:
+            return choices[random.integers(len(choices))]
+        case {"low": low, "high": high, "log": True}:
+            return float(np.exp(random.uniform(np.log(low), np.log(high))))
+        case {"low": low, "high": high}:
+            return float(random.uniform(low, high))
+        case other:
+            raise TypeError(f"unknown distribution {other}")
 
 
 def defaults(cell: type[Layer], task: Task, space: Space) -> dict[str, Any]:
