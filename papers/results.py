@@ -3,7 +3,8 @@ runs/collins2017
 
 The paper's discussion.toml says, by hand, what each part stands for in the source, which figures
 are shown, and what the numbers mean. A part is a study (`capax run papers/PAPER/desk/NAME.toml
---out RUNS/NAME`), or a measure (a table and a figure that the paper's measures.py leaves in RUNS).
+--out RUNS/NAME`, or another `file` with `settings`), or a measure (a table and a figure that the
+paper's measures.py leaves in RUNS).
 The tables of a part whose run is not in RUNS stay as RESULTS.md has them; what has never been run
 is said to be missing.
 """
@@ -44,18 +45,17 @@ def main() -> None:
     parts = []
     for name, said in discussion.items():
         study, measured = runs / name, runs / f"{MEASURE}{name}.csv"
-        found = study.is_dir() or measured.exists()
-        done = found or name in before
+        done = study.is_dir() or measured.exists() or name in before
         reproduced = said["reproduced"] if done else f"not yet: {said['missing']}"
         lines.append(f"| {said['figures']} | [{name}](#{name}) | {reproduced} |")
         text = f"{_sentence(said['figures'])} {said['text'].strip() if done else ''}"
         parts += ["", f"## {name}", "", _wrapped(text)]
-        if done and not found:
-            parts += ["", *before[name]]
-        elif study.is_dir():
+        if study.is_dir():
             parts += _study(paper, study, name, said)
-        elif found:
+        elif measured.exists():
             parts += _measure(paper, measured, name, said)
+        elif done:
+            parts += ["", *before[name]]
     (paper / "RESULTS.md").write_text("\n".join([*lines, *parts]) + "\n", encoding="utf-8")
 
 

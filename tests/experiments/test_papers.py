@@ -55,7 +55,7 @@ def test_both_presets_of_every_study_are_there(paper, studies, at_desk_alone):
 def test_it_parses_stops_nothing_and_states_its_cost(file):
     experiment = loaded(file)
     assert experiment.stopping == "none"  # a reproduction
-    assert experiment.name in (file.stem, f"{file.parent.name}-{file.stem}")
+    assert experiment.name == file.stem
     chosen = plan(experiment)
     cost = expected(chosen)
     assert cost.trials == sum(study.trials for study in chosen.studies)

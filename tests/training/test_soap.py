@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from capax.training import soap
-from capax.training.optimiser import Basis, Optimiser
+from capax.training.optimiser import Optimiser
 from capax.training.soap import DECAY, EVERY, Bases
 
 SHAPES = ((3,), (4, 3), (2, 2, 5), (1, 6), ())
@@ -98,8 +98,7 @@ def trained(kind: str, with_basis: bool, steps: int = 3 * EVERY) -> np.ndarray:
 
     def step(number, carried):
         flat, m, v, state = carried
-        seen, back = functools.partial(bases.seen, state), functools.partial(bases.back, state)
-        flat, m, v, _ = optimiser.update(flat, given[number], m, v, number, Basis(seen, back) if with_basis else None)
+        flat, m, v, _ = optimiser.update(flat, given[number], m, v, number, bases.at(state) if with_basis else None)
         return flat, m, v, bases.after(state, given[number], number)
 
     nothing = jnp.zeros(NUMBER)

@@ -23,7 +23,7 @@ from capax.tasks.batch import SequenceBatch
 from capax.tasks.task import Scalars, Split
 from capax.training.compiled import CompiledOnce
 from capax.training.divergence import EXPLODED, KINDS
-from capax.training.optimiser import Basis, Optimiser
+from capax.training.optimiser import Optimiser
 from capax.training.soap import Bases
 from capax.training.template import Template
 from capax.training.trial import ProgramKey, Trial
@@ -226,9 +226,7 @@ class Program:
         value = value / weight
         gradient, basis, bases = gradient / weight, None, state.bases
         if self._bases is not None:
-            basis = Basis(
-                functools.partial(self._bases.seen, state.bases), functools.partial(self._bases.back, state.bases)
-            )
+            basis = self._bases.at(state.bases)
             bases = self._bases.after(state.bases, gradient, state.step)
         parameters, m, v, norm = settings.optimiser.update(
             state.parameters, gradient, state.m, state.v, state.step, basis

@@ -12,12 +12,15 @@ own decay, `DECAY`; the paper uses that of Adam's second moments, .95.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+from capax.training.optimiser import Basis
 
 DECAY = 0.99
 """Of the running means of G G^T and G^T G."""
@@ -34,7 +37,10 @@ class _Side:
 
     size: int
     moments: int
-    basis: int
+
+    @property
+    def basis(self) -> int:
+        return self.moments + self.size**2
 
 
 class Bases:
@@ -59,7 +65,7 @@ class Bases:
     def _side(self, size: int) -> _Side | None:
         if size > MOST:
             return None
-        side = _Side(size, self.size, self.size + size * size)
+        side = _Side(size, self.size)
         self.size += 2 * size * size
         return side
 
@@ -71,6 +77,10 @@ class Bases:
         """The state before the first step: no moments, and the identity for each basis."""
         parts = [part for side in self._sides for part in (np.zeros(side.size**2), np.eye(side.size).ravel())]
         return jnp.asarray(np.concatenate([*parts, np.zeros(0)]), jnp.float32)
+
+    def at(self, state: Float[Array, " q"]) -> Basis:
+        """The bases of a state, as an optimiser takes them."""
+        return Basis(functools.partial(self.seen, state), functools.partial(self.back, state))
 
     def seen(self, state: Float[Array, " q"], flat: Float[Array, " p"]) -> Float[Array, " p"]:
         """A flat vector in the bases: U^T G V for each matrix G."""
