@@ -66,6 +66,12 @@ def test_the_first_proposal_is_in_the_space_of_every_cell_and_task(cell, task):
         ({"reset_scale": [[1.0]]}, "reset_scale must be a number"),
         ({"l2_decay": []}, "at least one value"),
         ({"l2_decay": [0, 0.0]}, "none twice"),
+        ({"learning_rate": {"low": 0.01}}, "a range has `low` and `high`, not low"),
+        ({"learning_rate": {"low": 0.01, "high": 0.1, "step": 1}}, "not low, high, step"),
+        ({"learning_rate": {"low": 0.1, "high": 0.01}}, "low must be less than high, got 0.1 and 0.01"),
+        ({"learning_rate": {"low": 0.0, "high": 0.01}}, "low must be a number above 0, not 0.0"),
+        ({"l2_decay": {"low": 0, "high": 0.01}}, "low must be above 0, since it is drawn on a logarithmic scale"),
+        ({"input_always": {"low": 0, "high": 1}}, "a range is for numbers; this one is one of true, false"),
     ],
 )
 def test_a_value_that_a_hyperparameter_cannot_have_is_refused_in_one_line(values, message):
@@ -77,6 +83,26 @@ def test_a_value_that_a_hyperparameter_cannot_have_is_refused_in_one_line(values
 def test_a_given_value_may_lie_outside_the_tuners_range():
     found = given({"learning_rate": [1e-5, 0.5], "l2_decay": 0})
     assert found["learning_rate"].choices == (1e-5, 0.5) and found["l2_decay"].choices == (0.0,)
+
+
+def test_a_range_narrows_a_hyperparameter_on_its_own_scale_and_starts_from_its_middle():
+    ranges = {"learning_rate": {"low": 1e-5, "high": 1e-3}, "momentum_logit": {"low": 2, "high": 4}}
+    found = given(ranges)
+    assert found["learning_rate"] == FloatDistribution(1e-5, 1e-3, log=True)
+    assert found["momentum_logit"] == FloatDistribution(2.0, 4.0)
+    first = defaults(cells.get("gru"), tasks.get("capacity"), found)
+    assert first["learning_rate"] == pytest.approx(1e-4) and first["momentum_logit"] == 3.0
+
+
+def test_a_range_of_whole_numbers_holds_whole_numbers():
+    found = given({"compute_steps": {"low": 2, "high": 5}}, task=tasks.get("arithmetic"))
+    assert found["compute_steps"] == IntDistribution(2, 5)
+    assert defaults(cells.get("gru"), tasks.get("arithmetic"), found)["compute_steps"] == 4
+
+
+def test_a_grid_takes_no_range():
+    with pytest.raises(CapaxError, match="learning_rate: a grid needs a list of values, not a range"):
+        given({"learning_rate": {"low": 0.01, "high": 0.1}}, grid=True)
 
 
 def test_compute_steps_that_run_off_the_end_of_the_sequence_are_refused():

@@ -31,8 +31,8 @@ class Experiment(pydantic.BaseModel):
     `budgets`, `units`, `trials`, `steps`, `reruns` for that task alone; `[task.NAME.sweep]` lists
     several values of an option, and the task is studied with each.
 
-    `[hyperparameters]` fixes hyperparameters at a value, or gives a list to choose from, for the
-    cells and tasks that have them. The sampler "grid" tries all combinations of what is listed, at
+    `[hyperparameters]` fixes hyperparameters at a value, or gives a list to choose from or a range
+    `{ low = ..., high = ... }`, for the cells and tasks that have them. The sampler "grid" tries all combinations of what is listed, at
     most `trials`; the others have their defaults.
 
     `question` and `source` head the report; `smaller` says what the file made smaller of its

@@ -3,6 +3,7 @@ any).
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,32 +115,65 @@ def _value(distribution: BaseDistribution, random: np.random.Generator) -> Any:
 def defaults(cell: type[Layer], task: Task, space: Space) -> dict[str, Any]:
     """The first proposal of every study: what a practitioner starts with, and the most training
     steps, so that a tuner with few trials begins from something sensible. Every cell gets the same.
+    Of a range that a file gives, it is the middle.
     """
     known = declared(cell, task)
     steps = space[STEPS]
     assert isinstance(steps, IntDistribution)
     found = {name: known[name].default for name in space if name in known}
-    for name, distribution in space.items():
-        if isinstance(distribution, CategoricalDistribution) and found.get(name) not in distribution.choices:
-            found[name] = distribution.choices[0]
+    for name, part in space.items():
+        match part:
+            case CategoricalDistribution(choices=choices):
+                found[name] = found[name] if found.get(name) in choices else choices[0]
+            case IntDistribution() | FloatDistribution() if name in found and part != distribution(known[name]):
+                found[name] = _middle(part)
     return {**found, STEPS: steps.high}
 
 
-def narrowed(space: Space, cell: type[Layer], task: Task, given: Mapping[str, Any], *, grid: bool) -> Space:
-    """The space with the hyperparameters in `given` fixed at a value or chosen from a list; those
-    that this cell on this task does not have are left out. In a `grid` all others are fixed at
-    their defaults.
+def _middle(distribution: IntDistribution | FloatDistribution) -> float | int:
+    """The middle of a range, on its own scale."""
+    low, high = distribution.low, distribution.high
+    middle = math.sqrt(low * high) if distribution.log else 0.5 * (low + high)
+    return round(middle) if isinstance(distribution, IntDistribution) else middle
 
-    Raises `CapaxError` for a value that a hyperparameter cannot have.
+
+def narrowed(space: Space, cell: type[Layer], task: Task, given: Mapping[str, Any], *, grid: bool) -> Space:
+    """The space with the hyperparameters in `given` fixed at a value, chosen from a list, or drawn
+    from a narrower range; those that this cell on this task does not have are left out. In a `grid`
+    all others are fixed at their defaults.
+
+    Raises `CapaxError` for a value that a hyperparameter cannot have, and for a range in a grid.
     """
     known = declared(cell, task)
     found = dict(space)
     if grid:
         found |= {name: CategoricalDistribution((known[name].default,)) for name in space if name in known}
     for name, values in given.items():
-        if name in known:
+        if name not in known:
+            continue
+        if not isinstance(values, dict):
             found[name] = CategoricalDistribution(_checked(known[name], values))
+        elif grid:
+            raise CapaxError(f"hyperparameters.{name}: a grid needs a list of values, not a range.")
+        else:
+            found[name] = _range(known[name], values)
     return found
+
+
+def _range(hyperparameter: Hyperparameter, given: Mapping[str, Any]) -> BaseDistribution:
+    """What the tuner draws from between the ends that a file gives, on the hyperparameter's own
+    scale."""
+    key = f"hyperparameters.{hyperparameter.name}"
+    if not isinstance(hyperparameter, Number):
+        raise CapaxError(f"{key}: a range is for numbers; this one is {hyperparameter.due}.")
+    if given.keys() != {"low", "high"}:
+        raise CapaxError(f"{key}: a range has `low` and `high`, not {', '.join(given) or 'nothing'}.")
+    low, high = (hyperparameter.checked(given[end], f"{key}.{end}") for end in ("low", "high"))
+    if low >= high:
+        raise CapaxError(f"{key}: low must be less than high, got {low} and {high}.")
+    if hyperparameter.log and low <= 0:
+        raise CapaxError(f"{key}: low must be above 0, since it is drawn on a logarithmic scale, got {low}.")
+    return distribution(dataclasses.replace(hyperparameter, low=low, high=high, default=low))
 
 
 def _checked(hyperparameter: Hyperparameter, given: Any) -> tuple[Any, ...]:

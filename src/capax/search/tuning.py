@@ -19,8 +19,9 @@ from capax.search.random import SeededRandom
 from capax.search.space import Space
 from capax.search.store import Store
 
-LEAST_UNGUIDED = 8
-"""The fewest trials before the tuner uses its model; a fifth of the study where that is more."""
+MOST_UNGUIDED = 8
+"""Trials before the tuner uses its model, in spaces of many hyperparameters; one more than there
+are hyperparameters where that is fewer; a fifth of the study where that is more."""
 
 Sampler = Literal["bandit", "random", "grid"]
 
@@ -41,7 +42,9 @@ class Tuner:
         has up to 27 hyperparameters."""
         match self.sampler:
             case "bandit":
-                return GaussianProcessBandit(seed=self.seed, n_startup=max(LEAST_UNGUIDED, self.trials // 5))
+                free = sum(not distribution.single() for distribution in self.space.values())
+                unguided = max(min(MOST_UNGUIDED, free + 1), self.trials // 5)
+                return GaussianProcessBandit(seed=self.seed, n_startup=unguided)
             case "random":
                 return SeededRandom(self.seed)
             case "grid":
