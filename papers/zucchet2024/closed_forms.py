@@ -25,6 +25,10 @@ DISTANCES = tuple(2.0**k / 100 for k in range(7))
 """1 - |lambda*|: .01, .02, .. .64."""
 
 
+TABULATED = (0.1, 0.01, 0.001, 0.0001)
+"""1 - lambda: where the table of `propagation` has its curves."""
+
+
 def propagation() -> tuple[pd.DataFrame, Figure]:
     """E h^2 and E (dh/dlambda)^2 against 1 - lambda, as they are and with normalised inputs and the
     exponential parametrisation.
@@ -43,10 +47,8 @@ def propagation() -> tuple[pd.DataFrame, Figure]:
         for number, rho in enumerate(RATES):
             values = np.asarray(function(lam, rho))
             axes.loglog(distance, values, color=COLOURS[number], linestyle=LINES[number], label=f"ρ = {rho:g}")
-            rows += [
-                {"quantity": title, "rho": rho, "distance": d, "value": v}
-                for d, v in zip(distance, values, strict=True)
-            ]
+            at = {f"1 − λ = {d:g}": float(function(1 - d, rho)) for d in TABULATED}
+            rows.append({"quantity": title, "rho": rho, **at})
         axes.invert_xaxis()
         axes.set(title=title, xlabel="1 − λ")
     figure.axes[0].legend()
@@ -175,22 +177,22 @@ DISC_RADIUS = 0.999
 
 
 def share_of_disc(rho: float, cells: int = 1000) -> float:
-    """The share of the disc's area where |d2S / (da db)| at (lambda, conj lambda_0) is above a
-    hundredth of what it is at lambda_0.
+    """The share of the disc's area where |d2S / (da db)| at (lambda, lambda_0) is above a hundredth
+    of what it is at lambda = conj lambda_0.
 
     Counted at the middles of cells of equal area: rings of equal steps in the squared radius, and
     equal angles.
     """
     middles = (np.arange(cells) + 0.5) / cells
     lam = DISC_RADIUS * np.sqrt(middles)[:, None] * np.exp(2j * math.pi * middles)
-    values = np.abs(np.asarray(moments.sensitivity_correlation(jnp.asarray(lam), np.conj(INTERFERES_AT), rho)))
-    own = float(np.abs(moments.sensitivity_correlation(INTERFERES_AT, np.conj(INTERFERES_AT), rho)))
+    values = np.abs(np.asarray(moments.sensitivity_correlation(jnp.asarray(lam), INTERFERES_AT, rho)))
+    own = float(np.abs(moments.sensitivity_correlation(np.conj(INTERFERES_AT), INTERFERES_AT, rho)))
     return float(np.mean(values > 0.01 * own))
 
 
 def disc() -> tuple[pd.DataFrame, Figure]:
-    """|d2S / (da db)| at (lambda, conj lambda_0) over the unit disc, lambda_0 = .99 exp(i pi / 4):
-    how far two units' gradients interfere.
+    """|d2S / (da db)| at (lambda, lambda_0) over the unit disc, lambda_0 = .99 exp(i pi / 4), the
+    star: how far two units' gradients interfere. Its peak is at conj lambda_0, the circle.
     """
     at = INTERFERES_AT
     radius, angle = np.meshgrid(np.sqrt(np.linspace(0, DISC_RADIUS**2, 180)), np.linspace(-math.pi, math.pi, 361))
@@ -199,8 +201,8 @@ def disc() -> tuple[pd.DataFrame, Figure]:
     rows, drawn = [], None
     all_axes = figure.subplots(1, len(RATES))
     for axes, rho in zip(all_axes, RATES, strict=True):
-        values = np.abs(np.asarray(moments.sensitivity_correlation(jnp.asarray(lam), np.conj(at), rho)))
-        own = float(np.abs(moments.sensitivity_correlation(at, np.conj(at), rho)))
+        values = np.abs(np.asarray(moments.sensitivity_correlation(jnp.asarray(lam), at, rho)))
+        own = float(np.abs(moments.sensitivity_correlation(np.conj(at), at, rho)))
         drawn = axes.pcolormesh(
             lam.real,
             lam.imag,
@@ -211,14 +213,15 @@ def disc() -> tuple[pd.DataFrame, Figure]:
             rasterized=True,
         )
         axes.plot(at.real, at.imag, "*", color="#D55E00", ms=9)
+        axes.plot(at.real, -at.imag, "o", color="#D55E00", ms=7, mfc="none")
         axes.set(title=f"ρ = {rho:g}", aspect="equal", xticks=(-1, 0, 1), yticks=(-1, 0, 1))
         axes.grid(False)
         rows.append(
             {
                 "rho": rho,
-                "own": own,
+                "at conj lambda_0": own,
                 "share of the disc above a hundredth of it": share_of_disc(rho),
             }
         )
-    figure.colorbar(drawn, ax=all_axes, label="relative to λ = λ₀")
+    figure.colorbar(drawn, ax=all_axes, label="relative to λ = conj λ₀")
     return pd.DataFrame(rows), figure

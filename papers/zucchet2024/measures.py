@@ -3,7 +3,8 @@ runs/zucchet2024
 
 Closed forms (`closed_forms.py`), and capax's probes on networks at initialisation or at an optimum.
 Each figure is a table (.csv) and an image (.png, .svg) in the given folder; those that are there
-already are left as they are, so that the same command goes on after an interruption.
+already are left as they are, so that the same command goes on after an interruption. Tables have
+what RESULTS.md says in numbers, figures the whole curves.
 """
 
 import argparse
@@ -20,6 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Complex128, Float
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -28,6 +31,7 @@ from capax.cells.diagonal import ComplexDiagonal
 from capax.cells.sequence import Dense
 from capax.files import write_atomically
 from capax.networks.network import Network
+from capax.networks.parts import trainable
 from capax.probes import Subject, adam, autocorrelation, curvature, jacobian, propagation
 from capax.probes.text import sequences
 from capax.report.probe_figures import draw
@@ -69,22 +73,38 @@ def text_inputs(preset: Preset, kind: str = "letters") -> np.ndarray:
 
 PHASES, MODULI = (0.3, 0.7), (0.990, 0.993)
 
+SYSTEMS = ("heads-1", "system-diagonal", "system-lru", "system-s4d")
+"""The cells that can be the same linear system."""
 
-def at_the_optimum(kind: str) -> Subject:
-    """A network that is its own teacher: two pairs of conjugate eigenvalues, the same system for
-    every kind of cell.
+Complex = Complex128[np.ndarray, "2"]
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """A linear system with two pairs of conjugate eigenvalues `lam`, B and C, and an orthonormal
+    basis in which it is dense.
     """
-    random = np.random.default_rng(0)
-    lam = np.array([m * np.exp(1j * p) for m, p in zip(MODULI, PHASES, strict=True)])
-    B, C, D = (
-        random.normal(size=2) + 1j * random.normal(size=2),
-        random.normal(size=2) + 1j * random.normal(size=2),
-        0.5,
-    )
+
+    lam: Complex
+    B: Complex
+    C: Complex
+    basis: Float[np.ndarray, "4 4"]
+
+
+def drawn_system(seed: int, phases: tuple[float, ...] = PHASES) -> System:
+    """B, C, and the basis at random, the eigenvalues as given."""
+    random = np.random.default_rng(seed)
+    lam = np.array([m * np.exp(1j * p) for m, p in zip(MODULI, phases, strict=True)])
+    B, C = (random.normal(size=2) + 1j * random.normal(size=2) for _ in range(2))
+    return System(lam, B, C, np.linalg.qr(random.normal(size=(4, 4)))[0])
+
+
+def network_of(kind: str, system: System) -> Network:
+    """The system as a network of one kind of cell."""
+    lam, B, C, q = system.lam, system.B, system.C, system.basis
     network = Network.create(kind, inputs=1, outputs=1, units=4, key=jax.random.key(0))
     cell, readout = network.layers[0], np.concatenate([C.real, -C.imag])
-    if kind == "heads-1":  # the real form of the same system, in a random orthonormal basis
-        q = np.linalg.qr(random.normal(size=(4, 4)))[0]
+    if kind == "heads-1":  # the real form of the same system
         W = np.block([[np.diag(lam.real), -np.diag(lam.imag)], [np.diag(lam.imag), np.diag(lam.real)]])
         new = {"W": (q @ W @ q.T)[None], "B": (q @ np.concatenate([B.real, B.imag]))[:, None]}
         readout = q @ readout
@@ -96,14 +116,18 @@ def at_the_optimum(kind: str) -> Subject:
         gain = np.asarray(with_eigenvalues.gain()[0]) + 1j * np.asarray(with_eigenvalues.gain()[1])
         new |= {"B_real": (B / gain).real[:, None], "B_imaginary": (B / gain).imag[:, None]}
     cell = eqx.tree_at(lambda c: [getattr(c, name) for name in new], cell, [jnp.asarray(v) for v in new.values()])
-    network = eqx.tree_at(
+    return eqx.tree_at(
         lambda n: (n.layers, n.readout.weight, n.readout.bias, n.direct),
         network,
-        ((cell,), jnp.asarray(readout)[None], jnp.zeros(1), jnp.full((1, 1), D)),
+        ((cell,), jnp.asarray(readout)[None], jnp.zeros(1), jnp.full((1, 1), 0.5)),
     )
+
+
+def at_the_optimum(kind: str, system: System) -> Subject:
+    """A network that is its own teacher, on 64 sequences of 300 steps."""
+    network = network_of(kind, system)
     x = Dense(jax.random.normal(jax.random.key(1), (300, 1, 64), jnp.float64))
-    targets = network.run(x)
-    draw = SequenceBatch(x, targets, jnp.ones((300, 64)))
+    draw = SequenceBatch(x, network.run(x), jnp.ones((300, 64)))
     return Subject(kind, kind, network, draw, tasks.get("teacher", time_steps=300), 0)
 
 
@@ -126,16 +150,15 @@ def _eigenvalues(kind: str, lam: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def hessian(preset: Preset) -> Found:
-    """Blocks, spectrum, and on how many parameters the steepest directions live."""
+    """Blocks, spectrum, and on how many parameters the steepest directions live, of one system."""
     del preset  # the source's own size
-    kinds = ("heads-1", "system-diagonal", "system-lru", "system-s4d")
-    found = {}
+    found, system = {}, drawn_system(0)
     with jax.enable_x64(True):
-        for kind in kinds:
-            found[kind] = curvature.measure(at_the_optimum(kind), method="full", eigenvalues=4)
+        for kind in SYSTEMS:
+            found[kind] = curvature.measure(at_the_optimum(kind, system), method="full", eigenvalues=4)
     rows = []
     figure = Figure((12.0, 7.0), layout="constrained")
-    axes = figure.subplots(2, len(kinds), height_ratios=(1.5, 1))
+    axes = figure.subplots(2, len(SYSTEMS), height_ratios=(1.5, 1))
     for number, (kind, measured) in enumerate(found.items()):
         values, vectors = measured.arrays["eigenvalues"], measured.arrays["eigenvectors"]
         ratios = curvature.participation(vectors)
@@ -165,6 +188,89 @@ def hessian(preset: Preset) -> Found:
     figure.colorbar(drawn, ax=axes[0, :], label="|H|, by groups of parameters")
     axes[1, 0].set_ylabel("|eigenvalue|")
     return pd.DataFrame(rows), figure
+
+
+DRAWS = 20
+"""Systems whose Hessians `hessian_draws` looks at, of each kind."""
+
+
+def hessian_draws(preset: Preset) -> Found:
+    """Of many systems: how large the largest eigenvalue is beside the complex diagonal cell's of
+    the same system, and on how many parameters the top four eigenvectors live.
+    """
+    del preset  # the source's own size
+    among = {
+        f"phases {PHASES[0]} and {PHASES[1]}": [drawn_system(seed) for seed in range(DRAWS)],
+        "phases uniform in [.1, 3]": [
+            drawn_system(seed, tuple(np.random.default_rng([seed, 1]).uniform(0.1, 3.0, size=2)))
+            for seed in range(DRAWS)
+        ],
+    }
+    with jax.enable_x64(True):
+        hessian_of = {kind: _hessian_of(kind) for kind in SYSTEMS}
+        tops = {key: {kind: _tops(hessian_of[kind], kind, all_) for kind in SYSTEMS} for key, all_ in among.items()}
+    rows = []
+    figure = Figure((9.0, 6.5), layout="constrained")
+    axes = figure.subplots(2, len(tops), sharex=True, sharey="row")
+    for column, (title, of) in enumerate(tops.items()):
+        for number, kind in enumerate(SYSTEMS):
+            largest, ratios = of[kind]
+            beside = largest / of["system-diagonal"][0]
+            rows.append(
+                {
+                    "drawn": title,
+                    "cell": kind,
+                    "largest eigenvalue, median [least, most]": _spread(largest),
+                    "beside the diagonal cell's of the same system": _spread(beside),
+                    "draws in which it is smaller": f"{np.sum(beside < 1)} of {DRAWS}",
+                    "participation, mean of top 4": _spread(ratios),
+                }
+            )
+            for axis, values in zip(axes[:, column], (beside, ratios), strict=True):
+                aside = np.linspace(-0.25, 0.25, DRAWS)
+                axis.semilogy(number + aside, values, "o", ms=4, color=COLOURS[number], alpha=0.7)
+                axis.hlines(np.median(values), number - 0.35, number + 0.35, color=COLOURS[number], lw=2.2)
+        axes[0, column].set_title(title)
+        axes[1, column].set_xticks(range(len(SYSTEMS)), SYSTEMS, rotation=25, ha="right")
+    axes[0, 0].set_ylabel("largest eigenvalue,\nbeside system-diagonal's")
+    axes[1, 0].set_ylabel("parameters that the\ntop 4 eigenvectors live on")
+    return pd.DataFrame(rows), figure
+
+
+def _hessian_of(kind: str) -> Callable[[jax.Array], jax.Array]:
+    """From the parameters of a network that is its own teacher to its Hessian, compiled once for
+    all systems.
+    """
+    first = at_the_optimum(kind, drawn_system(0))
+    _, with_parameters, _ = first.flat()
+
+    @jax.jit
+    def hessian(vector: jax.Array) -> jax.Array:
+        targets = with_parameters(vector).run(first.draw.inputs)
+        subject = dataclasses.replace(first, draw=dataclasses.replace(first.draw, targets=targets))
+        return jax.hessian(lambda vector: subject.loss(with_parameters(vector)))(vector)
+
+    return hessian
+
+
+def _tops(
+    hessian_of: Callable[[jax.Array], jax.Array], kind: str, systems: list[System]
+) -> tuple[Float[np.ndarray, " draws"], Float[np.ndarray, " draws"]]:
+    """Of each system the largest eigenvalue, and the mean participation ratio of the top four
+    eigenvectors.
+    """
+    largest, ratios = [], []
+    for system in systems:
+        vector, _ = ravel_pytree(eqx.filter(network := network_of(kind, system), trainable(network)))
+        values, vectors = np.linalg.eigh(np.asarray(hessian_of(vector)))
+        order = np.argsort(-np.abs(values))[:4]
+        largest.append(values[order[0]])
+        ratios.append(curvature.participation(vectors[:, order].T).mean())
+    return np.asarray(largest), np.asarray(ratios)
+
+
+def _spread(values: Float[np.ndarray, " draws"]) -> str:
+    return f"{np.median(values):.3g} [{values.min():.3g}, {values.max():.3g}]"
 
 
 # Adam's effective learning rates
@@ -223,13 +329,23 @@ def rates(preset: Preset) -> Found:
 # Real sequences
 
 
+LAGS = (1, 2, 3, 5, 10, 20, 50, 100)
+"""Where the tables have autocorrelations."""
+
+
 def real_text(kind: str) -> Callable[[Preset], Found]:
-    """The autocorrelation of letters, words, or embedded tokens of real text, with its fit."""
+    """The autocorrelation of letters, words, or embedded tokens of a whole real text, with its
+    fit.
+    """
 
     def found(preset: Preset) -> Found:
-        subject = Subject.create("gru", units=8, data=text_inputs(preset, kind), batch=4 * preset.batch)
-        measured = autocorrelation.measure(subject)
-        return measured.frame, draw(measured)
+        data = text_inputs(preset, kind)
+        measured = autocorrelation.measure(Subject.create("gru", units=8, data=data, batch=len(data)))
+        frame = measured.frame
+        shown = frame[(frame["sequence"] == autocorrelation.INPUT) & frame["lag"].isin(LAGS)]
+        measured_of = f"R(D) / R(0), {len(data):,} windows of {preset.length} steps"
+        table = shown[["lag", "measured", "fitted"]].rename(columns={"measured": measured_of})
+        return table, draw(measured)
 
     return found
 
@@ -259,7 +375,35 @@ def deep(preset: Preset, kind: str = "letters") -> Found:
                 found = propagation.measure(subject, norm=norm).frame
                 rows.append(found.assign(cell=kind, norm=norm, memory=t))
     frame = pd.concat(rows, ignore_index=True)
-    return frame, _deep_figure(frame)
+    return _deep_table(frame), _deep_figure(frame)
+
+
+def _deep_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Activity of the lowest and the highest layer, and squared gradients of the lowest, at every
+    other memory; a dash where a cell has no such parameters.
+    """
+    gradients = frame[(frame["signal"] == "gradient") & (frame["layer"] == 0) & (frame["group"] != "all")]
+    states = frame[frame["signal"] == "state"]
+    top, rows = states["layer"].max(), []
+    for (kind, norm, memory), activity in states.groupby(["cell", "norm", "memory"], sort=False):
+        if memory not in memories()[::2]:
+            continue
+        by_layer = activity.set_index("layer")["mean_square"]
+        own = gradients[
+            (gradients["cell"] == kind) & (gradients["norm"] == norm) & (gradients["memory"] == memory)
+        ].set_index("group")["mean_square"]
+        shown = {group: f"{own[group]:.3g}" if group in own else "–" for group in gradients["group"].unique()}
+        rows.append(
+            {
+                "cell": kind,
+                "norm": norm,
+                "memory t": f"{memory:g}",
+                "E h², layer 0": f"{by_layer[0]:.3g}",
+                f"E h², layer {top}": f"{by_layer[top]:.3g}",
+                **{f"gradient², layer 0: {group}": value for group, value in shown.items()},
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _remembering(cell, t: float, number: int):
@@ -352,6 +496,7 @@ MEASURES: dict[str, Callable[[Preset], Found]] = {
     "landscapes": lambda preset: _double(closed_forms.landscapes),
     "disc": lambda preset: _double(closed_forms.disc),
     "hessian": hessian,
+    "hessian-draws": hessian_draws,
     "rates": rates,
     "letters": real_text("letters"),
     "words": real_text("words"),
