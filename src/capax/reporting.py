@@ -62,6 +62,11 @@ class Reporting:
         return len(self.splits) == 1
 
     @property
+    def scored_on(self) -> str:
+        """What reported scores are of, in words."""
+        return "its one set of data" if self.one_set else "the evaluation data"
+
+    @property
     def memorised(self) -> bool:
         """Whether the score is an amount of information that networks store."""
         return self.stored is not None

@@ -60,7 +60,7 @@ def test_one_text_has_one_hash_however_it_is_packed_and_encoded(tmp_path, how, e
 
 def test_the_built_in_text_is_named_with_the_version_of_python():
     found = read()
-    assert found.source.name == f"help texts of Python {platform.python_version()}"
+    assert found.source.name == f"help texts of Python {platform.python_version()} without repeats"
     assert found.source.sha256 == hashlib.sha256(found.characters.encode()).hexdigest()
 
 

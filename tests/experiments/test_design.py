@@ -249,3 +249,41 @@ def test_tuning_and_reruns_never_share_a_seed():
 
 def test_a_list_of_one_number_of_steps_is_a_fixed_number():
     assert load("capacity", {"steps": [60]}).steps == (60, 60) == load("capacity", {"steps": 60}).steps
+
+
+def test_a_task_can_have_hyperparameters_batch_and_stopping_of_its_own():
+    experiment = load(
+        "quickstart",
+        {"hyperparameters": {"optimiser": "adam"}, "capacity.hyperparameters.schedule": "cosine", "text.batch": 4},
+    )
+    capacity, text = experiment.for_task("capacity"), experiment.for_task("text")
+    assert capacity.hyperparameters["optimiser"] == "adam" == text.hyperparameters["optimiser"]
+    assert capacity.hyperparameters["schedule"] == "cosine" and "schedule" not in text.hyperparameters
+    assert (text.batch, text.stopping, capacity.stopping) == (4, "halving", "none")
+
+
+def test_only_what_is_to_be_tuned_is_tuned():
+    settings = {"tasks": ["capacity"], "cells": ["gru"], "capacity.searches": 1}
+    (study, _) = plan(load("quickstart", settings)).studies
+    free = {name for name, distribution in study.space.items() if not distribution.single()}
+    assert free == {"learning_rate", "samples_per_parameter"}
+    assert study.space["gate_scale" if "gate_scale" in study.space else "reset_scale"].choices == (1.0,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"capacity.tune": ["learning_rat"]},
+            "task.capacity.tune: learning_rat: no cell of this experiment has it (did you mean 'learning_rate'",
+        ),
+        ({"tune": ["nothing"]}, "tune: nothing: no cell"),
+        ({"capacity.hyperparameters": 3}, "task.capacity.hyperparameters must be a table, not 3"),
+        ({"capacity.hyperparameters.learning_rat": 3}, "task.capacity.hyperparameters.learning_rat: no cell"),
+        ({"tune": ["l2_decay"], "sampler": "grid", "steps": 10}, "tune: a grid tries what"),
+    ],
+)
+def test_faults_in_what_is_tuned_are_one_line(settings, message):
+    with pytest.raises(CapaxError, match=re.escape(message)) as caught:
+        plan(load("quickstart", settings))
+    assert "\n" not in str(caught.value)

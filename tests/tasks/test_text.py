@@ -244,6 +244,41 @@ def test_the_default_text_is_real_english():
     assert 2.0 < task.markov(2) < task.markov(1) < task.markov(0) < 4.3 < task.facts.chance
 
 
+@pytest.mark.parametrize("alphabet", ["text8", "unicode"])
+@pytest.mark.parametrize("split", ["validation", "evaluation"])
+def test_less_than_a_hundredth_of_the_default_text_that_is_held_out_stands_in_its_training_section(alphabet, split):
+    """Python's help texts as they are have 17% of the evaluation section there."""
+    task = tasks.get("text", alphabet=alphabet)
+    begin, end = task.section(split)
+    windows = (end - begin - 1 - task.warm_up) // (task.window - task.warm_up)
+    assert windows > 300 and task.repeated(split) < 0.01 * windows
+    (said,) = [remark for remark in task.remarks() if "word for word" in remark]
+    assert "known by heart" not in said and f"of {windows} in the {split} section" in said
+
+
+@pytest.mark.parametrize("warm_up", [0, 2, 8])
+def test_held_out_windows_that_stand_in_the_training_section_are_counted_and_said(make, warm_up):
+    text = random_letters(5000)
+    begin = 4750  # of the evaluation section
+    text = text[:begin] + text[1000:1100] + text[begin + 100 :]
+    task = make(text, warm_up=warm_up)
+    assert task.section("evaluation") == (begin, 5000)
+    known = [start for start in places(task, text, "evaluation") if start <= 1100 - WINDOW - 1]  # as `find` has them
+    windows = len(places(task, text, "evaluation"))
+    assert task.repeated("evaluation") == len(known) > 0.3 * windows
+    assert task.repeated("validation") == 0
+    said = task.remarks()[-1]
+    share = f"{len(known)} of {windows} in the evaluation section ({len(known) / windows:.1%})"
+    assert "0 of " in said and share in said and "all 10 characters" in said and "known by heart" in said
+
+
+def test_windows_are_compared_over_their_whole_length(make):
+    text = random_letters(5000)
+    text = text[:4750] + text[1000:1100] + text[4850:]
+    counts = {window: make(text, window=window).repeated("evaluation") for window in (9, 98, 99, 100, 120)}
+    assert [counts[window] > 0 for window in counts] == [True, True, True, False, False]
+
+
 def zipped(path, files, compression=zipfile.ZIP_DEFLATED):
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in files.items():
@@ -384,17 +419,19 @@ def test_a_large_alphabet_has_the_markov_baseline_of_a_small_one():
 
 
 def test_the_share_of_letters_that_cleaning_drops_is_a_fact_of_the_task(make):
-    (size, dropped, caution) = make("gr\u00f6\u00dfer als " * 200).remarks()
+    (size, dropped, caution, repeats) = make("gr\u00f6\u00dfer als " * 200).remarks()
+    assert "(100.0%)" in repeats
     assert "cleaned as text8 is: " in size and "evaluation section has" in caution
     assert "dropped 0.22 of the text's letters" in dropped and "text.alphabet=unicode" in dropped  # 2 of 9
     plain = make(random_letters(200_000)).remarks()
-    assert len(plain) == 1 and "200,000 letters and spaces" in plain[0]
+    assert len(plain) == 2 and "200,000 letters and spaces" in plain[0]
+    assert "0 of 1,428 in the evaluation section (0.0%)" in plain[1]
 
 
 def test_a_small_text_is_said_to_give_rough_scores(make):
     assert (
         "evaluation section has 99 characters, so that scores on it are rough"
-        in make(random_letters(1999)).remarks()[-1]
+        in make(random_letters(1999)).remarks()[1]
     )
 
 

@@ -37,7 +37,11 @@ def test_flags_of_the_user_stay(monkeypatch, clean):
     backend.configure()
     flags = os.environ["XLA_FLAGS"].split()
     assert flags[0] == "--xla_cpu_prefer_vector_width=256"
-    assert sorted(flags[1:]) == ["--xla_cpu_experimental_ynn_fusion_type=", "--xla_cpu_multi_thread_eigen=false"]
+    assert sorted(flags[1:]) == [
+        "--xla_backend_extra_options=xla_llvm_ir_gemm_tile_size=4:8:1*vectwidth",
+        "--xla_cpu_experimental_ynn_fusion_type=",
+        "--xla_cpu_multi_thread_eigen=false",
+    ]
     backend.configure()
     assert os.environ["XLA_FLAGS"].split() == flags
 
@@ -103,3 +107,21 @@ def test_jax_that_was_used_too_early_is_a_warning_where_it_gives_wrong_sums():
     assert len(warned) == (0 if done.stdout.strip() == "True" else 1)
     early = run_fresh("import jax\nfrom capax.training import backend\nbackend.configure()")
     assert (early.returncode, early.stderr) == (0, "")
+
+
+SMALL_PRODUCTS = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (6_000_000_000, 6_000_000_000))
+from capax.training import backend
+backend.configure()
+import jax, jax.numpy as jnp
+jax.config.update("jax_enable_compilation_cache", False)
+for m, k, n in ((20, 15, 15), (21, 14, 14), (16, 16, 28), (20, 16, 12)):
+    assert float(jax.jit(jnp.matmul)(jnp.ones((m, k)), jnp.ones((k, n))).sum()) == m * k * n
+"""
+
+
+def test_small_products_compile_in_little_memory():
+    """JAX 0.10.2 needs more than 22 GB for some of them (docs/decisions/small-products.md)."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    subprocess.run([sys.executable, "-c", SMALL_PRODUCTS], env=environment, check=True, timeout=300)

@@ -50,7 +50,8 @@ def _best(study: StudyProgress) -> str:
 
 def _label(study: StudyProgress) -> str:
     shape = study.plan.shape
-    return f"{study.plan.label} {shape.cell.partition(':')[2] or shape.cell} depth {shape.depth}, {shape.parameters} parameters"
+    again = f", search {study.plan.search}" if study.plan.search > 1 else ""
+    return f"{study.plan.label} {shape.cell.partition(':')[2] or shape.cell} depth {shape.depth}, {shape.parameters} parameters{again}"
 
 
 def _first(studies: list[StudyProgress], rows: int) -> list[StudyProgress]:
@@ -87,7 +88,7 @@ class Moving:
                 _label(study),
                 f"{study.done}/{study.plan.trials}",
                 str(study.infeasible),
-                str(study.stopped) if progress.plan.experiment.stopping != "none" else "",
+                str(study.stopped) if progress.plan.of(study.plan.label).stopping != "none" else "",
                 f"{study.reruns}/{study.plan.reruns}" if study.plan.reruns else "",
                 _best(study),
                 style=style,

@@ -40,6 +40,7 @@ def as_json_of(directory: Path, frame: pd.DataFrame) -> dict[str, Any]:
         "budget",
         "units",
         "parameters",
+        "search",
         "trials",
         "infeasible",
         "stopping",

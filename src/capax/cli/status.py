@@ -23,7 +23,7 @@ def once(directory: Path, as_json: bool) -> bool:
     """
     store, run = results.read(directory)
     frame = results.studies(store, run)
-    left, now = missing(run, frame), standing.read(store, run)
+    left, now = missing(frame), standing.read(store, run)
     if as_json:
         print(json.dumps(_answer(directory, output.as_json_of(directory, frame), left, now, store.fault)), flush=True)
     else:

@@ -54,7 +54,7 @@ class Cost:
 def statement(plan: Plan, cost: Cost) -> str:
     """What an experiment is expected to take, as one line."""
     reruns = f", {_number(cost.reruns, 'rerun')}" if cost.reruns else ""
-    stopped = "" if plan.experiment.stopping == "none" else ", less what is stopped early"
+    stopped = "" if all(plan.of(label).stopping == "none" for label in plan.tasks) else ", less what is stopped early"
     return (
         f"{_number(cost.studies, 'study', 'studies')}, {_number(cost.trials, 'trial')}{reruns}; expected cost: "
         f"{cost.operations:.1e} floating-point operations, roughly {duration(cost.seconds)} on this machine{stopped}"

@@ -151,5 +151,6 @@ def _study(plan: Plan, study: StudyPlan) -> StudyRecord:
         stopping=design.stopping,
         direction=study.task.reporting.direction,
         first_proposal=study.defaults,
+        search=study.search,
         space={name: SpaceRecord(**as_data(distribution)) for name, distribution in study.space.items()},
     )

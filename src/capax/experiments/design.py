@@ -13,7 +13,10 @@ from capax.search.stopping import Rule
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Steps = tuple[Positive, Positive]
-OVERRIDABLE = ("cells", "depths", "budgets", "units", "trials", "steps", "reruns")
+OVERRIDABLE = (
+    *("cells", "depths", "budgets", "units", "trials", "steps", "batch", "searches", "reruns", "stopping"),
+    *("tune", "hyperparameters"),
+)
 SWEEP = "sweep"
 WORDS = ("question", "source", "smaller")
 """Keys that are words for readers: they change nothing of what is run."""
@@ -28,15 +31,22 @@ class Experiment(pydantic.BaseModel):
 
     Sizes are `budgets`, each the most parameters that a network may have, or `units`, hidden units
     per layer. `[task.NAME]` tables hold a task's options, and may set any of `cells`, `depths`,
-    `budgets`, `units`, `trials`, `steps`, `reruns` for that task alone; `[task.NAME.sweep]` lists
-    several values of an option, and the task is studied with each.
+    `budgets`, `units`, `trials`, `steps`, `batch`, `searches`, `reruns`, `stopping` for that task
+    alone;
+    `[task.NAME.sweep]` lists several values of an option, and the task is studied with each.
 
     `[hyperparameters]` fixes hyperparameters at a value, or gives a list to choose from or a range
-    `{ low = ..., high = ... }`, for the cells and tasks that have them. The sampler "grid" tries all combinations of what is listed, at
-    most `trials`; the others have their defaults.
+    `{ low = ..., high = ... }`, for the cells and tasks that have them;
+    `[task.NAME.hyperparameters]` does so for one task. `tune` names the hyperparameters that are
+    tuned, all of them where it is empty; those that are neither named nor given have their
+    defaults. The sampler "grid" tries all combinations of
+    what is listed, at most `trials`; the others have their defaults.
 
     `question` and `source` head the report; `smaller` says what the file made smaller of its
     source, and is dropped where a key is set to something else.
+
+    `searches` is how many times each search is made, from the beginning and with other seeds, so
+    that results carry an interval that covers searches and seeds.
 
     `batch` is how many trials may be proposed that the tuner does not know the results of.
     `stopping` is the rule by which trials are not trained to their end (search/stopping.py);
@@ -60,10 +70,12 @@ class Experiment(pydantic.BaseModel):
     steps: Steps
     sampler: Literal["bandit", "random", "grid"] = "bandit"
     batch: Positive = 16
+    searches: Positive = 1
     reruns: Annotated[int, pydantic.Field(ge=0)] = 5
     stopping: Rule = "none"
     checkpoint_every: Positive | None = None
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
+    tune: list[str] = []
     hyperparameters: dict[str, Any] = {}
     task: dict[str, dict[str, Any]] = {}
 
@@ -86,6 +98,8 @@ class Experiment(pydantic.BaseModel):
             raise ValueError(f"give either budgets (parameters) or units (hidden units per layer): {both}")
         if self.sampler == "grid" and self.steps[0] < self.steps[1]:
             raise ValueError(f"steps: a grid has one number of training steps, got {list(self.steps)}")
+        if self.sampler == "grid" and self.tune:
+            raise ValueError("tune: a grid tries what [hyperparameters] lists; leave `tune` out")
         if "training_steps" in self.hyperparameters:
             raise ValueError("hyperparameters.training_steps: set the key `steps` instead")
         for name in LISTS:
@@ -106,6 +120,11 @@ class Experiment(pydantic.BaseModel):
         """The design as it holds for one task."""
         overrides = {key: value for key, value in self.task.get(task, {}).items() if key in OVERRIDABLE}
         sizes = {} if not {"budgets", "units"} & overrides.keys() else {"budgets": [], "units": []}
+        if "hyperparameters" in overrides:
+            own = overrides["hyperparameters"]
+            if not isinstance(own, dict):
+                raise CapaxError(f"experiment {self.name}: task.{task}.hyperparameters must be a table, not {own!r}.")
+            overrides["hyperparameters"] = {**self.hyperparameters, **own}
         return _validated({**self.model_dump(mode="json", exclude={"task"}), "tasks": [task], **sizes, **overrides})
 
     def says_reruns(self, task: str) -> bool:
@@ -211,7 +230,11 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
         return
     if "." in key:
         task, option = task_and_option(key.removeprefix("task."))
-        table.setdefault("task", {}).setdefault(task, {})[option] = _listed(option, value)
+        of_task = table.setdefault("task", {}).setdefault(task, {})
+        if option.startswith("hyperparameters."):
+            of_task.setdefault("hyperparameters", {})[option.partition(".")[2]] = value
+        else:
+            of_task[option] = _listed(option, value)
         return
     table[key] = _listed(key, value)
     if key in ("budgets", "units"):  # one of the two

@@ -20,8 +20,8 @@ from capax.training.trial import NetworkShape
 
 @dataclasses.dataclass(frozen=True)
 class StudyPlan:
-    """One study: many trials of one cell, depth, and budget on one task, then reruns of the best on
-    fresh seeds.
+    """One study: a search of many trials of one cell, depth, and budget on one task, then reruns of
+    the best on fresh seeds.
     """
 
     name: str
@@ -33,6 +33,7 @@ class StudyPlan:
     defaults: dict[str, Any]  # the first proposal
     trials: int
     reruns: int
+    search: int  # which of the searches that are alike but for their seeds, from 1
     expected_work: float  # of one trial: parameters x sequences x time steps x training steps
 
 
@@ -83,12 +84,22 @@ def plan(experiment: Experiment) -> Plan:
                         continue
                     shapes, without = _shapes(design, task, cell_name, depth)
                     too_small += without
-                    found += [_study(design, task, variant, cell, shape, size) for size, shape in shapes.items()]
+                    found += [
+                        _study(design, task, variant, cell, shape, size, search)
+                        for size, shape in shapes.items()
+                        for search in range(1, design.searches + 1)
+                    ]
                 if not found:
                     raise too_small[0]
                 studies += found
                 left_out += [str(error).removesuffix(".") for error in too_small]
-    check_names(experiment.hyperparameters, [(cells.get(study.shape.cell), study.task) for study in studies])
+    pairs = [(cells.get(study.shape.cell), study.task) for study in studies]
+    for key, names in (("hyperparameters.", experiment.hyperparameters), ("tune: ", experiment.tune)):
+        check_names(names, pairs, key)
+    for task_name, options in experiment.task.items():
+        of_task = [(cell, task) for cell, task in pairs if task.name == task_name]
+        check_names(options.get("hyperparameters", {}), of_task, f"task.{task_name}.hyperparameters.")
+        check_names(options.get("tune", []), of_task, f"task.{task_name}.tune: ")
     return Plan(experiment, studies, list(dict.fromkeys(left_out)))
 
 
@@ -112,14 +123,24 @@ def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> tuple[dict
 
 
 def _study(
-    design: Experiment, task: Task, variant: dict[str, Any], cell: type[Layer], shape: NetworkShape, size: str
+    design: Experiment,
+    task: Task,
+    variant: dict[str, Any],
+    cell: type[Layer],
+    shape: NetworkShape,
+    size: str,
+    search: int,
 ) -> StudyPlan:
     task.check(shape.parameters)
     grid = design.sampler == "grid"
-    hyperparameters = narrowed(space(cell, task, design.steps), cell, task, design.hyperparameters, grid=grid)
+    hyperparameters = narrowed(
+        space(cell, task, design.steps), cell, task, design.hyperparameters, tune=design.tune, grid=grid
+    )
     words = [f"{option} {value}" for option, value in variant.items()]
+    again = [f"search{search}"] if search > 1 else []
+    parts = [task.name, shape.cell, f"depth{shape.depth}", size, *(word.replace(" ", "") for word in words), *again]
     return StudyPlan(
-        name="-".join([task.name, shape.cell, f"depth{shape.depth}", size, *(word.replace(" ", "") for word in words)]),
+        name="-".join(parts),
         label=", ".join([task.name, *words]),
         task=task,
         shape=shape,
@@ -128,6 +149,7 @@ def _study(
         defaults=defaults(cell, task, hyperparameters),
         trials=min(design.trials, combinations(hyperparameters)) if grid else design.trials,
         reruns=design.reruns if task.reporting.reruns else 0,
+        search=search,
         expected_work=_expected_work(task, shape.parameters, design.steps, hyperparameters),
     )
 

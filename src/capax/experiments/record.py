@@ -93,7 +93,8 @@ class StudyRecord:
 
     `first_proposal`: the hyperparameters of its first trial, where the tuner does not choose them.
     `trials`: as many as will be done; `trials_asked`: as many as the experiment asks for, which may
-    be more than a grid has points.
+    be more than a grid has points. `search`: which of the searches that are alike but for their
+    seeds, from 1.
     """
 
     name: str
@@ -112,6 +113,7 @@ class StudyRecord:
     direction: Literal["maximise", "minimise"]
     first_proposal: dict[str, Any]
     space: dict[str, SpaceRecord]
+    search: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,9 +42,9 @@ def open_trials(store: Store, run: RunRecord) -> dict[str, int | None]:
 def trials(store: Store, run: RunRecord) -> pd.DataFrame:
     """One row a trial, reruns included.
 
-    Columns: study, task, cell, depth, budget, units, parameters; rerun (bool); number; state
-    (complete, infeasible, running, or stopped: by the experiment's rule, with the scores it had
-    then); converged (bool: complete before its last step, since nothing was left to gain);
+    Columns: study, task, cell, depth, budget, units, parameters, search; rerun (bool); number;
+    state (complete, infeasible, running, or stopped: by the experiment's rule, with the scores it
+    had then); converged (bool: complete before its last step, since nothing was left to gain);
     proposed_by (default; random: before the tuner has a model, or by random search; model; grid;
     best: a rerun); divergence (why and when it diverged); seed; kernel and refusal (why there was
     no fused kernel); processor, instructions (its widest vectors), and jaxlib; steps (done);
@@ -113,14 +113,16 @@ def _what(study: StudyRecord) -> dict[str, Any]:
         "budget": study.budget,
         "units": study.units,
         "parameters": study.parameters,
+        "search": study.search,
     }
 
 
 def studies(store: Store, run: RunRecord) -> pd.DataFrame:
     """One row a study: what it measured, with its uncertainty.
 
-    Columns: study, task (with its swept options), cell, depth, budget, units, parameters; stopping,
-    the rule; trials (done) of planned, infeasible, stopped, converged, reruns, infeasible_reruns;
+    Columns: study, task (with its swept options), cell, depth, budget, units, parameters, search
+    (which of those that are alike but for their seeds); stopping, the rule; trials (done) of
+    planned, infeasible, stopped, converged, reruns (done) of reruns_due, infeasible_reruns;
     `best`, the reported score, with `low` and `high`, its 95% interval, and `interval`, which says
     what kind; of reruns also their median, least, and most; best_trial and best_hyperparameters
     (JSON); `selection`, the score the tuner saw for them; seconds, core-seconds of training; and
@@ -150,6 +152,7 @@ def _study_row(store: Store, study: StudyRecord, task: TaskRecord) -> dict[str, 
         "stopped": sum(record.state == "stopped" for record in records),
         "converged": sum(record.converged for record in records),
         "reruns": len(reran),
+        "reruns_due": study.reruns,
         "infeasible_reruns": sum(record.state == "infeasible" for record in reran),
         "seconds": sum(record.seconds for record in records + reran),
         "best": math.nan,
@@ -159,6 +162,8 @@ def _study_row(store: Store, study: StudyRecord, task: TaskRecord) -> dict[str, 
     }
     best = _best(study, ended)
     if best is None:
+        if row["infeasible"] + row["stopped"] == study.trials:
+            row["reruns_due"] = 0  # there is nothing to rerun
         nothing = "every trial diverged" if row["infeasible"] == study.trials else "every trial diverged or was stopped"
         return row | ({"interval": nothing} if len(ended) == study.trials else {})
     row |= {

@@ -18,8 +18,8 @@ REWORDED = ("name", *WORDS)
 """Keys of an experiment that change nothing in its results: a run goes on when they are
 reworded.
 """
-REPEATS = "reruns"
-"""The key that may grow: a rerun's seed follows from its number."""
+REPEATS = ("reruns", "searches")
+"""Keys that may grow: the seeds of a rerun and of a search follow from its number."""
 ELSEWHERE = "put it back as it was, or begin anew in another directory with --out"
 
 
@@ -109,7 +109,7 @@ def check_extends(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> 
     before, after = (json.dumps(_value_at(table, key)) for table in (old, new))
     raise CapaxError(
         f"{directory} holds another experiment: it has {'.'.join(key)} = {before}, this one {after}; choose another "
-        f"directory with --out, or run the same experiment, with more {', '.join(LISTS)}, or {REPEATS} if you like."
+        f"directory with --out, or run the same experiment, with more {', '.join((*LISTS, *REPEATS))} if you like."
     )
 
 
@@ -132,7 +132,7 @@ def _difference(old: dict[str, Any], new: dict[str, Any], inside: tuple[str, ...
         elif isinstance(was, list) and isinstance(now, list) and (key in LISTS or "sweep" in inside):
             found = path if [value for value in was if value not in now] else None
         else:
-            grows = key == REPEATS and isinstance(was, int) and isinstance(now, int) and now > was
+            grows = key in REPEATS and isinstance(was, int) and isinstance(now, int) and now > was
             found = None if grows else path
         if found is not None:
             return found

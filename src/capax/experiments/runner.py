@@ -29,7 +29,7 @@ def execute(plan: Plan, directory: Path, make_engine: Callable[[], Engine], disp
     display = display or Silent()
     store = open_run(plan, directory, display.note)
     try:
-        runs = [StudyRun(study, store, plan.experiment) for study in plan.studies]
+        runs = [StudyRun(study, store, plan.of(study.label)) for study in plan.studies]
         engine = make_engine()
         try:
             _Loop(plan, runs, engine, Kept(directory, display)).run()

@@ -46,7 +46,7 @@ def page(
     numbered = {drawing.name: place for place, drawing in enumerate(_in_order(run, drawn), 1)}
     return environment.from_string(template).render(
         experiment=plan.experiment,
-        missing=missing(plan, frame),
+        missing=missing(frame),
         holder=lock.holder(directory),
         findings=findings(run),
         caution=caution(run, compared),
@@ -142,10 +142,11 @@ def _best(run: RunView) -> list[dict[str, Any]]:
     views, found = {view.label: view for view in run.tasks}, []
     for row in records(known(run.frame, "best_hyperparameters")):
         view = views[row["task"]]
+        search = f", search {row['search']}" if view.several else ""
         found.append(
             {
                 "title": f"{view.label}, {view.names[row['cell']]}, {formatting.layers(row['depth'])}, "
-                f"{formatting.count(row['parameters'])} parameters",
+                f"{formatting.count(row['parameters'])} parameters{search}",
                 "chosen": f"trial number {int(row['best_trial'])} (from 0) of study {row['study']}; "
                 f"its validation score, by which it was chosen: {score(row['selection'])} ({view.task.reporting.score})",
                 "hyperparameters": {

@@ -1,46 +1,40 @@
-"""What is done of a run and what is missing, for those who read the report before its end."""
+"""What is done of a run and what is missing, for those who read the report before its end.
+
+A row is one study's, or that of several searches that are alike: then its counts are sums.
+"""
 
 import pandas as pd
 
-from capax.experiments.record import RunRecord, StudyRecord
 from capax.report import formatting
-from capax.report.rows import Row, by_study
+from capax.report.rows import Row, records
 
 
-def reruns_due(study: StudyRecord, row: Row) -> int:
-    """How many reruns a study will have: none where no trial came to its end, so that there is
-    nothing to rerun.
-    """
-    return 0 if row["infeasible"] + row["stopped"] == study.trials else study.reruns
+def unfinished(row: Row) -> bool:
+    """Whether there are trials or reruns to come."""
+    return row["trials"] < row["planned"] or row["reruns"] < row["reruns_due"]
 
 
-def unfinished(study: StudyRecord, row: Row) -> bool:
-    """Whether a study has trials or reruns to come."""
-    return row["trials"] < study.trials or row["reruns"] < reruns_due(study, row)
-
-
-def why_no_score(study: StudyRecord, row: Row) -> str:
-    """Why a study has no score, where it has none."""
-    if row["infeasible"] == study.trials:
+def why_no_score(row: Row) -> str:
+    """Why a row has no score, where it has none."""
+    if row["infeasible"] == row["planned"]:
         return "every trial diverged"
-    if row["infeasible"] + row["stopped"] == study.trials:
+    if row["infeasible"] + row["stopped"] == row["planned"]:
         return "every trial diverged or was stopped"
-    if unfinished(study, row):
+    if unfinished(row):
         return "not yet"
     return "every rerun diverged" if row["reruns"] else "no reruns planned"
 
 
-def missing(plan: RunRecord, frame: pd.DataFrame) -> str:
+def missing(frame: pd.DataFrame) -> str:
     """What an unfinished run has done of how much, empty for a finished one."""
-    rows = by_study(frame)
-    if not any(unfinished(study, rows[study.name]) for study in plan.studies):
+    rows = records(frame)
+    if not any(unfinished(row) for row in rows):
         return ""
-    due = sum(reruns_due(study, rows[study.name]) for study in plan.studies)
-    planned = sum(study.trials for study in plan.studies)
-    parts = [f"{formatting.count(sum(row['trials'] for row in rows.values()))} of {formatting.count(planned)} trials"]
-    parts += (
-        [f"{formatting.count(sum(row['reruns'] for row in rows.values()))} of {formatting.count(due)} reruns"]
-        if due
-        else []
+    done, due = (
+        {name: sum(row[name] for row in rows) for name in names}
+        for names in (("trials", "reruns"), ("planned", "reruns_due"))
     )
+    parts = [f"{formatting.count(done['trials'])} of {formatting.count(due['planned'])} trials"]
+    if due["reruns_due"]:
+        parts.append(f"{formatting.count(done['reruns'])} of {formatting.count(due['reruns_due'])} reruns")
     return f"{' and '.join(parts)} are done"

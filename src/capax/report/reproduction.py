@@ -51,9 +51,17 @@ def facts(run: RunRecord, trials: pd.DataFrame) -> dict[str, str]:
         **_kernels(trials),
         **_data(run),
         "seed": str(experiment.seed),
-        "search": f"{experiment.sampler}, {formatting.number(experiment.batch, 'trial')} a batch",
-        "stopping": experiment.stopping,
+        "search": f"{experiment.sampler}, {_by_task(run, 'batch')} trials a batch",
+        "stopping": _by_task(run, "stopping"),
     }
+
+
+def _by_task(run: RunRecord, key: str) -> str:
+    """The value of a key, for each task where tasks differ."""
+    values = {label: str(getattr(run.of(label), key)) for label in run.tasks}
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{value} ({label})" for label, value in values.items())
 
 
 def _elsewhere(trials: pd.DataFrame) -> dict[str, str]:

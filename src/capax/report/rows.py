@@ -29,11 +29,6 @@ def records(frame: pd.DataFrame) -> list[Row]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def by_study(frame: pd.DataFrame) -> dict[str, Row]:
-    """The rows of the studies' table by the study's name."""
-    return {row["study"]: row for row in records(frame)}
-
-
 def number(row: Row, name: str) -> float:
     """A value of a row, NaN where the column is missing."""
     return float(row.get(name, math.nan))

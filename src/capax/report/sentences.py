@@ -9,7 +9,7 @@ import pandas as pd
 from capax.report import formatting
 from capax.report.analyses import Analysis
 from capax.report.progress import unfinished, why_no_score
-from capax.report.rows import Row, by_study, known, number, records, select
+from capax.report.rows import Row, known, number, records, select
 from capax.report.tabulation import TENFOLD, score, with_interval
 from capax.report.view import RunView, TaskView
 
@@ -34,7 +34,8 @@ def caution(run: RunView, compared: list[Analysis]) -> str:
     parts = [TESTED.format(what=formatting.listed(tested))] if tested else []
     if untested:
         parts.append(f"{NOT_TESTED}{f' for {formatting.listed(untested)}' if tested else ''}.")
-    return " ".join(parts if run.plan.experiment.sampler == "random" else [*parts, ONE_SEARCH])
+    once = run.plan.experiment.sampler != "random" and not all(view.several for view in run.tasks)
+    return " ".join([*parts, ONE_SEARCH] if once else parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +68,13 @@ def findings(run: RunView) -> list[str]:
 
 
 def _task(view: TaskView) -> str:
-    measure, rows = _measure(view), by_study(view.studies)
-    studies = [study for study in view.run.plan.studies if study.name in rows]
+    measure, rows = _measure(view), records(view.studies)
     scored = known(view.studies, measure.best)
     if scored.empty:
-        return _nothing(view, sorted({why_no_score(study, rows[study.name]) for study in studies} - {"not yet"}))
+        return _nothing(view, sorted({why_no_score(row) for row in rows} - {"not yet"}))
     depth, size = max(zip(scored["depth"], scored[view.sized], strict=True), key=lambda pair: (pair[1], -pair[0]))
     group = select(scored, depth=depth, **{view.sized: size})
-    so_far = "So far, on" if any(unfinished(study, rows[study.name]) for study in studies) else "On"
+    so_far = "So far, on" if any(unfinished(row) for row in rows) else "On"
     sentences = [
         f"{so_far} the {view.label} task, {_where(view, depth, size)}, {_ahead(group, measure, view)}",
         *_medians(group, view),
@@ -120,7 +120,7 @@ def _ahead(group: pd.DataFrame, measure: _Measure, view: TaskView) -> str:
     if len(rows) == 1:
         return f"{name} reaches {values[0]} {measure.unit}."
     lead = f"{name} {measure.verb}, with {values[0]} {measure.unit}, before {names[rows[1]['cell']]} with {values[1]}"
-    if view.task.reporting.memorised:
+    if view.task.reporting.memorised and not view.several:
         return (
             f"{lead}. Each number is one trained network's, the best of one search, and its interval covers neither "
             "seeds nor searches: how sure this order is cannot be said from one run."
@@ -133,7 +133,8 @@ def _ahead(group: pd.DataFrame, measure: _Measure, view: TaskView) -> str:
             f"{lead}; its 95% interval overlaps with that of {formatting.listed(overlapping)}, so this run alone does "
             "not settle their order."
         )
-    return f"{lead}; over fresh seeds of the chosen hyperparameters, its 95% interval overlaps with no other cell's."
+    over = "over searches and seeds" if view.several else "over fresh seeds of the chosen hyperparameters"
+    return f"{lead}; {over}, its 95% interval overlaps with no other cell's."
 
 
 def _overlap(one: Row, other: Row, measure: _Measure) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from capax.experiments.record import RunRecord, StudyRecord, TaskRecord
+from capax.experiments.record import RunRecord, TaskRecord
+from capax.experiments.searches import joined
 from capax.report import formatting
 from capax.report.formatting import Number
-from capax.report.progress import reruns_due, why_no_score
+from capax.report.progress import why_no_score
 from capax.report.rows import Row, number, records, select
 from capax.report.style import labels
 from capax.search.stopping import SAYS, Rule
@@ -18,11 +19,21 @@ Column = tuple[str, Callable[[Row], str]]
 
 OF_ONE_NETWORK = "of this one trained network's fraction correct; it does not cover seeds or searches."
 """What Wilson's interval of stored bits is of, said wherever it is shown."""
+OF_ANOTHER_SEARCH = "Student's 95% prediction interval for the best of another search with as many trials: it covers seeds and searches."
+"""What the interval of stored bits over several searches is of, said wherever it is shown."""
 
-STORED = "stored bits [95%, this network]"
-PER_PARAMETER = "bits per parameter [95%, this network]"
+THIS_NETWORK, ANOTHER_SEARCH = "95%, this network", "95%, another search"
+
+STORED = "stored bits"
+PER_PARAMETER = "bits per parameter"
+MOST = "best search"
 BOUND = "compression bound per parameter"
 MEDIAN = "median"
+
+
+def interval_of_bits(*, several: bool) -> str:
+    """What the interval of stored bits is, of one search or of several."""
+    return OF_ANOTHER_SEARCH if several else f"Wilson's 95% interval {OF_ONE_NETWORK}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,29 +60,31 @@ class Table:
 
 def tables(frame: pd.DataFrame, plan: RunRecord) -> list[Table]:
     """One table a task, from `experiments.results.studies`, formatted."""
+    frame = joined(frame, plan)
     return [_table(select(frame, task=label), label, plan) for label in plan.tasks]
 
 
 def _table(frame: pd.DataFrame, label: str, plan: RunRecord) -> Table:
-    task, names = plan.tasks[label], labels(plan.of(label).cells)
-    studies = {study.name: study for study in plan.studies}
-    by_units = plan.of(label).sized == "units"
-    columns = _plan_columns(names, plan.experiment.stopping, by_units=by_units)
-    several = "" if plan.of(label).reruns == 1 else " [95%]"
-    scored = STORED if task.reporting.memorised else f"{task.reporting.score}{several}"
+    task, design = plan.tasks[label], plan.of(label)
+    columns = _plan_columns(labels(design.cells), design.stopping, by_units=design.sized == "units")
+    several = design.searches > 1
     if task.reporting.memorised:
-        columns += _memorised(studies)
-    elif plan.of(label).reruns:
-        columns += _rerun(scored, studies)
+        covers = ANOTHER_SEARCH if several else THIS_NETWORK
+        scored = f"{STORED} [{covers}]"
+        columns += _memorised(scored, f"{PER_PARAMETER} [{covers}]", several=several)
+    elif design.reruns:
+        scored = f"{task.reporting.score}{'' if design.reruns == 1 and not several else ' [95%]'}"
+        columns += _rerun(scored)
     else:
-        columns += _selected(task, studies)
+        scored = task.reporting.score
+        columns += _selected(task)
     columns.append(("core-seconds", lambda row: formatting.seconds(row["seconds"])))
     rows = [[text(row) for _, text in columns] for row in records(frame)]
     headers = [header for header, _ in columns]
     references = [_reference(headers, scored, name, text) for name, text in _references(task)]
-    notes = _notes(task, records(frame), reruns=plan.of(label).reruns)
+    notes = _notes(task, records(frame), reruns=design.reruns, searches=design.searches)
     explains = {note: header for header, note in notes if header}
-    said = [*(note for _, note in notes), *task.remarks, SAYS[plan.experiment.stopping]]
+    said = [*(note for _, note in notes), *task.remarks, SAYS[design.stopping]]
     return Table(label, _title(label, task), headers, rows + references, said, len(rows), explains)
 
 
@@ -94,34 +107,35 @@ def _plan_columns(names: dict[str, str], stopping: Rule, *, by_units: bool) -> l
     ]
 
 
-def _memorised(studies: dict[str, StudyRecord]) -> list[Column]:
+def _memorised(bits: str, bits_per_parameter: str, *, several: bool) -> list[Column]:
     stored = "best", "low", "high"
     per_parameter = "bits_per_parameter", "bits_per_parameter_low", "bits_per_parameter_high"
     return [
-        (STORED, lambda row: _with_interval(row, stored, studies[row["study"]], formatting.bits)),
-        (PER_PARAMETER, lambda row: _with_interval(row, per_parameter, studies[row["study"]], _two_decimals)),
+        (bits, lambda row: _with_interval(row, stored, formatting.bits)),
+        (bits_per_parameter, lambda row: _with_interval(row, per_parameter, _two_decimals)),
+        *([(MOST, lambda row: formatting.bits(number(row, "most")))] if several else []),
         (BOUND, lambda row: _two_decimals(number(row, "compression_bits_per_parameter"))),
         ("samples b", lambda row: formatting.count(number(row, "samples"))),
         ("fraction correct", lambda row: formatting.decimals(number(row, "fraction_correct"), 3)),
     ]
 
 
-def _rerun(header: str, studies: dict[str, StudyRecord]) -> list[Column]:
+def _rerun(header: str) -> list[Column]:
     columns = "best", "low", "high"
     return [
-        (header, lambda row: _with_interval(row, columns, studies[row["study"]], score)),
+        (header, lambda row: _with_interval(row, columns, score)),
         (MEDIAN, lambda row: score(number(row, "median"))),
-        ("reruns", lambda row: f"{row['reruns']}/{reruns_due(studies[row['study']], row)}"),
+        ("reruns", lambda row: f"{row['reruns']}/{row['reruns_due']}"),
         ("diverged reruns", lambda row: str(row["infeasible_reruns"])),
     ]
 
 
-def _selected(task: TaskRecord, studies: dict[str, StudyRecord]) -> list[Column]:
+def _selected(task: TaskRecord) -> list[Column]:
     """Where nothing is rerun: the score by which the best trial was chosen."""
 
     def text(row: Row) -> str:
         value = number(row, "selection")
-        return why_no_score(studies[row["study"]], row) if math.isnan(value) else score(value)
+        return why_no_score(row) if math.isnan(value) else score(value)
 
     return [(f"best {task.reporting.score}, validation", text)]
 
@@ -144,9 +158,9 @@ def with_interval(value: Number, low: Number, high: Number, text: Callable[[Numb
     return f"{text(value)} [{text(low)}, {text(high)}]"
 
 
-def _with_interval(row: Row, columns: tuple[str, str, str], study: StudyRecord, text: Callable[[Number], str]) -> str:
+def _with_interval(row: Row, columns: tuple[str, str, str], text: Callable[[Number], str]) -> str:
     best, low, high = (number(row, name) for name in columns)
-    return why_no_score(study, row) if math.isnan(best) else with_interval(best, low, high, text)
+    return why_no_score(row) if math.isnan(best) else with_interval(best, low, high, text)
 
 
 def _references(task: TaskRecord) -> list[tuple[str, str]]:
@@ -163,14 +177,17 @@ TENFOLD = 10.0
 """Reruns further apart than this are no sample for Student's interval."""
 
 
-def _notes(task: TaskRecord, rows: list[Row], *, reruns: int) -> list[tuple[str, str]]:
+def _notes(task: TaskRecord, rows: list[Row], *, reruns: int, searches: int) -> list[tuple[str, str]]:
     """What is said below the table, each with the column that it is about, if it is about one."""
     if task.reporting.memorised:
+        maximum = "a maximum over trials, so it grows with their number."
+        mean = f" Shown is the mean over {searches} searches with other seeds." if searches > 1 else ""
+        best = " Samples b and fraction correct are the best search's." if searches > 1 else ""
         return [
             (
                 "",
-                "Stored bits: the mutual information of labels and answers in the best trial; a maximum over trials, so "
-                f"it grows with their number. In brackets Wilson's 95% interval {OF_ONE_NETWORK}",
+                f"Stored bits: the mutual information of labels and answers in the best trial; {maximum}{mean} In brackets "
+                f"{interval_of_bits(several=searches > 1)}{best}",
             ),
             (BOUND, "Compression bound: the largest of any trial, not always the best one's."),
         ]
@@ -182,18 +199,27 @@ def _notes(task: TaskRecord, rows: list[Row], *, reruns: int) -> list[tuple[str,
                 "trial was chosen, which is optimistic.",
             )
         ]
+    if searches > 1:
+        return [
+            (
+                "",
+                f"The mean over {searches} searches with other seeds; of each search counts the mean over reruns of the "
+                f"hyperparameters that it chose, on fresh seeds and {task.reporting.scored_on}, without diverged reruns. In "
+                "brackets Student's 95% interval for the mean over searches: it covers seeds and searches.",
+            )
+        ]
     if reruns == 1:
         return [
             (
                 "",
-                "The score of one rerun of the best hyperparameters on a fresh seed, on the evaluation data. One rerun "
+                f"The score of one rerun of the best hyperparameters on a fresh seed, on {task.reporting.scored_on}. One rerun "
                 "has no interval.",
             )
         ]
     notes = [
         (
             "",
-            "The mean over reruns of the best hyperparameters on fresh seeds, scored on the evaluation data, with "
+            f"The mean over reruns of the best hyperparameters on fresh seeds, scored on {task.reporting.scored_on}, with "
             "Student's 95% interval for that mean; diverged reruns are not in the mean. The interval holds for the "
             "hyperparameters that were chosen; it does not cover the search.",
         )

@@ -8,6 +8,7 @@ import pandas as pd
 
 from capax.experiments.design import Experiment
 from capax.experiments.record import RunRecord, TaskRecord
+from capax.experiments.searches import joined
 from capax.report import formatting
 from capax.report.rows import select
 from capax.report.style import Style, labels, styles
@@ -23,7 +24,7 @@ class Panel:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TaskView:
-    """One task of a run: its studies (one row each), and its trials (one row each, with reruns).
+    """One task of a run: its studies and searches, and its trials (one row each, with reruns).
 
     `label` is the task's name with the values of the options that are swept.
     """
@@ -43,8 +44,18 @@ class TaskView:
 
     @functools.cached_property
     def studies(self) -> pd.DataFrame:
-        """One row a study."""
+        """One row for all searches that are alike but for their seeds."""
+        return select(self.run.joined, task=self.label)
+
+    @functools.cached_property
+    def searches(self) -> pd.DataFrame:
+        """One row a search."""
         return select(self.run.frame, task=self.label)
+
+    @property
+    def several(self) -> bool:
+        """Whether each search is made several times."""
+        return self.design.searches > 1
 
     @functools.cached_property
     def tuned(self) -> pd.DataFrame:
@@ -99,7 +110,7 @@ class TaskView:
     @property
     def stops(self) -> bool:
         """Whether a rule stops trials before their end."""
-        return self.run.plan.experiment.stopping != "none"
+        return self.design.stopping != "none"
 
     @property
     def baselines(self) -> dict[str, float]:
@@ -154,11 +165,16 @@ class TaskView:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunView:
-    """A run: its plan, `frame` with one row a study, `trials` with one row a trial."""
+    """A run: its plan, `frame` with one row a search, `trials` with one row a trial."""
 
     plan: RunRecord
     frame: pd.DataFrame
     trials: pd.DataFrame
+
+    @functools.cached_property
+    def joined(self) -> pd.DataFrame:
+        """One row for all searches that are alike."""
+        return joined(self.frame, self.plan)
 
     @functools.cached_property
     def tasks(self) -> list[TaskView]:

@@ -4,7 +4,7 @@ any).
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -137,17 +137,26 @@ def _middle(distribution: IntDistribution | FloatDistribution) -> float | int:
     return round(middle) if isinstance(distribution, IntDistribution) else middle
 
 
-def narrowed(space: Space, cell: type[Layer], task: Task, given: Mapping[str, Any], *, grid: bool) -> Space:
+def narrowed(
+    space: Space,
+    cell: type[Layer],
+    task: Task,
+    given: Mapping[str, Any],
+    *,
+    tune: Collection[str] = (),
+    grid: bool = False,
+) -> Space:
     """The space with the hyperparameters in `given` fixed at a value, chosen from a list, or drawn
-    from a narrower range; those that this cell on this task does not have are left out. In a `grid`
-    all others are fixed at their defaults.
+    from a narrower range; those that this cell on this task does not have are left out. Where some
+    are named to `tune`, and in a `grid`, all others are fixed at their defaults.
 
     Raises `CapaxError` for a value that a hyperparameter cannot have, and for a range in a grid.
     """
     known = declared(cell, task)
     found = dict(space)
-    if grid:
-        found |= {name: CategoricalDistribution((known[name].default,)) for name in space if name in known}
+    if grid or tune:
+        others = [name for name in space if name in known and name not in tune]
+        found |= {name: CategoricalDistribution((known[name].default,)) for name in others}
     for name, values in given.items():
         if name not in known:
             continue
@@ -186,14 +195,15 @@ def _checked(hyperparameter: Hyperparameter, given: Any) -> tuple[Any, ...]:
     return checked
 
 
-def check_names(given: Mapping[str, Any], pairs: list[tuple[type[Layer], Task]]) -> None:
-    """Raise `CapaxError` where a name in `given` is a hyperparameter of no cell and task of an
-    experiment, nor of a built-in cell: an experiment may be run with fewer of its cells."""
+def check_names(given: Iterable[str], pairs: list[tuple[type[Layer], Task]], key: str = "hyperparameters.") -> None:
+    """Raise `CapaxError` where a name in `given`, under `key` of the file, is a hyperparameter of
+    no cell and task of an experiment, nor of a built-in cell: an experiment may be run with fewer
+    of its cells."""
     known = {name for cell, task in pairs for name in declared(cell, task)}
     known |= {name for cell in cells.BUILT_IN.values() for name in hyperparameters_of(cell)}
     for name in given:
         if name not in known:
             raise CapaxError(
-                f"hyperparameters.{name}: no cell of this experiment has it{closest(name, sorted(known))}; "
+                f"{key}{name}: no cell of this experiment has it{closest(name, sorted(known))}; "
                 f"there are {', '.join(sorted(known))}."
             )

@@ -19,9 +19,11 @@ from capax.search.random import SeededRandom
 from capax.search.space import Space
 from capax.search.store import Store
 
-MOST_UNGUIDED = 8
-"""Trials before the tuner uses its model, in spaces of many hyperparameters; one more than there
-are hyperparameters where that is fewer; a fifth of the study where that is more."""
+LEAST_UNGUIDED = 4
+"""The fewest trials before the tuner uses its model; a fifth of the study where that is more.
+
+Measured (18 mixed dimensions, 24 problems, two groups of two open): after 16 trials the best loss
+is .31 with 4 and .36 with 8, after 12 .37 and .39, after 8 the same within its error."""
 
 Sampler = Literal["bandit", "random", "grid"]
 
@@ -42,9 +44,7 @@ class Tuner:
         has up to 27 hyperparameters."""
         match self.sampler:
             case "bandit":
-                free = sum(not distribution.single() for distribution in self.space.values())
-                unguided = max(min(MOST_UNGUIDED, free + 1), self.trials // 5)
-                return GaussianProcessBandit(seed=self.seed, n_startup=unguided)
+                return GaussianProcessBandit(seed=self.seed, n_startup=max(LEAST_UNGUIDED, self.trials // 5))
             case "random":
                 return SeededRandom(self.seed)
             case "grid":

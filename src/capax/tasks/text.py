@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Integer, PyTree
 from capax.cells.sequence import OneHot
 from capax.contents import Content
 from capax.data import text as data_text
-from capax.data import text8
+from capax.data import text8, text_repeats
 from capax.data.vocabulary import Vocabulary
 from capax.errors import CapaxError
 from capax.hyperparameters import Interval
@@ -31,6 +31,7 @@ WHERE = "text8.zip is at https://mattmahoney.net/dc/textdata (31 MB); any plain 
 HELD_OUT = 0.05
 """The share of the text in the validation section, and in the evaluation section after it: text8's
 usual 90, 5, and 5 percent."""
+HELD_OUT_SPLITS: tuple[Split, Split] = ("validation", "evaluation")
 MOST_WINDOWS = 4096
 """Windows of a held-out section that are scored, evenly spaced; shorter sections are scored whole.
 """
@@ -40,6 +41,9 @@ LEAST_EVALUATED = 5_000
 """Of a shorter evaluation section it is said that scores on it are rough."""
 LEAST_SHARE = 1e-4
 """A smaller share of letters that cleaning drops is not worth a word."""
+MOST_REPEATED = 0.01
+"""Where more of a held-out section stands in the training section, too, it is said what that does
+to scores."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +149,8 @@ def _section(split: Split, letters: int) -> tuple[int, int]:
 
 _MARKOV: dict[tuple[str, str, int], float] = {}
 """By content, alphabet, and order."""
+_REPEATED: dict[tuple[str, str, int, int], dict[Split, int]] = {}
+"""By content, alphabet, window, and warm-up."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +162,8 @@ class Text(Task):
     texts); its `encoding`, where that is not UTF-8; `alphabet`: "text8" cleans it to a-z and space,
     "unicode" takes every character as it is; `sha256` of the text, filled in where it is not given,
     and else held to; `window`, T; `warm_up`; `batch_size`. Held-out sections are scored on windows
-    that lie side by side, so that no character is predicted twice.
+    that lie side by side, so that no character is predicted twice; how many of them stand word for
+    word in the training section is said.
     """
 
     name: ClassVar[str] = "text"
@@ -206,7 +213,20 @@ class Text(Task):
         return dataclasses.replace(found, name=Path(self.path).name, path=self.path, option="path")
 
     def remarks(self) -> tuple[str, ...]:
-        return self._prepared.remarks
+        return (*self._prepared.remarks, self._said_of_repeats())
+
+    def _said_of_repeats(self) -> str:
+        counts = {split: (self.repeated(split), self._windows(split)) for split in HELD_OUT_SPLITS}
+        shares = [
+            f"{count:,} of {windows:,} in the {split} section ({count / windows:.1%})"
+            for split, (count, windows) in counts.items()
+        ]
+        said = (
+            f"Of the windows that are scored, {' and '.join(shares)} stand word for word, all {self.window + 1:,} "
+            "characters, in the training section."
+        )
+        many = any(count > MOST_REPEATED * windows for count, windows in counts.values())
+        return f"{said} They may be known by heart, so scores are better than on new text." if many else said
 
     @property
     def sizes(self) -> Sizes:
@@ -237,6 +257,26 @@ class Text(Task):
         begin, end = self.section(split)
         return min(MOST_WINDOWS, (end - begin - 1 - self.warm_up) // (self.window - self.warm_up))
 
+    def _stride(self, split: Split) -> int:
+        """From one scored window of a held-out section to the next."""
+        begin, end = self.section(split)
+        return (end - begin - 1 - self.window) // max(1, self._windows(split) - 1)
+
+    def repeated(self, split: Split) -> int:
+        """How many of the windows on which a held-out section is scored stand word for word in the
+        training section, the last target included."""
+        key = (self.sha256, self.alphabet, self.window, self.warm_up)
+        if key not in _REPEATED:
+            starts = [
+                self.section(split)[0] + self._stride(split) * np.arange(self._windows(split))
+                for split in HELD_OUT_SPLITS
+            ]
+            _, end = self.section("train")
+            found = text_repeats.stand_in(self._prepared.symbols, np.concatenate(starts), self.window + 1, end)
+            counts = [int(part.sum()) for part in np.split(found, [len(starts[0])])]
+            _REPEATED[key] = dict(zip(HELD_OUT_SPLITS, counts, strict=True))
+        return _REPEATED[key][split]
+
     def batches(self, split: Split, scalars: Scalars) -> Array:
         return jnp.asarray(1 if split == "train" else math.ceil(self._windows(split) / self.batch_size))
 
@@ -245,9 +285,8 @@ class Text(Task):
         if split == "train":
             starts = jax.random.randint(key, (self.batch_size,), begin, end - self.window)
             return self._at(data, starts, jnp.ones((self.batch_size,)))
-        windows = self._windows(split)
+        windows, stride = self._windows(split), self._stride(split)
         number = index * self.batch_size + jnp.arange(self.batch_size)
-        stride = (end - begin - 1 - self.window) // max(1, windows - 1)
         return self._at(data, begin + jnp.minimum(number, windows - 1) * stride, (number < windows).astype(jnp.float32))
 
     def _at(self, data: Integer[Array, " letters"], starts: Array, weights: Float[Array, " batch"]) -> SequenceBatch:

@@ -18,6 +18,9 @@ FLAGS = {
     # JAX 0.10.2 gives some sums on a CPU to a library that gets them wrong:
     # docs/decisions/jax-sums.md.
     "xla_cpu_experimental_ynn_fusion_type": "",
+    # With the default, 11:9, JAX 0.10.2 runs out of memory compiling some small products:
+    # docs/decisions/small-products.md.
+    "xla_backend_extra_options": "xla_llvm_ir_gemm_tile_size=4:8:1*vectwidth",
 }
 RIGHT_SUMS = "xla_cpu_experimental_ynn_fusion_type"
 ROWS = 40_001

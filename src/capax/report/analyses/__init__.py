@@ -17,7 +17,7 @@ from capax.report.analyses.analysis import Analysis as Analysis
 from capax.report.analyses.analysis import Make
 from capax.report.view import RunView
 
-MEMORISED: tuple[Make, ...] = (growth.make, multipliers.make, nonlinearities.make, samples.make)
+MEMORISED: tuple[Make, ...] = (growth.make, multipliers.make, nonlinearities.make, samples.make, differences.make)
 """Of tasks that ask what is memorised."""
 
 SCORED: tuple[Make, ...] = (iterations.make, expected_best.make, divergence.make, robustness.make, differences.make)

@@ -1,11 +1,14 @@
 """Welch's tests of the differences between all pairs of cells."""
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 
 from capax.report import formatting
 from capax.report.analyses.analysis import Analysis, three, two, without_empty
 from capax.report.published import COLLINS
-from capax.report.rows import column, select
+from capax.report.rows import column, known, select
 from capax.report.statistics import Difference, spread_tenfold, welch
 from capax.report.view import Panel, TaskView
 
@@ -27,25 +30,51 @@ WIDE = (
 )
 
 
+SEARCHED = (
+    "Each value is one search's, with hyperparameters and seeds of its own, so a small p says that the cells differ under "
+    "this tuner with this number of trials. Few searches show large differences only."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """What is compared: rows with a column of scores, what they are, and what a small p says."""
+
+    rows: pd.DataFrame
+    column: str
+    what: str
+    title: str
+    means: str
+
+
+def _kind(view: TaskView) -> _Kind:
+    if view.random:
+        tuned = select(view.tuned, state="complete")
+        return _Kind(tuned, "evaluation", "all trials trained to their end", "Do cells differ?", RANDOM)
+    if view.several:
+        searches = known(view.searches, "best")
+        return _Kind(searches, "best", "searches", "Do cells differ?", SEARCHED)
+    reruns = select(view.reruns, state="complete")
+    return _Kind(reruns, "evaluation", "the reruns on fresh seeds", "Do the chosen networks differ?", CHOSEN)
+
+
 def make(view: TaskView) -> Analysis | None:
     """A row a pair of cells, depth, and size."""
-    rows, wide = [], False
-    for panel, cells in view.groups(view.tuned if view.random else view.reruns):
-        scores = {cell: column(select(trials, state="complete"), "evaluation") for cell, trials in cells.items()}
+    rows, wide, kind = [], False, _kind(view)
+    for panel, cells in view.groups(kind.rows):
+        scores = {cell: column(of_cell, kind.column) for cell, of_cell in cells.items()}
         finite = {cell: list(values[np.isfinite(values)]) for cell, values in scores.items()}
         wide = wide or (not view.random and any(spread_tenfold(values) for values in finite.values() if values))
         rows += [_row(view, panel, pair) for pair in welch(finite)]
     headers, rows = without_empty(HEADERS, rows)
-    what = "all trials trained to their end" if view.random else "the reruns on fresh seeds"
     notes = [
-        f"Welch's t-test of evaluation scores of {what}, for all pairs of cells at one depth and size; p is corrected by "
+        f"Welch's t-test of scores of {kind.what}, for all pairs of cells at one depth and size; p is corrected by "
         "Holm's method for the pairs of that depth and size, not over depths, sizes, and tasks. Below 0: the second "
         "cell's mean is larger.",
-        RANDOM if view.random else CHOSEN,
+        kind.means,
         *([WIDE] if wide else []),
     ]
-    title = "Do cells differ?" if view.random else "Do the chosen networks differ?"
-    return Analysis("welch", view.label, title, headers, rows, notes, tested=True)
+    return Analysis("welch", view.label, kind.title, headers, rows, notes, tested=True)
 
 
 def _row(view: TaskView, panel: Panel, pair: Difference) -> list[str]:

@@ -10,8 +10,8 @@ from capax.report.view import TaskView
 
 HEADERS = ["cell", "depth", "size", "trials", "infeasible [95%]", f"{COLLINS.name}, Table 1"]
 NOTE = (
-    "Trials whose training loss diverged: it was not finite, or more than 10,000 times that of a random guess. In "
-    "brackets Wilson's interval: each trial has hyperparameters and a seed of its own, so it covers both."
+    "In brackets Wilson's interval of the fraction of trials that diverged: each trial has hyperparameters and a seed of "
+    "its own, so it covers both."
 )
 SOURCE = "The source: 1000 trials, 200,000 parameters, sequences of 175 steps."
 
@@ -29,5 +29,5 @@ def make(view: TaskView) -> Analysis | None:
             source = formatting.MISSING if printed is None else percent(printed)
             rows.append([*where, with_interval(*fraction, percent), source])
     headers, rows = without_empty(HEADERS, rows)
-    notes = [NOTE, *([SOURCE] if len(headers) == len(HEADERS) else [])]
+    notes = [f"{view.run.plan.divergence} {NOTE}".strip(), *([SOURCE] if len(headers) == len(HEADERS) else [])]
     return Analysis("infeasible", view.label, "How often do random hyperparameters diverge?", headers, rows, notes)

@@ -27,11 +27,11 @@ def make(view: TaskView) -> Analysis | None:
     headers = HEADERS
     if not view.stops:  # then all but the infeasible ones were trained to their end
         headers, rows = HEADERS[:5] + HEADERS[7:], [row[:5] + row[7:] for row in rows]
-    kind = "random hyperparameters" if view.random else "the tuner's hyperparameters"
+    kind = "random hyperparameters" if view.random else "the search"
     among = ", not over those that were stopped or diverged" if view.stops else ""
     note = (
         f"{formatting.capital(view.task.reporting.score)}, "
-        f"evaluation data. Median and best are over the trials of {kind} that were trained to "
+        f"{view.task.reporting.scored_on}. Median and best are over the trials of {kind} that were trained to "
         f"their end{among}."
     )
     return Analysis("iterations", view.label, "All trials: median and best", headers, rows, [note])

@@ -19,10 +19,10 @@ HEADERS = [
 
 def make(view: TaskView) -> Analysis | None:
     """A row a study with many reruns."""
-    rows = [_row(view, study) for study in records(known(view.studies, "best_trial"))]
+    rows = [_row(view, study) for study in records(known(view.searches, "best_trial"))]
     headers, found = without_empty(HEADERS, [row for row in rows if row is not None])
     note = (
-        f"The best hyperparameters trained again on fresh seeds: {view.task.reporting.score}, evaluation data, of those "
+        f"The best hyperparameters trained again on fresh seeds: {view.task.reporting.score}, {view.task.reporting.scored_on}, of those "
         "that did not diverge. The original is the best of a search, so reruns tend to be worse."
     )
     return Analysis("robustness", view.label, "How much does the same trial vary?", headers, found, [note])

@@ -19,7 +19,7 @@ def make(view: TaskView) -> Analysis | None:
     """A row a cell."""
     rows = []
     for cell, name in view.names.items():
-        of_cell = known(select(view.studies, cell=cell), "best")
+        of_cell = known(select(view.searches, cell=cell), "best")
         of_cell = pd.DataFrame(of_cell[of_cell["best"] > 0]) if len(of_cell) else of_cell
         if len(of_cell):
             ratio = column(of_cell, "samples") / column(of_cell, "best")

@@ -45,8 +45,9 @@ def _draw(view: TaskView) -> list[Drawing]:
         handles.append(Line2D([], [], label="infeasible", **cross))
     legend(figure, handles)
     stopped = ", and trials that were stopped" if view.stops else ""
+    mean = f", the mean over {view.design.searches} searches" if view.several else ""
     caption = (
-        "Best validation score so far against the number of trials done: what the tuner sees. Markers: improvements. "
+        f"Best validation score so far against the number of trials done{mean}: what the tuner sees. Markers: improvements. "
         "Crosses below the axis: trials that diverged, one row a cell. Not drawn: scores worse than a random "
         f"guess{stopped}."
     )
@@ -61,8 +62,7 @@ def _alt(view: TaskView, panels: list[Panel]) -> str:
     panel = panels[-1]
     rows, parts = view.within(view.tuned, panel), []
     for cell, name in view.names.items():
-        of_cell = select(rows, cell=cell).sort_values("number")
-        best = _running_best(of_cell, view)
+        _, best = _mean_of_searches(select(rows, cell=cell), view)
         if len(best) and np.isfinite(best[-1]):
             parts.append(f"{name} {score(best[-1])} at trial {int(np.argmax(best == best[-1])) + 1} of {len(best)}")
     where = f"{formatting.count(panel.size)} {view.unit} and {formatting.layers(panel.depth)}"
@@ -72,9 +72,8 @@ def _alt(view: TaskView, panels: list[Panel]) -> str:
 def _lines(axes: Axes, trials: pd.DataFrame, view: TaskView, shown: dict[str, Style]) -> None:
     failing = [cell for cell in shown if len(select(trials, cell=cell, state="infeasible"))]
     for cell in [cell for cell in shown if len(select(trials, cell=cell))]:
-        of_cell = select(trials, cell=cell).sort_values("number")
-        style = shown[cell]
-        number, best = column(of_cell, "number") + 1, _running_best(of_cell, view)
+        of_cell, style = select(trials, cell=cell), shown[cell]
+        number, best = _mean_of_searches(of_cell, view)
         improved = np.flatnonzero(np.diff(best, prepend=np.nan) != 0) if len(best) else []
         axes.plot(
             number,
@@ -109,6 +108,17 @@ def _crosses(axes: Axes, trials: np.ndarray, row: int, style: Style) -> None:
         transform=axes.get_xaxis_transform(),
         clip_on=False,
     )
+
+
+def _mean_of_searches(trials: pd.DataFrame, view: TaskView) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of trials done, and the best score after so many, the mean over searches that are
+    alike."""
+    lines: list[pd.Series] = []
+    for _, of_search in trials.groupby("search"):
+        done = of_search.sort_values("number")
+        lines.append(pd.Series(_running_best(done, view), index=column(done, "number") + 1))
+    together = pd.concat(lines, axis=1).sort_index()
+    return np.asarray(together.index, float), np.asarray(together.mean(axis=1, skipna=False), float)
 
 
 def _running_best(trials: pd.DataFrame, view: TaskView) -> np.ndarray:

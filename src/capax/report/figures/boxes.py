@@ -31,7 +31,7 @@ def _draw(view: TaskView) -> list[Drawing]:
     figure.supylabel(view.task.reporting.score, fontsize=LABEL_SIZE)
     caption = (
         f"{formatting.capital(view.task.reporting.score)}, "
-        "evaluation data, of trials with random hyperparameters that were trained to their "
+        f"{view.task.reporting.scored_on}, of trials with random hyperparameters that were trained to their "
         "end. Boxes: quartiles; line: median; whiskers: 5th and 95th percentile; dots: trials beyond them; grey line: "
         "a random guess."
     )

@@ -45,14 +45,14 @@ def _draw(view: TaskView) -> list[Drawing]:
         for row in range(2):
             grid[2 * (unused // columns) + row, unused % columns].remove()
     scale = log_where_wide(grid[0, 0], column(select(trials, state="complete"), "evaluation"))
-    figure.supxlabel("trials of the tuner", fontsize=LABEL_SIZE)
+    figure.supxlabel("trials of the search", fontsize=LABEL_SIZE)
     figure.supylabel(f"{view.task.reporting.score}{scale}", fontsize=LABEL_SIZE)
     handles = [handle(style, marker="") for cell, style in view.styles.items() if len(select(trials, cell=cell))]
     legend(figure, [*handles, Line2D([], [], color=GREY, linestyle="none", marker=".", label="a trial")])
     left_out = "diverged or were stopped" if view.stops else "diverged"
     caption = (
         f"{formatting.capital(view.task.reporting.score)}, "
-        "evaluation data, against the number of trials: dots are trials, lines the median "
+        f"{view.task.reporting.scored_on}, against the number of trials: dots are trials, lines the median "
         "and the best of those trained to their end so far. Not among them: trials that "
         f"{left_out}; the table counts them."
     )

@@ -20,7 +20,7 @@ intervals.
 """
 
 CAPTION = (
-    "Each dot is a rerun of the best hyperparameters on a fresh seed, scored on the evaluation data; bars: medians; "
+    "Each dot is a rerun of the best hyperparameters on a fresh seed, scored on SET; bars: medians; "
     "crosses at the upper edge: reruns that diverged. Studies stand side by side, by what was varied and by cell."
 )
 
@@ -51,7 +51,8 @@ def _draw(view: TaskView) -> list[Drawing]:
         for (variant, cell), part in groups  # pyright: ignore[reportGeneralTypeIssues]
     ]
     alt = f"Medians of reruns, {view.task.reporting.score}: {'; '.join(medians)}."
-    return [Drawing(f"{slug(view.task.name)}-reruns", view.label, figure, CAPTION, alt)]
+    caption = CAPTION.replace("SET", view.task.reporting.scored_on)
+    return [Drawing(f"{slug(view.task.name)}-reruns", view.label, figure, caption, alt)]
 
 
 KIND = FigureKind(_has_data, _draw)

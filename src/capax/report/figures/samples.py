@@ -19,7 +19,7 @@ def _has_data(view: TaskView) -> bool:
 
 
 def _scored(view: TaskView) -> pd.DataFrame:
-    found = known(view.studies, "samples")
+    found = known(view.searches, "samples")
     return pd.DataFrame(found[found["best"] > 0]) if len(found) else found
 
 

@@ -21,7 +21,7 @@ from capax.report.figures.references import Reference, draw_references
 from capax.report.published import COLLINS
 from capax.report.rows import column, known, records, select
 from capax.report.style import GREY, Style
-from capax.report.tabulation import OF_ONE_NETWORK, score, with_interval
+from capax.report.tabulation import interval_of_bits, score, with_interval
 from capax.report.view import TaskView
 
 LEAST_SHARE = 0.3
@@ -122,13 +122,14 @@ def _alt(view: TaskView, quantity: _Quantity, against: str) -> str:
 
 
 def _quantities(view: TaskView) -> list[_Quantity]:
-    return _memorised(view.label) if view.task.reporting.memorised else [_scored(view)]
+    return _memorised(view) if view.task.reporting.memorised else [_scored(view)]
 
 
-def _memorised(label: str) -> list[_Quantity]:
+def _memorised(view: TaskView) -> list[_Quantity]:
+    label = view.label
     guide = f"{COLLINS.bits_per_parameter:.0f} bits per parameter"
     bars = (
-        f"Filled: mutual information of the best trial, with Wilson's 95% interval {OF_ONE_NETWORK} Open: the largest "
+        f"Filled: mutual information of the best trial, with {interval_of_bits(several=view.several)} Open: the largest "
         f"compression bound of any trial. Grey line: {guide}, what {COLLINS.name} found larger networks to approach."
     )
     line = Reference(guide, COLLINS.bits_per_parameter, always=False, named=True)
@@ -163,6 +164,7 @@ def _memorised(label: str) -> list[_Quantity]:
 def _scored(view: TaskView) -> _Quantity:
     task = view.task
     baselines = tuple(Reference(name, value) for name, value in view.baselines.items())
+    what = f"{view.design.searches} searches" if view.several else "reruns on fresh seeds"
     return _Quantity(
         name=f"{slug(view.label)}-{slug(task.reporting.score)}",
         label=task.reporting.score,
@@ -173,8 +175,8 @@ def _scored(view: TaskView) -> _Quantity:
         references=(*baselines, Reference("random guess", task.chance, always=False)),
         from_zero=False,
         proportional=False,
-        caption=f"{formatting.capital(task.reporting.score)} on the evaluation data against SIZES: the mean over reruns on fresh "
-        "seeds, with Student's 95% interval (in full in the table). Lines: what simple methods score on the same data.",
+        caption=f"{formatting.capital(task.reporting.score)} on {task.reporting.scored_on} against SIZES: the mean over {what}, "
+        "with Student's 95% interval (in full in the table). Lines: what simple methods score on the same data.",
     )
 
 

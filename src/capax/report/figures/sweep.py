@@ -10,7 +10,7 @@ from capax.report import formatting
 from capax.report.figures.drawing import Drawing, FigureKind, slug
 from capax.report.figures.layout import WIDTH, handle, legend
 from capax.report.rows import column, known, records, select
-from capax.report.tabulation import OF_ONE_NETWORK, score, with_interval
+from capax.report.tabulation import interval_of_bits, score, with_interval
 from capax.report.view import Panel, TaskView
 
 
@@ -55,7 +55,8 @@ def _draw(view: TaskView) -> list[Drawing]:
         grid[0, 0].set_ylim(bottom=0)
     grid[0, 0].set_ylabel(label)
     legend(figure, [handle(style) for cell, style in view.styles.items() if len(select(rows, cell=cell))])
-    interval = f"Wilson's 95% interval {OF_ONE_NETWORK}" if view.task.reporting.memorised else "Student's 95% interval."
+    memorised = view.task.reporting.memorised
+    interval = interval_of_bits(several=view.several) if memorised else "Student's 95% interval."
     caption = f"Against {option.replace('_', ' ')}: each point is a study of its own, with {interval}"
     alt = _alt(rows, view, panels[-1], f"{label} against {option.replace('_', ' ')}")
     return [Drawing(f"{slug(view.task.name)}-{slug(option)}", view.label, figure, caption, alt)]
