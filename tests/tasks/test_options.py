@@ -17,7 +17,7 @@ from capax.tasks.options import _allowed, _kinds
 SMALL: dict[str, dict] = {
     "memory": {"numbers": 8, "time_steps": 4, "batch_size": 4, "held_out": 8},
     "text": {"window": 20, "warm_up": 5, "batch_size": 4},
-    "rcf": {"samples": 500, "dimensions": 4, "time_steps": 4, "batch_size": 4},
+    "rcf": {"samples": 500, "dimensions": 4, "time_steps": 4},
     "parentheses": {"time_steps": 6, "batch_size": 4, "held_out": 8},
     "arithmetic": {"largest": 9, "time_steps": 20, "batch_size": 4, "held_out": 8},
     "teacher": {"hidden": 3, "time_steps": 8, "batch_size": 4, "held_out": 8},

@@ -10,7 +10,7 @@ import pytest
 from capax import tasks
 from capax.tasks.rcf import CHUNK, beta
 
-SMALL = {"samples": 2500, "dimensions": 6, "tau": 50.0, "time_steps": 3, "batch_size": 200}
+SMALL = {"samples": 2500, "dimensions": 6, "tau": 50.0, "time_steps": 3}
 
 
 def slow_beta(samples, tau):
@@ -86,9 +86,9 @@ def test_every_sample_is_scored_once_with_its_weight(samples):
         np.testing.assert_array_equal(one, other)
 
 
-def indices(task, size, key=0):
+def indices(task, size, key=0, step=0):
     """Which samples a training draw has, found by their targets, and with which weights."""
-    draw = task.batch_at(task.data(0), "train", jax.random.key(key), jnp.asarray(0), {})
+    draw = task.minibatch_at(task.data(0), size, jnp.asarray(step), jax.random.key(key), {})
     assert draw.weights.shape == draw.targets.shape == (1, size)
     place = {float(y): i for i, y in enumerate(np.asarray(task.data(0)[1]))}
     found = np.asarray([place[float(y)] for y in np.asarray(draw.targets[0])])
@@ -100,7 +100,7 @@ def indices(task, size, key=0):
 def test_training_draws_each_sample_as_often_as_its_weight_makes_up_for(samples, tau):
     """Frequency times weight is beta: the loss is unbiased, whatever the frequencies."""
     size = 100_000
-    task = tasks.get("rcf", **{**SMALL, "samples": samples, "tau": tau, "batch_size": size})
+    task = tasks.get("rcf", **{**SMALL, "samples": samples, "tau": tau})
     found, weights = indices(task, size)
     mass = np.bincount(found, weights, samples) / size
     noise = 5 * np.sqrt(np.bincount(found, weights**2, samples)) / size + 1e-4  # five standard deviations
@@ -116,6 +116,17 @@ def test_at_the_source_s_size_the_weights_of_a_training_draw_are_nearly_one():
 def test_other_keys_draw_other_samples():
     task = tasks.get("rcf", **SMALL)
     assert not np.array_equal(indices(task, 200)[0], indices(task, 200, key=1)[0])
+    assert not np.array_equal(indices(task, 200)[0], indices(task, 200, step=1)[0])
+
+
+def test_the_batch_size_is_a_hyperparameter_and_0_takes_all():
+    task = tasks.get("rcf", **SMALL)
+    assert task.minibatch({}) == 256 and task.minibatch({"batch_size": 32}) == 32
+    assert task.minibatch({"batch_size": 0}) is None
+    assert task.work({"batch_size": 32}, 10) == 32 * 3 and task.work({"batch_size": 0}, 10) == 3 * CHUNK * 3
+    _, y, w = whole(task, "train")
+    np.testing.assert_array_equal(y, task.data(0)[1])
+    np.testing.assert_allclose(w / 2500, slow_beta(2500, 50.0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("always", [True, False])

@@ -33,11 +33,10 @@ ALWAYS = Choice(
     "input_always", True, (True, False), "Whether the input is shown at every time step, or at the first one alone."
 )
 
-MINIBATCHES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 MINIBATCH = Choice(
     "batch_size",
     0,
-    MINIBATCHES,
+    shuffling.SIZES,
     "Samples of a training step, each once in a round through the data set; 0: all samples at every step.",
     tuned=False,
 )

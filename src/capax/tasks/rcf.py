@@ -15,11 +15,20 @@ from jaxtyping import Array, Float, Float64, Int, PyTree
 
 from capax.cells.sequence import Held
 from capax.errors import CapaxError
-from capax.hyperparameters import Interval
+from capax.hyperparameters import Choice, Hyperparameter, Interval
 from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks import shuffling
 from capax.tasks.batch import SequenceBatch
 from capax.tasks.options import STEPS, option
 from capax.tasks.task import Scalars, Split, Sums, Task, mean_loss
+
+MINIBATCH = Choice(
+    "batch_size",
+    256,
+    shuffling.SIZES,
+    "Samples of a training step, drawn by their weights; 0: all samples at every step. The source does not give it.",
+    tuned=False,
+)
 
 MOST_NUMBERS = 5 * 10**9
 """Samples times dimensions: 20 GB."""
@@ -73,13 +82,12 @@ class RandomContinuousFunctions(Task):
 
     The targets are random, so there is nothing to generalise: training, validation, and evaluation
     set are one, and the score is the weighted squared error over all N samples. A training step
-    draws `batch_size` samples, sample i with a probability that is beta_i to within a few percent,
-    and the quotient of the two is its weight: what is minimised is exactly the weighted error, with
-    less noise than with samples that are all drawn alike.
+    draws as many samples as the hyperparameter `batch_size` says, sample i with a probability that
+    is beta_i to within a few percent, and the quotient of the two is its weight: what is minimised
+    is exactly the weighted error, with less noise than with samples that are all drawn alike.
 
     Options: `samples`, N; `dimensions`, d; `tau`; `time_steps`, T; `input_always`, whether the
-    input is shown at every step or at the first one only (the source does not say); `batch_size`
-    (the source does not give it).
+    input is shown at every step or at the first one only (the source does not say).
     """
 
     name: ClassVar[str] = "rcf"
@@ -90,7 +98,6 @@ class RandomContinuousFunctions(Task):
     tau: float = option(5000.0, Interval(1e-3, 1e12))
     time_steps: int = option(50, STEPS)
     input_always: bool = True
-    batch_size: int = option(256, Interval(1, 10**6))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,6 +121,15 @@ class RandomContinuousFunctions(Task):
         # A guess is the mean of the targets, 0: its expected error is their variance.
         return Facts(chance=1.0, chance_loss=1.0, perfect=0.0)
 
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        return (MINIBATCH,)
+
+    def minibatch(self, hyperparameters: Mapping[str, Any]) -> int | None:
+        return hyperparameters.get(MINIBATCH.name, MINIBATCH.default) or None
+
+    def minibatch_at(self, data: PyTree, size: int, step: Array, key: Array, scalars: Scalars) -> SequenceBatch:
+        return self._at(data, *self._chosen(jax.random.fold_in(key, step), size))
+
     def data(self, parameters: int) -> PyTree:
         """Inputs (samples, dimensions) and targets (samples,)."""
         return _function(self.data_seed, self.samples, self.dimensions)
@@ -122,11 +138,9 @@ class RandomContinuousFunctions(Task):
         return None
 
     def batches(self, split: Split, scalars: Scalars) -> Array:
-        return jnp.asarray(1 if split == "train" else math.ceil(self.samples / CHUNK))
+        return jnp.asarray(math.ceil(self.samples / CHUNK))
 
     def batch_at(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
-        if split == "train":
-            return self._at(data, *self._chosen(key, self.batch_size))
         i = index * CHUNK + jnp.arange(CHUNK)
         return self._at(data, i, jnp.where(i < self.samples, self.samples * self._beta(i), 0.0))
 
@@ -163,7 +177,8 @@ class RandomContinuousFunctions(Task):
         return {"linear regression": _linear_regression(self.data_seed, self.samples, self.dimensions, self.tau)}
 
     def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
-        return float(self.batch_size * self.time_steps)
+        size = self.minibatch(hyperparameters)
+        return float((math.ceil(self.samples / CHUNK) * CHUNK if size is None else size) * self.time_steps)
 
 
 @functools.lru_cache(maxsize=8)

@@ -14,6 +14,9 @@ from jaxtyping import Array, Int, UInt32
 
 from capax.errors import CapaxError
 
+SIZES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+"""Numbers of samples of a training step that tasks with a fixed set offer; 0: all."""
+
 MOST = 2**24
 """Above this, 32 bits do not hold what is computed."""
 
