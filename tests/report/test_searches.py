@@ -81,6 +81,7 @@ def test_tables_and_sentences_say_what_the_interval_covers(report: Report):
     assert "prediction interval for the best of another search with as many trials" in text
     assert "What is said holds for the hyperparameters that one search chose" not in text
     assert "Each value is one search's" in text and "Do cells differ?" in text
+    assert "Over 3 searches it differs from gru (Welch's test" in text
     assert "search 3" in text  # the hyperparameters that each search chose
 
 

@@ -9,14 +9,16 @@ import pandas as pd
 from capax.report import formatting
 from capax.report.analyses import Analysis
 from capax.report.progress import unfinished, why_no_score
-from capax.report.rows import Row, known, number, records, select
+from capax.report.rows import Row, column, known, number, records, select
+from capax.report.statistics import welch
 from capax.report.tabulation import TENFOLD, score, with_interval
-from capax.report.view import RunView, TaskView
+from capax.report.view import Panel, RunView, TaskView
 
 TESTED = (
     "Differences were tested for {what}: Welch's test for all pairs of cells at one depth and size, with Holm's "
     "correction for the pairs of that depth and size, not for all of them together (tables below)."
 )
+ALPHA = 0.05
 NOT_TESTED = "Nothing was tested for significance, and nothing was corrected for the number of comparisons"
 ONE_SEARCH = (
     "What is said holds for the hyperparameters that one search chose; another search could choose others and find "
@@ -125,6 +127,8 @@ def _ahead(group: pd.DataFrame, measure: _Measure, view: TaskView) -> str:
             f"{lead}. Each number is one trained network's, the best of one search, and its interval covers neither "
             "seeds nor searches: how sure this order is cannot be said from one run."
         )
+    if view.several:
+        return f"{lead}. {_tested(group, measure, view)}"
     if any(math.isnan(row[measure.low]) for row in rows):
         return f"{lead}; not every cell has an interval, so how sure this order is cannot be said."
     overlapping = [names[row["cell"]] for row in rows[1:] if _overlap(first, row, measure)]
@@ -133,8 +137,25 @@ def _ahead(group: pd.DataFrame, measure: _Measure, view: TaskView) -> str:
             f"{lead}; its 95% interval overlaps with that of {formatting.listed(overlapping)}, so this run alone does "
             "not settle their order."
         )
-    over = "over searches and seeds" if view.several else "over fresh seeds of the chosen hyperparameters"
-    return f"{lead}; {over}, its 95% interval overlaps with no other cell's."
+    return f"{lead}; over fresh seeds of the chosen hyperparameters, its 95% interval overlaps with no other cell's."
+
+
+def _tested(group: pd.DataFrame, measure: _Measure, view: TaskView) -> str:
+    """From whom the first cell differs over searches, at one depth and size."""
+    first, *others = [row["cell"] for row in _order(group, measure)]
+    panel = Panel(int(group["depth"].iloc[0]), float(group[view.sized].iloc[0]))
+    searches = known(view.within(view.searches, panel), measure.best)
+    pairs = welch({cell: column(select(searches, cell=cell), measure.best) for cell in (first, *others)})
+    differs = [pair.second for pair in pairs if pair.first == first and pair.holm < ALPHA]
+    sides = [
+        f"{kind} {formatting.listed([view.names[cell] for cell in cells])}"
+        for kind, cells in (("from", differs), ("not from", [cell for cell in others if cell not in differs]))
+        if cells
+    ]
+    return (
+        f"Over {view.design.searches} searches it differs {', '.join(sides)} (Welch's test, p below {ALPHA} with Holm's "
+        "correction)."
+    )
 
 
 def _overlap(one: Row, other: Row, measure: _Measure) -> bool:

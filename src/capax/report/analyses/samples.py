@@ -9,8 +9,8 @@ from capax.report.view import TaskView
 
 HEADERS = ["cell", "studies", "least", "median", "most", "best trial was the first"]
 NOTE = (
-    "The best trial's number of samples b, divided by the bits that it stored. The tuner's first trial has the default "
-    "b: where it was the best, the ratio says more of the default than of a choice. In the source's appendix Figure 1 b "
+    "The best trial's number of samples b, divided by the bits that it stored. The tuner's first trial has a given "
+    "b: where it was the best, the ratio says more of what was given than of a choice. In the source's appendix Figure 1 b "
     "is larger than the information stored, for all architectures at all sizes, and close to it."
 )
 

@@ -43,8 +43,8 @@ def _draw(view: TaskView) -> list[Drawing]:
     axes.set_ylabel(f"samples b of the best trial {LOG}")
     legend(figure, [handle(style, line="none") for cell, style in shown.items() if len(select(scored, cell=cell))])
     caption = (
-        "The best trial's number of samples b against the bits that it stored, one point a study. Where the best trial "
-        "is the tuner's first, its b is the default, not a choice (the table counts these)."
+        "The best trial's number of samples b against the bits that it stored, one point a search. Where the best trial "
+        "is the tuner's first, its b was given, not chosen (the table counts these)."
     )
     ratio = samples / bits
     alt = (

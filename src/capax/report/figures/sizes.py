@@ -128,8 +128,9 @@ def _quantities(view: TaskView) -> list[_Quantity]:
 def _memorised(view: TaskView) -> list[_Quantity]:
     label = view.label
     guide = f"{COLLINS.bits_per_parameter:.0f} bits per parameter"
+    mean = f", the mean over {view.design.searches} searches" if view.several else ""
     bars = (
-        f"Filled: mutual information of the best trial, with {interval_of_bits(several=view.several)} Open: the largest "
+        f"Filled: mutual information of the best trial{mean}, with {interval_of_bits(several=view.several)} Open: the largest "
         f"compression bound of any trial. Grey line: {guide}, what {COLLINS.name} found larger networks to approach."
     )
     line = Reference(guide, COLLINS.bits_per_parameter, always=False, named=True)
