@@ -45,7 +45,7 @@ ZUCCHET = {"teacher", "teacher-told", "teacher-parameters", "teacher-gated", "he
 
 @pytest.mark.parametrize(
     ("paper", "studies", "at_desk_alone"),
-    [("collins2017", COLLINS, AT_DESK_ALONE), ("zucchet2024", ZUCCHET, set())],
+    [("collins2017", COLLINS, AT_DESK_ALONE), ("zucchet2024", ZUCCHET, {"teacher-long"})],
 )
 def test_both_presets_of_every_study_are_there(paper, studies, at_desk_alone):
     assert {file.stem for file in (PAPERS / paper / "full").glob("*.toml")} == studies
