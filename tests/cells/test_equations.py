@@ -25,6 +25,7 @@ INPUTS, OUTPUTS, UNITS, STEPS, BATCH = 3, 2, 5, 7, 4
 ONNX = {
     "rnn": ("RNN", ("hidden",), "{s}"),
     "gru": ("GRU", ("update", "reset", "candidate"), "Sigmoid {s}"),
+    "gru-reset-after": ("GRU", ("update", "reset", "candidate"), "Sigmoid {s}"),
     "lstm": ("LSTM", ("input", "output", "forget", "candidate"), "Sigmoid {s} Tanh"),
 }
 WITH_FORGET_BIAS = {"update", "forget", "gate"}
@@ -62,16 +63,19 @@ def referee(network, cell, nonlinearity, x):
         maps = blocks(layer)
         shift = {block: float(layer.forget_bias) if block in WITH_FORGET_BIAS else 0.0 for block in order}
         biases = np.concatenate([maps[block][2] + np.float32(shift[block]) for block in order])
+        recurrent = np.zeros_like(biases)
+        if cell == "gru-reset-after":  # the candidate's second bias, within the product with the reset gate
+            recurrent[-UNITS:] = layer.recurrent_bias
         states = layer.initial if isinstance(layer.initial, tuple) else (layer.initial,)
         mine = {
             "W": np.concatenate([maps[block][1] for block in order])[None],
             "R": np.concatenate([maps[block][0] for block in order])[None],
-            "B": np.concatenate([biases, np.zeros_like(biases)])[None],
+            "B": np.concatenate([biases, recurrent])[None],
             **{f"state{i}": np.tile(np.asarray(state), (1, BATCH, 1)) for i, state in enumerate(states)},
         }
         weights.update({f"{key}{number}": value for key, value in mine.items()})
         names = [f"{key}{number}" for key in mine]
-        options = {"linear_before_reset": 0} if operator == "GRU" else {}
+        options = {"linear_before_reset": int(cell == "gru-reset-after")} if operator == "GRU" else {}
         nodes.append(
             helper.make_node(
                 operator,

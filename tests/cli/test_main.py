@@ -262,11 +262,11 @@ def test_run_status_report(capax, tmp_path):
 
 
 def test_status_states_the_rule_of_stopping(capax, tmp_path):
-    capax("run", "capacity", "--out", "on", *SMALL, "--json")
+    capax("run", "capacity", "--out", "on", *SMALL, "--set", "stopping=halving", "--json")
     assert "Stopping: successive halving." in capax("status", "on")[1]
     (study,) = json.loads(capax("status", "on", "--json")[1])["studies"]
     assert study["stopping"] == "halving" and study["stopped"] + study["infeasible"] < study["trials"] == 2
-    capax("run", "capacity", "--out", "off", *SMALL, "--set", "stopping=none", "--json")
+    capax("run", "capacity", "--out", "off", *SMALL, "--json")
     assert "Stopping: none." in capax("status", "off")[1]
     assert json.loads(capax("status", "off", "--json")[1])["studies"][0]["stopped"] == 0
 

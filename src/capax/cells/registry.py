@@ -14,6 +14,7 @@ from capax.cells.cell import Cell, Layer
 from capax.cells.chrono import ChronoGRU
 from capax.cells.diagonal import ComplexDiagonal, Diagonal, NormalisedDiagonal, System, system
 from capax.cells.gru import GRU
+from capax.cells.gru_reset_after import GRUResetAfter
 from capax.cells.heads import Heads, with_heads
 from capax.cells.intersection import Intersection
 from capax.cells.linear import LinearRNN
@@ -32,6 +33,7 @@ BUILT_IN: dict[str, type[Layer]] = {
     "irnn": IRNN,
     "ugrnn": UGRNN,
     "gru": GRU,
+    "gru-reset-after": GRUResetAfter,
     "lstm": LSTM,
     "intersection": Intersection,
     "linear": LinearRNN,
