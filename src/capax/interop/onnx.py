@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from capax.cells import registry
@@ -148,7 +149,7 @@ def difference(
         states = [np.asarray(leaf).T for leaf in jax.tree.leaves(net.initial(batch))]
         given |= dict(zip((name for name in inputs if name.startswith("state_")), states, strict=False))
     found = session.run(["outputs"], given)[0]
-    expected = np.asarray(net(x, lengths))
+    expected = np.asarray(net(jnp.asarray(x), None if lengths is None else jnp.asarray(lengths)))
     difference = np.abs((np.swapaxes(found, 0, 1) if swapped else found) - expected).max()
     return float(difference / max(1.0, float(np.abs(expected).max())))
 

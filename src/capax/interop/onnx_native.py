@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from capax.cells.cell import Cell, Layer, affine_declarations
 from capax.cells.gru import ResetUpdate
+from capax.cells.gru_reset_after import GRUResetAfter
 from capax.cells.lstm import LSTM
 from capax.cells.rnn import Elman
 from capax.interop.onnx_graph import Graph, Value
@@ -27,14 +28,15 @@ class Native:
     """How a cell is said in ONNX.
 
     `order`: our blocks, in the order of ONNX's gates; `activations`: of ONNX's functions f, g, h;
-    `constants`: which scalar of the cell is added inside a block; `attributes`: others of the
-    operator.
+    `constants`: which scalar of the cell is added inside a block; `recurrent_biases`: which vector
+    is added to W_h h alone; `attributes`: others of the operator.
     """
 
     operator: str
     order: tuple[str, ...]
     activations: tuple[str, ...]
     constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    recurrent_biases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     attributes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
@@ -45,7 +47,15 @@ NATIVE: dict[type[Cell], Native] = {
         ("update", "reset", "candidate"),
         ("Sigmoid", CHOSEN),
         {"update": "forget_bias"},
-        {"linear_before_reset": 0},
+        attributes={"linear_before_reset": 0},
+    ),
+    GRUResetAfter: Native(
+        "GRU",
+        ("update", "reset", "candidate"),
+        ("Sigmoid", CHOSEN),
+        {"update": "forget_bias"},
+        {"candidate": "recurrent_bias"},
+        {"linear_before_reset": 1},
     ),
     LSTM: Native(
         "LSTM", ("input", "output", "forget", "candidate"), ("Sigmoid", CHOSEN, "Tanh"), {"forget": "forget_bias"}
@@ -56,7 +66,7 @@ ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
 
 def native(layer: Layer) -> Native | None:
     """How a layer is said by one operator of ONNX; None where its equations are none of theirs."""
-    kind = type(layer)
+    kind: Any = type(layer)
     for known, found in NATIVE.items():
         if isinstance(layer, known) and (kind.project, kind.step) == (known.project, known.step):
             return found
@@ -120,7 +130,7 @@ def _of_direction(graph: Graph, state: Value, number: int) -> Any:
 
 def _weights(cell: Cell, found: Native) -> tuple[Array | np.ndarray, ...]:
     """ONNX's W (gates * units, inputs), R (gates * units, units), and B: input biases, then
-    recurrent ones, of which we have none.
+    recurrent ones.
     """
     blocks: dict[str, tuple[np.ndarray, ...]] = {}
     for name, declaration in affine_declarations(type(cell)).items():
@@ -129,6 +139,12 @@ def _weights(cell: Cell, found: Native) -> tuple[Array | np.ndarray, ...]:
         split = [np.split(array, len(declaration.blocks)) for array in arrays]
         blocks.update(zip(declaration.blocks, zip(*split, strict=True), strict=True))
     W, R, b = (np.concatenate([blocks[block][place] for block in found.order]) for place in range(3))
-    added = [float(getattr(cell, found.constants[block])) if block in found.constants else 0.0 for block in found.order]
-    b = b + np.repeat(np.asarray(added, np.float32), cell.units)
-    return W, R, np.concatenate([b, np.zeros_like(b)])
+    units, fields = cell.units, vars(cell)
+    added = [_vector(fields, found.constants.get(block), units) for block in found.order]
+    recurrent = [_vector(fields, found.recurrent_biases.get(block), units) for block in found.order]
+    return W, R, np.concatenate([b + np.concatenate(added), *recurrent])
+
+
+def _vector(fields: Mapping[str, Any], name: str | None, units: int) -> np.ndarray:
+    """A field of a cell, a number or a vector, as a vector; zeros where none is meant."""
+    return np.broadcast_to(np.zeros(()) if name is None else np.asarray(fields[name]), (units,)).astype(np.float32)

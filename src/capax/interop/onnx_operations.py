@@ -370,7 +370,8 @@ def _gathered(graph: Graph, params: Parameters, operands: Sequence[Any], results
         raise Refused("at several axes at once")
     size, inside = operand.shape[axis], jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
     known = is_known(places) and is_number(size)
-    if not (known and np.all((np.asarray(places) >= 0) & (np.asarray(places) < size)) or params["mode"] == inside):
+    fits = known and bool(np.all((np.asarray(places) >= 0) & (np.asarray(places) < size)))
+    if not fits and params["mode"] != inside:
         raise Refused(
             "at places that may lie outside the array (x.at[i].get(mode='promise_in_bounds') says that none does)"
         )

@@ -70,7 +70,10 @@ class Program:
         known = dict(zip((*program.constvars, *program.invars), (*constants, *operands), strict=True))
 
         def read(variable: Any) -> Any:
-            return np.asarray(variable.val, variable.aval.dtype) if isinstance(variable, Literal) else known[variable]
+            if not isinstance(variable, Literal):
+                return known[variable]
+            kind: Any = variable.aval
+            return np.asarray(variable.val, kind.dtype)
 
         for equation in program.eqns:
             results = self._equation(equation, [read(each) for each in equation.invars])
