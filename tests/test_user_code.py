@@ -125,7 +125,8 @@ def test_a_cell_that_fails_on_many_samples_is_told_by_its_own_lines_and_the_run_
     function, doing, module, tmp_path, monkeypatch
 ):
     name = module(f"fails_late_{function}", CELL.format(output=f"{function}(h)", limit=100))
-    settings = {"out": tmp_path / "run", "cells": [f"{name}:Careful"], **SMALL}
+    whole = {"hyperparameters": {"batch_size": 0}}
+    settings = {"out": tmp_path / "run", "cells": [f"{name}:Careful"], **SMALL, **whole}
     with pytest.raises(UserCodeError) as caught:
         capax.run("capacity", **settings)
     assert str(caught.value) == f"{doing.format(name=name)}: ValueError: too many samples"

@@ -23,11 +23,12 @@ from capax.report.statistics import mean_ratio
 PAIRED = """
 for seed in 1 2 3 4 5; do
   capax run papers/collins2017/search/whole-set.toml --out runs/collins2017/paired-whole-set-$seed ...
-  capax run papers/collins2017/desk/capacity.toml --out runs/collins2017/paired-capacity-$seed ...
+  capax run papers/collins2017/search/minibatches.toml --out runs/collins2017/paired-capacity-$seed ...
 done
 with: --set cells=rnn,gru,lstm --set depths=1 --set budgets=400,1000 --set seed=$seed
+and into paired-longer-$seed the second with cells=rnn, budgets=1000, and steps=200000
 """
-BEFORE, NOW = "paired-whole-set", "paired-capacity"
+BEFORE, NOW, LONGER = "paired-whole-set", "paired-capacity", "paired-longer"
 SEEDS = range(1, 6)
 KNOWN = 3
 """Searches that an interval is made of."""
@@ -44,17 +45,19 @@ def _bests(runs: Path, design: str) -> pd.DataFrame:
 
 def pairs(runs: Path) -> pd.DataFrame:
     """The two designs beside each other: means over seeds, and the ratio of the bits of pairs."""
-    before, now = (_bests(runs, design) for design in (BEFORE, NOW))
+    before, now, longer = (_bests(runs, design) for design in (BEFORE, NOW, LONGER))
+    now, longer = now.assign(steps="100,000"), longer.assign(steps="200,000")
     rows = []
-    for (cell, budget), old in before.groupby(["cell", "budget"], sort=False):  # pyright: ignore[reportGeneralTypeIssues]
-        new = select(now, cell=cell, budget=budget).sort_values("seed")
-        old = old.sort_values("seed")
-        ratio, low, high = mean_ratio(column(new, "best"), column(old, "best"))
+    of_study = pd.concat([now, longer]).groupby(["cell", "budget", "steps"], sort=False)
+    for (cell, budget, steps), new in of_study:  # pyright: ignore[reportGeneralTypeIssues]
+        new, old = new.sort_values("seed"), select(before, cell=cell, budget=budget).sort_values("seed")
         each = column(new, "best") / column(old, "best")
+        ratio, low, high = mean_ratio(column(new, "best"), column(old, "best"))
         rows.append(
             {
                 "cell": cell,
                 "budget": budget,
+                "steps, now": steps,
                 "bits, whole set": f"{old['best'].mean():,.0f}",
                 "bits, now": f"{new['best'].mean():,.0f}",
                 "ratio [95%]": f"{ratio:.2f} [{low:.2f}, {high:.2f}]",

@@ -79,7 +79,8 @@ def test_every_trial_is_run_once_and_the_best_is_rerun_on_fresh_seeds(finished):
     assert set(frame["proposed_by"][frame["rerun"]]) == {"best"}
     tuned = frame[~frame["rerun"]]
     assert set(tuned["proposed_by"][tuned["number"] == 0]) == {"default"}
-    assert set(tuned["proposed_by"][tuned["number"] > 0]) == {"random"}  # fewer than eight: no model yet
+    assert set(tuned["proposed_by"][tuned["number"].between(1, 3)]) == {"random"}  # fewer than four: no model yet
+    assert set(tuned["proposed_by"][tuned["number"] > 3]) == {"model"}
     text = frame[frame["task"] == "text"]
     best = text[~text["rerun"]].sort_values("validation").iloc[0]
     hyperparameters = [name for name in frame if name.startswith("hp_")]

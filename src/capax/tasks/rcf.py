@@ -33,8 +33,8 @@ MINIBATCH = Choice(
 MOST_NUMBERS = 5 * 10**9
 """Samples times dimensions: 20 GB."""
 
-CHUNK = 1000
-"""Samples in one batch of the whole set, for its score."""
+CHUNK = 1008
+"""Samples in one batch of the whole set: a multiple of 16 fills the vectors of kernels."""
 
 BLOCKS = 1024
 """Training samples are drawn by way of this many blocks of neighbours, each of about the same total
