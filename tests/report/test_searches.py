@@ -158,3 +158,12 @@ def test_the_interval_covers_the_best_of_another_search():
             found = searches.spread(one, prediction=True)
             covered += found["low"] <= other <= found["high"]
         assert covered / 4000 > 0.9, name
+
+
+def test_a_cell_that_has_not_begun_at_a_size_leaves_the_report_whole(tmp_path: Path):
+    def fill(store: Store, study: StudyPlan) -> None:
+        if study.shape.cell == "rnn" or study.budget == 200:
+            memorise(store, study)
+
+    write_run(tmp_path / "run", fill, **{**CAPACITY, "budgets": [200, 300]})
+    assert "27 of 36 trials are done" in text_of(build(tmp_path / "run"))

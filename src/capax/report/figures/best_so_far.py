@@ -117,6 +117,8 @@ def _mean_of_searches(trials: pd.DataFrame, view: TaskView) -> tuple[np.ndarray,
     for _, of_search in trials.groupby("search"):
         done = of_search.sort_values("number")
         lines.append(pd.Series(_running_best(done, view), index=column(done, "number") + 1))
+    if not lines:
+        return np.empty(0), np.empty(0)
     together = pd.concat(lines, axis=1).sort_index()
     return np.asarray(together.index, float), np.asarray(together.mean(axis=1, skipna=False), float)
 
