@@ -64,8 +64,8 @@ def test_the_readmes_experiment_is_valid(tmp_path, monkeypatch):
     (tmp_path / "my_text.txt").write_text("all work and no play makes jack a dull boy " * 100)
     (tmp_path / "mine.toml").write_text(EXPERIMENT.replace("my_package.cells:MyCell", "rnn"))
     monkeypatch.chdir(tmp_path)
-    variants = 3 + 1  # time steps of capacity; text
-    assert len(plan(load("mine.toml")).studies) == variants * 3 * 3 * 2
+    variants, searches = 3 + 1, 3  # time steps of capacity; text
+    assert len(plan(load("mine.toml")).studies) == variants * searches * 3 * 3 * 2
 
 
 def test_a_task_gives_batches_and_scores_outputs():
