@@ -19,11 +19,10 @@ import numpy as np
 from jaxtyping import Float
 
 from capax.cells.cell import Cell, affine_declarations, scalar_declarations
-from capax.cells.gru import GRU
 from capax.cells.gru_reset_after import GRUResetAfter
 from capax.cells.lstm import LSTM
 from capax.cells.wiring import Wiring
-from capax.errors import CapaxError
+from capax.errors import CapaxError, closest
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.network import Network
 from capax.networks.parts import Linear
@@ -31,8 +30,10 @@ from capax.networks.parts import Linear
 Vector = Float[np.ndarray, " _"]
 Matrix = Float[np.ndarray, "_ _"]
 
-_CONSTANTS: dict[type[Cell], str] = {GRU: "update", GRUResetAfter: "update", LSTM: "forget"}
-"""The block to whose bias a cell adds its constant `forget_bias`. Other programs have none."""
+_CONSTANTS: dict[type[Cell], str] = {GRUResetAfter: "update", LSTM: "forget"}
+"""The block to whose bias a cell adds its constant `forget_bias`; other programs have no such
+constant.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,15 @@ class Map:
 
     weight: Matrix
     bias: Vector
+
+
+KINDS = ("rnn", "gru", "lstm")
+
+
+def check_kind(kind: str) -> None:
+    """Raise `CapaxError` for a kind of layer that other programs do not have."""
+    if kind not in KINDS:
+        raise CapaxError(f"unknown kind '{kind}'{closest(str(kind), list(KINDS))}; choose of {', '.join(KINDS)}.")
 
 
 def array(value: Any, name: str) -> np.ndarray:
@@ -103,9 +113,9 @@ def network(
         nonlinearity=nonlinearity,
         wiring=Wiring(embedding=0 if entry is None else entry.weight.shape[0]),
     )
-    own = directions_of(net)
-    filled = [[_filled(c, w) for c, w in zip(*pair, strict=True)] for pair in zip(own, layers, strict=True)]
-    net = eqx.tree_at(directions_of, net, [tuple(layer) for layer in filled])
+    weights = [each for layer in layers for each in layer]
+    filled = [_filled(cell, each) for cell, each in zip(_cells(net), weights, strict=True)]
+    net = eqx.tree_at(_cells, net, filled)
     net = eqx.tree_at(lambda n: n.readout, net, _linear(net.readout, read))
     if entry is None or net.entry is None:
         return net
@@ -117,6 +127,10 @@ def directions_of(net: Network | Bidirectional) -> list[tuple[Cell, ...]]:
     if isinstance(net, Bidirectional):
         return list(zip(net.forwards, net.backwards, strict=True))
     return [(cell,) for cell in net.cells]
+
+
+def _cells(net: Network | Bidirectional) -> list[Cell]:
+    return [cell for layer in directions_of(net) for cell in layer]
 
 
 def weights_of(cell: Cell) -> Weights:
