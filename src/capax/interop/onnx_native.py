@@ -1,6 +1,6 @@
 """Cells that ONNX has itself: the operators RNN, GRU, and LSTM.
 
-A cell is one of them where its `project` and `step` are, unchanged, those of a class in `NATIVE`.
+A cell is one of them where what it does is, unchanged, that of a class in `NATIVE`.
 ONNX stacks its gates in another order than ours and adds a constant bias b_fg nowhere, so here it
 goes into the gate's own bias.
 """
@@ -61,6 +61,8 @@ NATIVE: dict[type[Cell], Native] = {
         "LSTM", ("input", "output", "forget", "candidate"), ("Sigmoid", CHOSEN, "Tanh"), {"forget": "forget_bias"}
     ),
 }
+DOES = ("project", "step", "__call__", "first_state", "s")
+"""What of a class says what its cells do."""
 ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
 
 
@@ -68,7 +70,7 @@ def native(layer: Layer) -> Native | None:
     """How a layer is said by one operator of ONNX; None where its equations are none of theirs."""
     kind: Any = type(layer)
     for known, found in NATIVE.items():
-        if isinstance(layer, known) and (kind.project, kind.step) == (known.project, known.step):
+        if isinstance(layer, known) and all(getattr(kind, name) is getattr(known, name) for name in DOES):
             return found
     return None
 
