@@ -20,6 +20,7 @@ backend.set_flags(backend.RIGHT_SUMS)  # before JAX is loaded, whoever loads it
 
 if TYPE_CHECKING:
     from capax import cells as cells
+    from capax import interop as interop
     from capax import networks as networks
     from capax import probes as probes
     from capax import search as search
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "cells": "capax.cells",
+    "interop": "capax.interop",
     "networks": "capax.networks",
     "probes": "capax.probes",
     "search": "capax.search",

@@ -164,7 +164,7 @@ def from_state_dict(
 class _Reading:
     """A state dict that is being read: what has not been taken is left."""
 
-    def __init__(self, state: Mapping[str, Any]):
+    def __init__(self, state: Any):
         if not isinstance(state, Mapping):
             raise CapaxError(
                 f"a state dict is a mapping of names to arrays, as module.state_dict() gives it, not a {type(state).__name__}."
