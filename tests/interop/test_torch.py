@@ -3,6 +3,7 @@ PyTorch where `.venv-torch` has it (`make .venv-torch/.installed`).
 """
 
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -175,6 +176,15 @@ def test_the_example_in_the_docstring_runs():
     names = {"np": np, "jax": jax, "capax": capax}
     exec(textwrap.dedent(example), names)
     assert names["net"](jax.numpy.zeros((7, 3))).shape == (7, 4)
+
+
+def test_a_format_is_imported_when_it_is_first_used():
+    script = (
+        "import capax; print(callable(capax.interop.torch.to_state_dict), callable(capax.interop.keras.from_weights))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "True True\n"
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        capax.interop.nonsense  # noqa: B018
 
 
 def changed(**arrays):
