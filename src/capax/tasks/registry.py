@@ -1,6 +1,7 @@
 """Tasks by name: the built-in ones, and a user's own as `module.path:Task`."""
 
 import dataclasses
+import importlib
 import inspect
 from typing import Any
 
@@ -19,6 +20,15 @@ from capax.tasks.text import Text
 BUILT_IN: dict[str, type[Task]] = {
     task.name: task for task in (Capacity, Memory, Text, RandomContinuousFunctions, Parentheses, Arithmetic, Teacher)
 }
+
+OWN_DATA: dict[str, str] = {
+    "forecast": "capax.tasks.forecast:Forecast",
+    "classify": "capax.tasks.classify:Classify",
+    "label": "capax.tasks.label:Label",
+    "translate": "capax.tasks.translate:Translate",
+    "language": "capax.tasks.language:LanguageModel",
+}
+"""Tasks that need a file of the user's: module and class, imported when they are asked for."""
 
 
 def get(name: str, **options: Any) -> Task:
@@ -41,10 +51,13 @@ def get(name: str, **options: Any) -> Task:
 
 def class_of(name: str) -> type[Task]:
     """The class of a task by its name. Raises as `get`."""
+    if name in OWN_DATA:
+        module, _, found = OWN_DATA[name].partition(":")
+        return getattr(importlib.import_module(module), found)
     if not user_code.is_path(name):
         if name not in BUILT_IN:
             raise CapaxError(
-                f"unknown task '{name}'{closest(name, list(BUILT_IN))}; choose of {', '.join(BUILT_IN)}, "
+                f"unknown task '{name}'{closest(name, [*BUILT_IN, *OWN_DATA])}; choose of {', '.join([*BUILT_IN, *OWN_DATA])}, "
                 "or name your own as module.path:Task."
             )
         return BUILT_IN[name]

@@ -159,6 +159,12 @@ class Task(abc.ABC):
         """Scores of simple methods, measured on the evaluation set, by name."""
         return {}
 
+    def preprocessing(self) -> dict[str, Any] | None:
+        """What a model file says of how data become a network's inputs and its outputs answers
+        (`jobs.Preparation`); None where the task itself gives the inputs.
+        """
+        return None
+
     def contents(self) -> tuple[Content, ...]:
         """The files and texts that the data are made from, the main one first: a run that goes on
         must find them as they were.

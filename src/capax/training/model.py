@@ -40,7 +40,8 @@ class Card:
     """What a model file says of its network.
 
     `wiring`: how cells are made a network, "stack" for layers one upon the other with a readout.
-    `preprocessing`: what is done to data before they are its inputs, None where a task gives them.
+    `preprocessing`: how data become its inputs and its outputs answers (`jobs.from_json`), None
+    where a task gives them.
     `task`, `task_options`, `contents`: what it was trained on, options that name a file left out,
     and the files' names and hashes in their place. `sha256`: of all arrays and of the rest of the
     card.
@@ -54,7 +55,7 @@ class Card:
     inputs: int
     outputs: int
     nonlinearity: str | None
-    preprocessing: None
+    preprocessing: dict[str, Any] | None
     task: str
     task_options: dict[str, Any]
     contents: tuple[Content, ...]
@@ -96,7 +97,7 @@ def save(path: Path, trial: Trial, result: Result) -> None:
         inputs=trial.task.inputs,
         outputs=trial.task.outputs,
         nonlinearity=trial.hyperparameters.get("nonlinearity"),
-        preprocessing=None,
+        preprocessing=trial.task.preprocessing(),
         task=trial.task.name,
         task_options=options,
         contents=tuple(dataclasses.replace(content, path=None) for content in made_from),

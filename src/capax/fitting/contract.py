@@ -1,0 +1,82 @@
+"""What `capax fit` must know of a job: how a network and the methods that people trust answer on
+the evaluation part, and how answers are scored.
+
+A contender, network or baseline, is known by its answers alone; what these are is the job's own
+matter (`Answers`). One table holds the scores of all.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, TypeVar
+
+import pandas as pd
+
+from capax.jobs.preparation import Preparation
+from capax.networks.parts import Assembled
+from capax.scoring import Estimate
+from capax.tasks.from_file import FromFile
+
+Answers = TypeVar("Answers")
+OfTask = TypeVar("OfTask", bound=FromFile[Any])
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A column of the table of scores: `name` as people know it, with its unit where it has one;
+    `less_is_better`; None where neither is, as of the coverage of intervals.
+    """
+
+    name: str
+    less_is_better: bool | None
+
+
+class Fitting(abc.ABC, Generic[OfTask, Answers]):
+    """A job on one task: its contenders on the evaluation part, which nothing else has seen.
+
+    `columns`: the scores, the first of which contenders are ranked by.
+    """
+
+    columns: ClassVar[tuple[Score, ...]]
+
+    def __init__(self, task: OfTask):
+        self.task = task
+
+    @abc.abstractmethod
+    def answers(self, network: Assembled) -> Answers:
+        """A trained network's answers on the evaluation part."""
+
+    @abc.abstractmethod
+    def baselines(self) -> Iterator[tuple[str, Answers]]:
+        """Methods without a network, each by its name with its answers. They are fitted on the
+        training part; what must be chosen is chosen on the validation part.
+        """
+
+    @abc.abstractmethod
+    def scores(self, answers: Answers) -> dict[str, Estimate]:
+        """The scores by the names of `columns`; one that there is not is left out."""
+
+    @abc.abstractmethod
+    def difference(self, one: Answers, other: Answers) -> Estimate:
+        """By how much the first score of `one` is above that of `other`, resampled in pairs."""
+
+    @abc.abstractmethod
+    def examples(self, answers: Answers) -> pd.DataFrame:
+        """The answers beside the truth, a row each, as a table for the user and for figures."""
+
+
+class Predictor(abc.ABC):
+    """A trained network with its preparation, on new data. `model.predict` and `capax predict` are
+    made of it.
+    """
+
+    def __init__(self, network: Assembled, preparation: Preparation):
+        self.network, self.preparation = network, preparation
+
+    @abc.abstractmethod
+    def predict(self, data: Any, **options: Any) -> pd.DataFrame:
+        """Answers to new data, with the data's own columns: a path of a file, or a DataFrame, or
+        what the job says beside.
+
+        Raises `CapaxError` for data that are not of the kind it was trained on.
+        """
