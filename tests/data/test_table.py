@@ -439,3 +439,26 @@ def test_a_long_table_is_read_by_column_and_not_by_cell(read):
     x = np.random.default_rng(0).normal(size=100_000).round(4)
     found = read("t;x\n" + "".join(f"{t};{str(v).replace('.', ',')}\n" for t, v in enumerate(x)))
     np.testing.assert_array_equal(found.frame["x"], x)
+
+
+# DataFrames
+
+
+def test_a_frame_is_read_as_a_parquet_file_is_its_index_of_time_included():
+    when = pd.date_range("2024-01-01", periods=4, freq="h", tz="Europe/Berlin")
+    frame = pd.DataFrame({"x": ["1.5", "2", "n/a", "4"], "y": [1, 2, 3, 4]}, index=when)
+    found = table.of_frame(frame)
+    assert found.time == "time" and found.numbers == ("x", "y") and numbers(found, "x")[1] == 2
+    assert found.frame["time"].iloc[0] == pd.Timestamp("2023-12-31 23:00")
+    with pytest.raises(CapaxError, match="the table has no column 'z' for --time"):
+        table.of_frame(frame, time="z")
+
+
+def test_a_caller_with_a_grid_hears_of_order_and_not_of_gaps_and_doubles(read):
+    content = "time,x\n2024-01-01 05:00,1\n2024-01-01 01:00,2\n2024-01-01 01:00,3\n2024-01-01 02:00,4\n" + "".join(
+        f"2024-01-02 {hour:02}:00,{hour}\n" for hour in range(20)
+    )
+    plain, gridded = read(content), read(content, gridded=True)
+    assert said(plain, "kept, in the order of the file") and said(plain, "rows are taken one after the other")
+    assert not said(gridded, "kept, in the order of the file") and not said(gridded, "one after the other")
+    assert said(gridded, "not in the order of time: sorted")

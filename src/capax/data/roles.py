@@ -54,9 +54,11 @@ def existing(column: Any, known: list[Any], option: str, file: str) -> str:
 
 
 def assign(
-    frame: Frame, file: str, *, time: str | None, series: str | None
+    frame: Frame, file: str, *, time: str | None, series: str | None, gridded: bool = False
 ) -> tuple[Frame, str | None, str | None, list[str]]:
     """The rows in order, the columns of time and series, and what was decided, one line each.
+
+    `gridded`: the caller puts rows on a grid of time, and says itself what of gaps and doubles.
 
     Raises `CapaxError` where rows share time stamps and no column, or more than one, could tell
     them apart."""
@@ -67,7 +69,7 @@ def assign(
     if which is not None:
         frame[which] = _as_names(frame[which])
     if when is not None:
-        frame, said = _ordered(frame, file, when, which, asked=series is not None)
+        frame, said = _ordered(frame, when, which, gridded=gridded)
         notes += said
     elif which is not None:
         frame = frame.iloc[np.argsort(pd.factorize(frame[which])[0], kind="stable")].reset_index(drop=True)
@@ -188,14 +190,14 @@ def _in_blocks(frame: Frame) -> list[str]:
     return []
 
 
-def _ordered(frame: Frame, file: str, time: str, series: str | None, *, asked: bool) -> tuple[Frame, list[str]]:
+def _ordered(frame: Frame, time: str, series: str | None, *, gridded: bool) -> tuple[Frame, list[str]]:
     """Rows by series, in the order of the file, and then by time; and what is to be said of order,
     doubles, and gaps."""
     keys = np.zeros(len(frame), int) if series is None else pd.factorize(frame[series])[0]
     notes = []
     moments = frame[time].to_numpy()
-    falls = np.array([(np.diff(moments[keys == key].astype("int64" if moments.dtype.kind == "M" else float)) < 0).any()
-                      for key in range(keys.max(initial=-1) + 1)])  # fmt: skip
+    by_series = moments[np.argsort(keys, kind="stable")]
+    falls = (by_series[1:] < by_series[:-1]) & (np.diff(np.sort(keys)) == 0)
     frame = frame.iloc[np.lexsort((np.arange(len(frame)), moments, keys))]
     if falls.any():
         notes.append("rows are not in the order of time: sorted")
@@ -203,6 +205,8 @@ def _ordered(frame: Frame, file: str, time: str, series: str | None, *, asked: b
     if same.any():
         frame = frame[~same]
         notes.append(f"{_rows(int(same.sum()))} the same as another in every column: left out")
+    if gridded:
+        return frame.reset_index(drop=True), notes
     subset = [time] if series is None else [series, time]
     doubled = frame.duplicated(subset)
     if doubled.any():

@@ -2,7 +2,7 @@
 taken for, in plain words."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def read(
     series: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
+    gridded: bool = False,
 ) -> Table:
     """A table from a Parquet file, or from text with a separator (commas, semicolons, tabs, bars),
     packed or not.
@@ -55,11 +56,57 @@ def read(
     say how.
 
     **Arguments:** `time`, `series`: the column of time stamps, and the one that tells series apart,
-    by name; "none" says that there is none. `encoding`, by Python's name; `decimal`: "." or ",".
+    by name; "none" says that there is none. `encoding`, by Python's name; `decimal`: "." or ",";
+    `gridded`: the caller puts rows on a grid of time, and says itself what of gaps and doubles.
 
     Raises `CapaxError` for a file that cannot be read, or can be read in more than one way; the
     line says what to name.
     """
+    cells, notes = _cells(path, encoding, decimal, lambda cells, name: _named(cells, time, series, name))
+    return _table(*roles.assign(cells, str(path), time=time, series=series, gridded=gridded), notes)
+
+
+def of_frame(
+    given: pd.DataFrame, *, time: str | None = None, series: str | None = None, gridded: bool = False
+) -> Table:
+    """A table from a DataFrame, whose columns are recognised as those of a Parquet file are. Its
+    index counts as a column where it has a name, or holds time stamps.
+
+    **Arguments:** as of `read`. Raises `CapaxError` as `read` does.
+    """
+    name = "the table"
+    if isinstance(given.index, pd.DatetimeIndex) and given.index.name is None:
+        given = given.rename_axis("time")
+    cells = _plain_columns(given, name)
+    typed, notes = _typed(cells, "", None, name, keep=_named(cells, time, series, name))
+    notes = [f"{name}: {len(cells):,} rows of {cells.shape[1]} columns", *notes]
+    return _table(*roles.assign(typed, name, time=time, series=series, gridded=gridded), notes)
+
+
+def columns(
+    source: Path | pd.DataFrame, *, encoding: str | None = None, decimal: str | None = None, texts: Iterable[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """The columns of a table as they are, rows in their order: numbers as float64, time stamps of
+    Parquet as such, all else as text; and what the file was taken for, one line each.
+
+    **Arguments:** a path as for `read`, or a DataFrame; `texts`: columns that are kept as text even
+    where they hold numbers.
+
+    Raises `CapaxError` as `read` does.
+    """
+    if isinstance(source, pd.DataFrame):
+        return _plain_columns(source, "the table"), []
+    return _cells(source, encoding, decimal, lambda cells, name: [], frozenset(texts))
+
+
+def _cells(
+    path: Path,
+    encoding: str | None,
+    decimal: str | None,
+    keep: Callable[[pd.DataFrame, str], list[str]],
+    texts: frozenset[str] = frozenset(),
+) -> tuple[pd.DataFrame, list[str]]:
+    """The columns of a file in their types. `keep` says which stay though they have no value."""
     if decimal not in (None, ".", ","):
         raise CapaxError(f"a decimal mark is . (a point) or , (a comma), not '{decimal}'.")
     name, notes = str(path), []
@@ -71,8 +118,12 @@ def read(
         cells, separator, notes = delimited.parse(text, name, lambda cell: is_number(cell) or is_stamp(cell))
         if used != "utf-8":
             notes.append(f"encoding: {used.upper()}")
-    typed, more = _typed(cells, separator, decimal, name, keep=_named(cells, time, series, name))
-    return _table(*roles.assign(typed, name, time=time, series=series), [*notes, *more], name)
+    kept = keep(cells, name)
+    as_text = {name: cells[name] for name in cells if name in texts}
+    typed, more = _typed(cells.drop(columns=list(as_text)), separator, decimal, name, keep=kept)
+    if as_text:
+        typed = typed.assign(**as_text)[[name for name in cells if name in typed or name in as_text]]
+    return typed, [*notes, *more]
 
 
 def _named(cells: pd.DataFrame, time: str | None, series: str | None, name: str) -> list[str]:
@@ -105,8 +156,7 @@ def _typed(
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    """The columns of a Parquet file: numbers as float64, truth values as 0 and 1, time stamps in
-    UTC, all else as text."""
+    """The columns of a Parquet file."""
     import pyarrow.parquet
 
     try:
@@ -115,14 +165,23 @@ def _parquet(path: Path) -> pd.DataFrame:
         raise CapaxError(f"{path} cannot be read as Parquet: {_line(error)}.") from None
     except (ValueError, NotImplementedError) as error:
         raise CapaxError(f"{path} is no Parquet file: {_line(error)}.") from None
+    return _plain_columns(found, path)
+
+
+def _plain_columns(found: Any, where: Path | str) -> pd.DataFrame:
+    """Columns of a frame: numbers as float64, truth values as 0 and 1, time stamps in UTC, all else
+    as text. An index with a name is a column.
+
+    Raises `CapaxError` for a table without rows or columns, and for columns of other things.
+    """
     if any(found.index.names):
         found = found.reset_index()
     if not len(found) or not found.shape[1]:
-        raise CapaxError(f"{path} holds no row." if found.shape[1] else f"{path} holds no column.")
-    return pd.DataFrame({str(column): _plain(found[column], str(column), path) for column in found})
+        raise CapaxError(f"{where} holds no row." if found.shape[1] else f"{where} holds no column.")
+    return pd.DataFrame({str(column): _plain(found[column], str(column), where) for column in found})
 
 
-def _plain(column: pd.Series, name: str, path: Path) -> Any:
+def _plain(column: pd.Series, name: str, path: Path | str) -> Any:
     kind = pd.api.types
     if kind.is_datetime64_any_dtype(column):
         return column if column.dt.tz is None else column.dt.tz_convert("UTC").dt.tz_localize(None)
@@ -149,9 +208,7 @@ def _line(error: Exception) -> str:
     return reason.splitlines()[0].rstrip(".")
 
 
-def _table(
-    frame: pd.DataFrame, time: str | None, series: str | None, said: list[str], notes: list[str], name: str
-) -> Table:
+def _table(frame: pd.DataFrame, time: str | None, series: str | None, said: list[str], notes: list[str]) -> Table:
     rest = [str(column) for column in frame if column not in (time, series)]
     numbers = [column for column in rest if pd.api.types.is_numeric_dtype(frame[column])]
     words = [column for column in rest if column not in numbers]
