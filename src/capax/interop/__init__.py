@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from capax.interop import keras as keras
+    from capax.interop import onnx as onnx
     from capax.interop import torch as torch
 
-_FORMATS = ("keras", "torch")
+_FORMATS = ("keras", "onnx", "torch")
 
 
 def __getattr__(name: str) -> Any:
