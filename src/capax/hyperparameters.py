@@ -50,6 +50,7 @@ FINITE = Interval()
 POSITIVE = Interval(low=0.0, above=True)
 NOT_NEGATIVE = Interval(low=0.0)
 FRACTION = Interval(0.0, 1.0)
+PROBABILITY = Interval(0.0, 1.0, below=True)
 
 
 class Hyperparameter(abc.ABC):

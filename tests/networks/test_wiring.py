@@ -12,7 +12,7 @@ from capax.errors import CapaxError
 from capax.fused import library
 from capax.networks import ways
 from capax.networks.network import Network
-from capax.networks.parts import count_parameters, dropped
+from capax.networks.parts import Dropout, count_parameters, dropped
 from capax.networks.ways import Way
 from tests.networks.random_networks import randomise
 
@@ -86,7 +86,9 @@ def test_dropout_is_of_what_goes_upwards_alone_and_the_same_by_every_way(way):
         kept = jax.random.bernoulli(jax.random.fold_in(jax.random.fold_in(key, l), t), 0.6, h.shape)
         return np.where(kept, h / 0.6, 0.0)
 
-    found = jax.jit(lambda x: network.run(Dense(x), 1, way, key=key, training=True))(jnp.asarray(x))
+    found = jax.jit(lambda x: network.run(Dense(x), 1, way, dropout=Dropout(network.wiring.dropout, key)))(
+        jnp.asarray(x)
+    )
     np.testing.assert_allclose(found, by_hand(network, x, handed)[:, 1:], **ROUNDING)
 
 

@@ -55,7 +55,7 @@ def test_a_network_comes_back_to_the_bit_without_its_task(tmp_path, cell, depth,
     x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3, 2)), jnp.float32)
     np.testing.assert_array_equal(found.network.run(Dense(x)), network.run(Dense(x)))
     card = found.card
-    assert (card.cell, card.depth, card.units, card.inputs, card.wiring) == (cell, depth, 8, 3, "stack")
+    assert (card.cell, card.depth, card.units, card.inputs, card.architecture.kind) == (cell, depth, 8, 3, "stack")
     assert card.hyperparameters == hyperparameters and card.validation["score"] == 1.5
 
 
@@ -104,8 +104,12 @@ def rewritten(path, change_card=lambda card: card, change_arrays=lambda arrays: 
             "is a checkpoint, or a model of an older capax",
         ),
         (
-            lambda path: rewritten(path, lambda card: {**card, "format": 2}),
-            "is a model of format 2; this capax reads format 1: use a newer capax",
+            lambda path: rewritten(path, lambda card: {**card, "format": 3}),
+            "is a model of format 3; this capax reads format 2: use a newer capax",
+        ),
+        (
+            lambda path: rewritten(path, lambda card: {**card, "format": 1}),
+            r"is a model of an older capax \(format 1, now 2\): run its experiment once more",
         ),
         (lambda path: rewritten(path, lambda card: {**card, "units": "many"}), "is damaged: units: "),
         (lambda path: rewritten(path, lambda card: {**card, "units": 5}), "its arrays or its card are not what was"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from capax.architecture import Architecture
 from capax.errors import CapaxError, closest
 from capax.search.stopping import Rule
 
@@ -52,7 +53,8 @@ class Experiment(pydantic.BaseModel):
     `stopping` is the rule by which trials are not trained to their end (search/stopping.py);
     nothing is stopped unless the file says so, so that a reproduction is one. `checkpoint_every` K
     saves memory on long sequences: the gradient keeps the state of every K-th time step and
-    computes the others again; by default whatever is fastest.
+    computes the others again; by default whatever is fastest. `[network]` says which kind of
+    network is made of the cells (capax.architecture); by default a stack.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants")
@@ -74,6 +76,7 @@ class Experiment(pydantic.BaseModel):
     reruns: Annotated[int, pydantic.Field(ge=0)] = 5
     stopping: Rule = "none"
     checkpoint_every: Positive | None = None
+    network: Architecture | None = None
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     tune: list[str] = []
     hyperparameters: dict[str, Any] = {}
@@ -227,6 +230,9 @@ def _read(name_or_file: str) -> dict[str, Any]:
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
     if key.startswith("hyperparameters."):
         table.setdefault("hyperparameters", {})[key.partition(".")[2]] = value
+        return
+    if key.startswith("network."):
+        table["network"] = {**(table.get("network") or {}), key.partition(".")[2]: value}
         return
     if "." in key:
         task, option = task_and_option(key.removeprefix("task."))

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from capax import cells
+from capax.architecture import STACK
 from capax.cells.cell import Layer
 from capax.errors import CapaxError, TooSmall
 from capax.experiments.design import Experiment
+from capax.networks.assembling import wiring
 from capax.networks.sizing import parameters, size
 from capax.search.grid import combinations
 from capax.search.space import Space, check_names, defaults, drawn, narrowed, space
@@ -107,18 +109,19 @@ def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> tuple[dict
     """The networks of a cell at a depth, by budget or by units, as studies name them; and why
     budgets have none.
     """
-    sizes = {"inputs": task.inputs, "outputs": task.outputs, "depth": depth}
+    made = design.network or STACK
+    sizes: Any = {"inputs": task.inputs, "outputs": task.outputs, "depth": depth, "architecture": made}
     again = design.checkpoint_every
     found, too_small = {}, []
     for units in design.units:
-        found[f"{units}units"] = NetworkShape(cell, depth, units, parameters(cell, units=units, **sizes), again)
+        found[f"{units}units"] = NetworkShape(cell, depth, units, parameters(cell, units=units, **sizes), again, made)
     for budget in design.budgets:
         try:
             sized = size(cell, budget=budget, **sizes)
         except TooSmall as error:
             too_small.append(error)
         else:
-            found[str(budget)] = NetworkShape(cell, depth, sized.units, sized.parameters, again)
+            found[str(budget)] = NetworkShape(cell, depth, sized.units, sized.parameters, again, made)
     return found, too_small
 
 
@@ -132,9 +135,15 @@ def _study(
     search: int,
 ) -> StudyPlan:
     task.check(shape.parameters)
-    grid = design.sampler == "grid"
+    grid, entry = design.sampler == "grid", wiring(shape.architecture, cell).embedding > 0
     hyperparameters = narrowed(
-        space(cell, task, design.steps), cell, task, design.hyperparameters, tune=design.tune, grid=grid
+        space(cell, task, design.steps, entry=entry),
+        cell,
+        task,
+        design.hyperparameters,
+        tune=design.tune,
+        grid=grid,
+        entry=entry,
     )
     words = [f"{option} {value}" for option, value in variant.items()]
     again = [f"search{search}"] if search > 1 else []
@@ -146,7 +155,7 @@ def _study(
         shape=shape,
         budget=int(size) if size.isdigit() else shape.parameters,
         space=hyperparameters,
-        defaults=defaults(cell, task, hyperparameters),
+        defaults=defaults(cell, task, hyperparameters, entry=entry),
         trials=min(design.trials, combinations(hyperparameters)) if grid else design.trials,
         reruns=design.reruns if task.reporting.reruns else 0,
         search=search,

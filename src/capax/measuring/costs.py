@@ -209,7 +209,7 @@ def _check_rates(device: str, precision: str) -> None:
         raise CapaxError(f"rates of this machine are measured at fp32, not at {precision}.")
 
 
-def _profile(cell: str, units: int | None, budget: int | None, batch: int, sizes: dict[str, int]) -> Profile:
+def _profile(cell: str, units: int | None, budget: int | None, batch: int, sizes: dict[str, Any]) -> Profile:
     kind = registry.get(cell)
     width = units if units is not None else size(cell, budget=budget or 0, **sizes).units
     network = eqx.filter_eval_shape(Network, kind, units=width, **sizes)

@@ -16,8 +16,8 @@ from capax.cells.wiring import Wiring
 from capax.errors import CapaxError
 from capax.networks import ways
 from capax.networks.batches import as_batch, as_lengths, cleared
-from capax.networks.creation import check_sizes, create, dropout_key, features
-from capax.networks.parts import Assembled, Linear, Norm, upwards
+from capax.networks.creation import check_sizes, create, dropout_of, features
+from capax.networks.parts import Assembled, Dropout, Linear, Norm, upwards
 from capax.networks.ways import Way
 
 
@@ -112,7 +112,7 @@ class Bidirectional(Assembled):
         outputs) for a batch; arguments and errors as those of a `Network`.
         """
         sequence, single = as_batch(x, self.inputs)
-        found = self.run(sequence, lengths=lengths, key=key, training=training)
+        found = self.run(sequence, lengths=lengths, dropout=dropout_of(self.wiring, key, training))
         return found[:, :, 0].T if single else found.T
 
     def run(
@@ -122,8 +122,7 @@ class Bidirectional(Assembled):
         way: Way | None = None,
         *,
         lengths: Array | int | None = None,
-        key: Array | None = None,
-        training: bool = False,
+        dropout: Dropout | None = None,
     ) -> Float[Array, "outputs time batch"]:
         """Outputs at the steps from `first` on, for a batch of sequences, features first; 0 behind
         a length.
@@ -142,7 +141,7 @@ class Bidirectional(Assembled):
             back = backwards(one(backward, backwards(x, lengths)), lengths)
             return jnp.concatenate([one(forward, x), back], axis=1), state
 
-        handed = upwards(self.norms, self.wiring.dropout, dropout_key(self.wiring, key, training))
+        handed = upwards(self.norms, dropout)
         pairs = tuple(zip(self.forwards, self.backwards, strict=True))
         between = ways.upwards_at(handed, jnp.arange(sequence.length))
         top, _ = ways.through(pairs, (None,) * len(pairs), entered, both, between=between)

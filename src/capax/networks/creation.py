@@ -15,7 +15,7 @@ from capax.errors import CapaxError
 from capax.networks.budget import largest
 from capax.networks.hyperparameters import check_names
 from capax.networks.initialisation import initialise
-from capax.networks.parts import Assembled, count_on_shapes
+from capax.networks.parts import Assembled, Dropout, count_on_shapes
 
 Net = TypeVar("Net", bound=Assembled)
 
@@ -81,12 +81,10 @@ def features(layer: type[Layer], wiring: Wiring, units: int) -> int:
     return units if layer.demands.square else wiring.embedding
 
 
-def dropout_key(wiring: Wiring, key: Array | None, training: bool) -> Array | None:
-    """The key of dropout where there is any. Raises `CapaxError` where it is needed and not
-    given.
-    """
+def dropout_of(wiring: Wiring, key: Array | None, training: bool) -> Dropout | None:
+    """Dropout where there is any. Raises `CapaxError` where its key is needed and not given."""
     if not training or not wiring.dropout:
         return None
     if key is None:
         raise CapaxError("training with dropout needs a key: net(x, key=jax.random.key(0), training=True).")
-    return key
+    return Dropout(wiring.dropout, key)

@@ -22,8 +22,8 @@ from capax.cells.wiring import Wiring
 from capax.errors import CapaxError, closest
 from capax.networks import ways
 from capax.networks.batches import as_batch, as_lengths
-from capax.networks.creation import check_sizes, create, dropout_key, features
-from capax.networks.parts import Assembled, Linear, Norm, upwards
+from capax.networks.creation import check_sizes, create, dropout_of, features
+from capax.networks.parts import Assembled, Dropout, Linear, Norm, upwards
 from capax.networks.ways import Way
 
 SCORES = ["dot", "additive"]
@@ -220,21 +220,39 @@ class EncoderDecoder(Assembled):
         `Network`. Logits behind a target's length are 0.
         """
         read, single = as_batch(source, self.inputs)
-        symbols = jnp.atleast_2d(target).T
-        lengths = as_lengths(target_lengths, OneHot(symbols, self.outputs + 1))
-        begin = jnp.full((1, symbols.shape[1]), self.start, symbols.dtype)
-        given = OneHot(jnp.concatenate([begin, symbols[:-1]]), self.outputs + 1)
-        of_encoder, of_decoder = (
-            (None, None)
-            if (found := dropout_key(self.wiring, key, training)) is None
-            else tuple(jax.random.split(found))
-        )
-        decoding = self._encode(read, source_lengths, of_encoder)
-        way = ways.usual(type(self.decoder[0]), given.length)
-        logits, _ = self._decode(way, decoding, given, lengths, of_decoder)
-        if lengths is not None:
-            logits = jnp.where(real_steps(lengths, given.length), logits, 0.0)
+        given = self.given(jnp.atleast_2d(target).T)
+        lengths = as_lengths(target_lengths, given)
+        logits = self.teach(read, given, source_lengths, lengths, dropout=dropout_of(self.wiring, key, training))
         return logits[:, :, 0].T if single else logits.T
+
+    def given(self, symbols: Int[Array, "time batch"]) -> OneHot:
+        """What the decoder reads of a target's symbols: the start, and all but the last."""
+        begin = jnp.full((1, symbols.shape[1]), self.start, symbols.dtype)
+        return OneHot(jnp.concatenate([begin, symbols[:-1]]), self.outputs + 1)
+
+    def teach(
+        self,
+        source: Sequence,
+        given: OneHot,
+        source_lengths: Array | int | None = None,
+        target_lengths: Int[Array, " batch"] | None = None,
+        *,
+        way: Way | None = None,
+        dropout: Dropout | None = None,
+    ) -> Float[Array, "outputs time batch"]:
+        """Logits of every symbol of the target, features first, 0 behind its length.
+
+        **Arguments:** `given`, what the decoder reads (`self.given`); `way`, how to run both parts
+        (networks/ways.py), by default what is fastest for each.
+        """
+        of_encoder, of_decoder = (None, None) if dropout is None else dropout.split()
+        decoding = self._encode(source, source_lengths, of_encoder, way)
+        logits, _ = self._decode(
+            way or ways.usual(type(self.decoder[0]), given.length), decoding, given, target_lengths, of_decoder
+        )
+        if target_lengths is None:
+            return logits
+        return jnp.where(real_steps(target_lengths, given.length), logits, 0.0)
 
     def encode(self, source: Array, lengths: Array | int | None = None) -> Decoding:
         """What decoding begins with, of a batch of sources."""
@@ -276,11 +294,13 @@ class EncoderDecoder(Assembled):
         _, (symbols, over) = jax.lax.scan(one, first, None, length=limit)
         return symbols.T, jnp.sum(~over, axis=0)
 
-    def _encode(self, sequence: Sequence, lengths: Array | int | None, key: Array | None) -> Decoding:
+    def _encode(
+        self, sequence: Sequence, lengths: Array | int | None, dropout: Dropout | None, way: Way | None = None
+    ) -> Decoding:
         lengths = as_lengths(lengths, sequence)
-        handed = upwards(self.encoder_norms, self.wiring.dropout, key)
+        handed = upwards(self.encoder_norms, dropout)
         stack = ways.Stack(self.encoder, _entered(self.entry), lambda outputs: jnp.moveaxis(outputs, 0, 1), handed)
-        way = ways.usual(type(self.encoder[0]), sequence.length)
+        way = ways.usual(type(self.encoder[0]), sequence.length) if way is None else way
         memory, states = ways.run(way, stack, sequence, lengths=lengths)
         batch = memory.shape[2]
         known = jnp.full((batch,), sequence.length) if lengths is None else jnp.maximum(lengths, 1)
@@ -288,7 +308,7 @@ class EncoderDecoder(Assembled):
         return Decoding(states, jnp.moveaxis(memory, 0, 1), real_steps(known, sequence.length))
 
     def _decode(
-        self, way: Way, decoding: Decoding, given: Sequence, lengths: Array | None, key: Array | None
+        self, way: Way, decoding: Decoding, given: Sequence, lengths: Array | None, dropout: Dropout | None
     ) -> tuple[Float[Array, "outputs time batch"], tuple[State, ...]]:
         def read(outputs: Float[Array, "t n b"]) -> Float[Array, "o t b"]:
             if self.attention is not None:
@@ -296,9 +316,7 @@ class EncoderDecoder(Assembled):
             moved = jnp.moveaxis(outputs, 0, 1)
             return self.readout(moved if self.norm is None else self.norm(moved))
 
-        stack = ways.Stack(
-            self.decoder, _entered(self.target_entry), read, upwards(self.decoder_norms, self.wiring.dropout, key)
-        )
+        stack = ways.Stack(self.decoder, _entered(self.target_entry), read, upwards(self.decoder_norms, dropout))
         return ways.run(way, stack, given, states=decoding.states, lengths=lengths)
 
 

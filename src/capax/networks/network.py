@@ -17,8 +17,8 @@ from capax.errors import CapaxError
 from capax.fused import Refusal
 from capax.networks import ways
 from capax.networks.batches import as_batch, as_lengths, cleared
-from capax.networks.creation import check_sizes, create, dropout_key, features
-from capax.networks.parts import Assembled, Linear, Norm, upwards
+from capax.networks.creation import check_sizes, create, dropout_of, features
+from capax.networks.parts import Assembled, Dropout, Linear, Norm, upwards
 from capax.networks.ways import Way
 
 
@@ -137,8 +137,7 @@ class Network(Assembled):
             sequence,
             states=_with_batch(states) if single and states is not None else states,
             lengths=lengths,
-            key=key,
-            training=training,
+            dropout=dropout_of(self.wiring, key, training),
             return_states=True,
         )
         outputs = found[:, :, 0].T if single else found.T
@@ -184,21 +183,21 @@ class Network(Assembled):
         *,
         states: tuple[State, ...] | None = None,
         lengths: Array | int | None = None,
-        key: Array | None = None,
-        training: bool = False,
+        dropout: Dropout | None = None,
         return_states: bool = False,
     ) -> Any:
         """Outputs at the steps from `first` on, (outputs, time, batch), for a batch of sequences,
         features first.
 
         **Arguments:** `way`, how to run (networks/ways.py), by default what is fastest for
-        sequences of this length; all else as in a call, with a batch.
+        sequences of this length; `dropout`, how to drop, as in training (default: not at all); all
+        else as in a call, with a batch.
         """
         if states is not None:
             self._require_states("states")
         lengths = as_lengths(lengths, sequence)
         way = self.usual_way(sequence.length) if way is None else way
-        stack = self._stack(dropout_key(self.wiring, key, training))
+        stack = self._stack(dropout)
         outputs, after = ways.run(way, stack, sequence, first=first, states=states, lengths=lengths)
         outputs = self._completed(outputs, sequence, first, lengths)
         return (outputs, after) if return_states else outputs
@@ -208,24 +207,22 @@ class Network(Assembled):
         sequence: Sequence,
         first: int = 0,
         lengths: Array | None = None,
-        key: Array | None = None,
-        training: bool = False,
+        dropout: Dropout | None = None,
     ) -> Float[Array, "outputs time batch"] | Refusal:
         """As `run` with `ways.KERNELS`, or why there are no kernels for this network and this
         batch.
         """
-        stack = self._stack(dropout_key(self.wiring, key, training))
-        found = ways.in_kernels(stack, sequence, first, lengths=lengths)
+        found = ways.in_kernels(self._stack(dropout), sequence, first, lengths=lengths)
         return found if isinstance(found, Refusal) else self._completed(found[0], sequence, first, lengths)
 
-    def _stack(self, dropout: Array | None) -> ways.Stack:
+    def _stack(self, dropout: Dropout | None) -> ways.Stack:
         return ways.Stack(self.layers, self.enter, self.read, self.between(dropout))
 
-    def between(self, key: Array | None = None) -> ways.Between | None:
+    def between(self, dropout: Dropout | None = None) -> ways.Between | None:
         """What layers hand upwards: their outputs through the layer norms between layers, if there
-        are any, and with dropout where a key is given. None: the outputs as they are.
+        are any, and with dropout. None: the outputs as they are.
         """
-        return upwards(self.norms, self.wiring.dropout, key)
+        return upwards(self.norms, dropout)
 
     def _completed(
         self, outputs: Array, sequence: Sequence, first: int, lengths: Array | None

@@ -1,7 +1,7 @@
 """What networks are put together from beside layers, and what of a network is trained."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -52,7 +52,7 @@ class Assembled(eqx.Module):
 
 
 def dropped(
-    probability: float, key: Array, x: Float[Array, "time n batch"], times: Int[Array, " time"]
+    probability: float | Float[Array, ""], key: Array, x: Float[Array, "time n batch"], times: Int[Array, " time"]
 ) -> Float[Array, "time n batch"]:
     """x with each number zero with this probability, the others divided by what is left of 1. The
     numbers of a step follow from the key and the step's place in `times`, in whatever parts a
@@ -66,19 +66,31 @@ def dropped(
     return jax.vmap(one)(x, times)
 
 
-def upwards(norms: tuple[Norm, ...], dropout: float, key: Array | None) -> Any:
+class Dropout(NamedTuple):
+    """How a network drops: `probability` of each number to be zero, and the `key` of the draws."""
+
+    probability: float | Float[Array, ""]
+    key: Array
+
+    def split(self) -> "tuple[Dropout, Dropout]":
+        """For two parts of a network, independent of each other."""
+        one, other = jax.random.split(self.key)
+        return Dropout(self.probability, one), Dropout(self.probability, other)
+
+
+def upwards(norms: tuple[Norm, ...], dropout: Dropout | None) -> Any:
     """What layers hand upwards (`ways.Between`): their outputs through the norm of their number, if
-    there is one, and with dropout where a key is given. None where that is the outputs as they are.
+    there is one, and with dropout where there is any. None where that is the outputs as they are.
     """
-    if key is None and not norms:
+    if dropout is None and not norms:
         return None
 
     def handed(number: int, outputs: Array, times: Array) -> Array:
         if number < len(norms):
             outputs = jax.vmap(norms[number])(outputs)
-        if key is None:
+        if dropout is None:
             return outputs
-        return dropped(dropout, jax.random.fold_in(key, number), outputs, times)
+        return dropped(dropout.probability, jax.random.fold_in(dropout.key, number), outputs, times)
 
     return handed
 

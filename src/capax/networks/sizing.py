@@ -5,11 +5,12 @@ for any cell.
 import dataclasses
 import functools
 
+from capax.architecture import STACK, Architecture
 from capax.cells import registry
 from capax.cells.cell import Layer
 from capax.errors import CapaxError
+from capax.networks.assembling import blank
 from capax.networks.budget import largest
-from capax.networks.network import Network
 from capax.networks.parts import count_on_shapes
 
 
@@ -27,18 +28,24 @@ class Size:
 
 
 @functools.lru_cache(maxsize=4096)
-def _parameters(cell: type[Layer], inputs: int, outputs: int, depth: int, units: int) -> int:
-    return count_on_shapes(Network, cell, inputs=inputs, outputs=outputs, depth=depth, units=units)
+def _parameters(
+    cell: type[Layer], architecture: Architecture, inputs: int, outputs: int, depth: int, units: int
+) -> int:
+    return count_on_shapes(blank, architecture, cell, inputs=inputs, outputs=outputs, depth=depth, units=units)
 
 
-def parameters(cell: str | type, *, inputs: int, outputs: int, depth: int, units: int) -> int:
+def parameters(
+    cell: str | type, *, inputs: int, outputs: int, depth: int, units: int, architecture: Architecture = STACK
+) -> int:
     """The number of trainable parameters of a network, counted on shapes without computing
     anything.
     """
-    return _parameters(registry.get(cell), inputs, outputs, depth, units)
+    return _parameters(registry.get(cell), architecture, inputs, outputs, depth, units)
 
 
-def size(cell: str | type, *, budget: int, inputs: int, outputs: int, depth: int = 1) -> Size:
+def size(
+    cell: str | type, *, budget: int, inputs: int, outputs: int, depth: int = 1, architecture: Architecture = STACK
+) -> Size:
     """The largest network of a cell within a parameter budget (Collins et al. 2017, section 1.2).
 
     Raises `CapaxError` for sizes below 1, an unknown cell, or a cell that cannot have this depth;
@@ -50,7 +57,7 @@ def size(cell: str | type, *, budget: int, inputs: int, outputs: int, depth: int
     cell_class = registry.get(cell)
     name = cell if isinstance(cell, str) else cell.__name__
     units, found = largest(
-        lambda units: _parameters(cell_class, inputs, outputs, depth, units),
+        lambda units: _parameters(cell_class, architecture, inputs, outputs, depth, units),
         budget,
         multiple=cell_class.demands.multiple,
         name=f"{name} at depth {depth}",

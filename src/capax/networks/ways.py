@@ -22,6 +22,15 @@ from capax.fused import Refusal, recurrence
 from capax.networks.parts import is_array_shape
 from capax.networks.product import looped
 
+
+class NoKernels(CapaxError):
+    """There are no kernels for a network that is to run in them: `refusal` says why."""
+
+    def __init__(self, refusal: Refusal):
+        super().__init__(f"No kernels for this network: {refusal.reason}.")
+        self.refusal = refusal
+
+
 UNROLL_UP_TO = 16
 """Longest sequence that is unrolled in the compiled program. Measured: a gain at 5 steps; a loss,
 and slow compiling, at 175.
@@ -42,7 +51,7 @@ class Way:
     - "blocks": a loop over blocks of `steps` steps, all layers in each, so that what a block
       computes stays in cache.
     - "kernels": loops in C++, for CPUs. To be traced, not mapped; differentiable once, in reverse
-      mode. Raises `CapaxError` where that cannot be; `in_kernels` says it as a value.
+      mode. Raises `NoKernels` where that cannot be; `in_kernels` says it as a value.
     - "at once": the states of all times together, for linear cells.
     - "layers": each layer maps the whole sequence, by its own `__call__`.
 
@@ -301,7 +310,7 @@ def _in_kernels(way: Way, stack: Stack, sequence: Sequence, first: int, given: G
     del way
     found = _kernels(stack, sequence, first, given, real)
     if isinstance(found, Refusal):
-        raise CapaxError(f"No kernels for this network: {found.reason}.")
+        raise NoKernels(found)
     return found
 
 

@@ -99,6 +99,10 @@ class Subject:
         Raises `CapaxError` for a file that is no model, or data that do not fit it.
         """
         model = load(path)
+        if not isinstance(model.network, Network):
+            raise CapaxError(
+                f"{path} is a {model.card.architecture.kind} network; probes measure stacks of layers alone."
+            )
         draw = _draw(task, data, model.card.inputs, length, batch, jax.random.key(seed))
         features = jax.eval_shape(lambda d: d.inputs.values_at_every_step(), draw).shape[1]
         if features != model.card.inputs:

@@ -22,16 +22,17 @@ Space = dict[str, BaseDistribution]
 STEPS = "training_steps"
 
 
-def declared(cell: type[Layer], task: Task | None = None) -> dict[str, Hyperparameter]:
+def declared(cell: type[Layer], task: Task | None = None, *, entry: bool = False) -> dict[str, Hyperparameter]:
     """All hyperparameters of a cell, of the optimiser, and of the task if one is given, tuned or
     not.
 
     Their defaults are what the tuner proposes first: those of the declarations, or the ones that
-    the task starts from. Raises `CapaxError` where two of them have one name, or where the task
+    the task starts from. `entry`: whether networks have an input map though the cell asks for none.
+    Raises `CapaxError` where two of them have one name, or where the task
     starts from a value that the cell does not allow.
     """
     found = joined(
-        (f"networks of the cell {cell.__name__}", hyperparameters_of(cell).values()),
+        (f"networks of the cell {cell.__name__}", hyperparameters_of(cell, entry=entry).values()),
         ("the optimiser", optimiser.HYPERPARAMETERS),
         ("the experiment's key `steps`", [Number(STEPS, 1, 1, 2**31, whole=True)]),
         *([] if task is None else [(f"the task {task.name}", task.hyperparameters())]),
@@ -58,11 +59,11 @@ def described(cell: str | None, task: str | None) -> list[dict[str, Any]]:
     return [each.describe() for each in (*optimiser.HYPERPARAMETERS, *of_tasks)]
 
 
-def space(cell: type[Layer], task: Task, steps: tuple[int, int]) -> Space:
+def space(cell: type[Layer], task: Task, steps: tuple[int, int], *, entry: bool = False) -> Space:
     """The distributions of all hyperparameters that are tuned, by name, and of the number of
     training steps, log-uniform in `steps`."""
     own = [hyperparameter.name for hyperparameter in task.hyperparameters()]
-    found = {name: distribution(each) for name, each in declared(cell, task).items() if each.tuned}
+    found = {name: distribution(each) for name, each in declared(cell, task, entry=entry).items() if each.tuned}
     last = {name: found.pop(name) for name in own if name in found}
     return {**found, STEPS: IntDistribution(steps[0], steps[1], log=True), **last}
 
@@ -112,12 +113,12 @@ def _value(distribution: BaseDistribution, random: np.random.Generator) -> Any:
             raise TypeError(f"unknown distribution {other}")
 
 
-def defaults(cell: type[Layer], task: Task, space: Space) -> dict[str, Any]:
+def defaults(cell: type[Layer], task: Task, space: Space, *, entry: bool = False) -> dict[str, Any]:
     """The first proposal of every study: what a practitioner starts with, and the most training
     steps, so that a tuner with few trials begins from something sensible. Every cell gets the same.
     Of a range that a file gives, it is the middle.
     """
-    known = declared(cell, task)
+    known = declared(cell, task, entry=entry)
     steps = space[STEPS]
     assert isinstance(steps, IntDistribution)
     found = {name: known[name].default for name in space if name in known}
@@ -145,6 +146,7 @@ def narrowed(
     *,
     tune: Collection[str] = (),
     grid: bool = False,
+    entry: bool = False,
 ) -> Space:
     """The space with the hyperparameters in `given` fixed at a value, chosen from a list, or drawn
     from a narrower range; those that this cell on this task does not have are left out. Where some
@@ -152,7 +154,7 @@ def narrowed(
 
     Raises `CapaxError` for a value that a hyperparameter cannot have, and for a range in a grid.
     """
-    known = declared(cell, task)
+    known = declared(cell, task, entry=entry)
     found = dict(space)
     if grid or tune:
         others = [name for name in space if name in known and name not in tune]
@@ -199,7 +201,7 @@ def check_names(given: Iterable[str], pairs: list[tuple[type[Layer], Task]], key
     """Raise `CapaxError` where a name in `given`, under `key` of the file, is a hyperparameter of
     no cell and task of an experiment, nor of a built-in cell: an experiment may be run with fewer
     of its cells."""
-    known = {name for cell, task in pairs for name in declared(cell, task)}
+    known = {name for cell, task in pairs for name in declared(cell, task, entry=True)}
     known |= {name for cell in cells.BUILT_IN.values() for name in hyperparameters_of(cell)}
     for name in given:
         if name not in known:

@@ -39,6 +39,28 @@ class SequenceBatch(eqx.Module):
         )
 
 
+class PairBatch(SequenceBatch):
+    """A batch of sources, `inputs` with `lengths`, and of targets: symbols (target time, batch),
+    with how many of each are real, `target_lengths`. Symbols behind a length weigh nothing.
+    """
+
+    target_lengths: Int[Array, " batch"]
+
+    def __init__(
+        self,
+        inputs: Sequence,
+        targets: Int[Array, "time batch"],
+        lengths: Int[Array, " batch"],
+        target_lengths: Int[Array, " batch"],
+        weights: Float[Array, " batch"] | None = None,
+    ):
+        """`weights`: of each pair, by default 1."""
+        real = (jnp.arange(targets.shape[0])[:, None] < target_lengths[None]).astype(jnp.float32)
+        self.inputs, self.targets = inputs, targets
+        self.weights = real if weights is None else real * weights[None]
+        self.lengths, self.target_lengths = lengths, target_lengths
+
+
 class Batch(eqx.Module):
     """A batch as users see it. `mask` is 0 at steps that do not count; `lengths`: how many steps of
     each sequence are real, None where all are."""

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -78,7 +79,7 @@ class Generated(Task):
         held_out = jax.random.fold_in(jax.random.key(self.data_seed), APART[split])
         batch = self.generate(jax.random.fold_in(held_out, index), self.batch_size, scalars)
         inside = index * self.batch_size + jnp.arange(self.batch_size) < self.held_out
-        return SequenceBatch(batch.inputs, batch.targets, batch.weights * inside[None], batch.lengths)
+        return eqx.tree_at(lambda each: each.weights, batch, batch.weights * inside[None])
 
     def sample(self, key: Array, size: int) -> SequenceBatch:
         return self.generate(key, size, self.scalars({}, 0))

@@ -44,7 +44,7 @@ class CellUnderTest:
         """Raises `CapaxError` where the cell cannot be loaded."""
         self.kind: type[Layer] = registry.unchecked(cell)
         self.specimen = Specimen(cell if isinstance(cell, str) else cell.__name__, self.kind)
-        self.sizes = {
+        self.sizes: dict[str, Any] = {
             "inputs": self.specimen.inputs,
             "outputs": OUTPUTS,
             "depth": registry.wiring(self.kind).least_depth,

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -20,16 +20,18 @@ import pydantic
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from capax.architecture import Architecture
 from capax.cells import registry
 from capax.contents import Content
 from capax.errors import CapaxError
 from capax.files import write_atomically
-from capax.networks.network import Network
+from capax.networks.assembling import AnyNetwork
 from capax.training import environment
 from capax.training.template import Template
 from capax.training.trial import NetworkShape, Result, Trial
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 knew no network but a stack."""
 ENTRY = "capax.model"
 """The entry of the file's header that holds the card."""
 VERSIONS = ("jax", "jaxlib", "numpy", "equinox")
@@ -39,22 +41,20 @@ VERSIONS = ("jax", "jaxlib", "numpy", "equinox")
 class Card:
     """What a model file says of its network.
 
-    `wiring`: how cells are made a network, "stack" for layers one upon the other with a readout.
-    `preprocessing`: how data become its inputs and its outputs answers (`jobs.from_json`), None
-    where a task gives them.
-    `task`, `task_options`, `contents`: what it was trained on, options that name a file left out,
-    and the files' names and hashes in their place. `sha256`: of all arrays and of the rest of the
-    card.
+    `architecture`: how cells are made a network. `preprocessing`: how data become its inputs and
+    its outputs answers (`jobs.from_json`), None where a task gives them. `task`, `task_options`,
+    `contents`: what it was trained on, options that name a file left out, and the files' names and
+    hashes in their place. `sha256`: of all arrays and of the rest of the card.
     """
 
     format: int
     cell: str
-    wiring: Literal["stack"]
     depth: int
     units: int
     inputs: int
     outputs: int
     nonlinearity: str | None
+    architecture: Architecture
     preprocessing: dict[str, Any] | None
     task: str
     task_options: dict[str, Any]
@@ -73,7 +73,7 @@ class Card:
 class Model:
     """A trained network, and what is known of it."""
 
-    network: Network
+    network: AnyNetwork
     card: Card
 
 
@@ -91,12 +91,12 @@ def save(path: Path, trial: Trial, result: Result) -> None:
     card = Card(
         format=FORMAT,
         cell=trial.shape.cell,
-        wiring="stack",
         depth=trial.shape.depth,
         units=trial.shape.units,
         inputs=trial.task.inputs,
         outputs=trial.task.outputs,
         nonlinearity=trial.hyperparameters.get("nonlinearity"),
+        architecture=trial.shape.architecture,
         preprocessing=trial.task.preprocessing(),
         task=trial.task.name,
         task_options=options,
@@ -130,7 +130,13 @@ def load(path: str | Path) -> Model:
         registry.get(card.cell)
     except CapaxError as error:
         raise CapaxError(f"{path} holds a network of a cell that is needed to run it: {error}") from error
-    shape = NetworkShape(card.cell, card.depth, card.units, sum(array.size for array in arrays.values()))
+    shape = NetworkShape(
+        card.cell,
+        card.depth,
+        card.units,
+        sum(array.size for array in arrays.values()),
+        architecture=card.architecture,
+    )
     template = _template(shape, card.hyperparameters, card.inputs, card.outputs)
     found, structure = jax.tree_util.tree_flatten_with_path(template.shapes)
     expected = {_name(place): leaf for place, leaf in found}
@@ -152,6 +158,11 @@ def read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
         raise CapaxError(f"{path} is damaged: its card is no JSON.") from None
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         written = table.get("format") if isinstance(table, dict) else None
+        if isinstance(written, int) and written < FORMAT:
+            raise CapaxError(
+                f"{path} is a model of an older capax (format {written}, now {FORMAT}): run its experiment once more, "
+                "which restores the best networks in models/."
+            )
         raise CapaxError(
             f"{path} is a model of format {written!r}; this capax reads format {FORMAT}: use a newer capax."
         )
@@ -188,7 +199,7 @@ def _template(shape: NetworkShape, hyperparameters: Mapping[str, Any], inputs: i
     return Template(shape, hyperparameters.get("nonlinearity"), inputs, outputs)
 
 
-def _named(network: Network) -> dict[str, np.ndarray]:
+def _named(network: AnyNetwork) -> dict[str, np.ndarray]:
     """All arrays of a network by the names of their places."""
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_array))
     return {_name(place): np.array(leaf, order="C") for place, leaf in leaves}

@@ -35,6 +35,7 @@ from capax.hyperparameters import (
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
+    PROBABILITY,
     Choice,
     Hyperparameter,
     Number,
@@ -92,6 +93,16 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         log=True,
         allowed=NOT_NEGATIVE,
         meaning="This many times the parameters is added to their gradient.",
+    ),
+    Number(
+        "dropout",
+        default=0.0,
+        low=0.0,
+        high=0.5,
+        allowed=PROBABILITY,
+        meaning="In training, the probability of each number that a layer hands upwards to be zero; the others are divided by "
+        "1 - dropout.",
+        tuned=False,
     ),
     Choice("schedule", "exponential", SCHEDULES, "How the learning rate falls over training.", tuned=False),
     Choice(

@@ -17,10 +17,11 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from capax.fused import Refusal, fuse
-from capax.networks.network import Network
-from capax.networks.parts import is_array_shape
+from capax.networks.assembling import AnyNetwork
+from capax.networks.parts import Dropout, is_array_shape
 from capax.tasks.batch import SequenceBatch
 from capax.tasks.task import Scalars, Split
+from capax.training import responding
 from capax.training.compiled import CompiledOnce
 from capax.training.divergence import EXPLODED, KINDS
 from capax.training.optimiser import Optimiser
@@ -31,6 +32,8 @@ from capax.training.trial import ProgramKey, Trial
 Batching = Literal["mapped", "vectorised"]
 
 CURVE_POINTS = 100
+OF_DROPOUT = 2**31 - 1
+"""Folded into a batch's key for what is dropped."""
 SWITCH = "CAPAX_FUSED"
 """Set this environment variable to 0 to do without fused kernels."""
 
@@ -54,6 +57,7 @@ class Settings(eqx.Module):
     constants: PyTree  # the network's arrays that are not trained
     scalars: Scalars  # of the task
     data_key: UInt32[Array, " two"]
+    dropout: Float[Array, ""] | None  # None where nothing is dropped
 
 
 class Program:
@@ -92,6 +96,7 @@ class Program:
                 "data_seed": jnp.asarray(trial.data_seed, jnp.int32),
             },
             jax.random.key_data(jax.random.key(trial.data_seed)),
+            jnp.asarray(trial.hyperparameters["dropout"], jnp.float32) if self.key.dropout else None,
         )
         return state, settings
 
@@ -112,7 +117,7 @@ class Program:
         scalars = self.task.scalars({}, self.shape.parameters)
         flat = jax.ShapeDtypeStruct((self.shape.parameters,), jnp.float32)
         whole = jax.eval_shape(self._training_set, data, scalars, jnp.asarray(0), jax.random.key(0))
-        if whole is not None:
+        if whole is not None and not self.key.dropout:
             plain = (flat, self.template.constants, _rest(whole[0]))
             kernel = fuse(self._kernel_function, plain, _samples(whole[0]))
             if not isinstance(kernel, Refusal):
@@ -121,7 +126,7 @@ class Program:
 
         def run(flat: Array, constants: PyTree, data: PyTree) -> Array:
             batch = self.task.batch_at(data, "train", jax.random.key(0), jnp.asarray(0), scalars)
-            outputs = self.template.network(flat, constants).run_fused(batch.inputs, self.task.first, batch.lengths)
+            outputs = responding.in_kernels(self.template.network(flat, constants), batch, self.task.first)
             if isinstance(outputs, Refusal):
                 refusals.append(outputs)
                 return jnp.zeros(())
@@ -155,7 +160,7 @@ class Program:
 
         def loss(flat: Array) -> tuple[Array, Array]:
             network = self.template.network(flat, constants)
-            sums = self.task.measure(network.run(batch.inputs, self.task.first, lengths=batch.lengths), batch)
+            sums = self.task.measure(responding.outputs(network, batch, self.task.first), batch)
             return sums["loss"], sums["weight"]
 
         return jax.value_and_grad(loss, has_aux=True)(flat)
@@ -177,15 +182,14 @@ class Program:
             lambda s: (s.step < last) & (s.fault == 0), functools.partial(self._step, data, settings), state
         )
 
-    def _outputs(self, network: Network, batch: SequenceBatch) -> Array:
+    def _outputs(self, network: AnyNetwork, batch: SequenceBatch, dropout: Dropout | None = None) -> Array:
         """Outputs at the scored steps: by kernels where they serve this batch (those of a held-out
         set may be of another size)."""
         if self.fused and self._kernel is None:
-            outputs = network.run_fused(batch.inputs, self.task.first, batch.lengths)
+            outputs = responding.in_kernels(network, batch, self.task.first, dropout)
             if not isinstance(outputs, Refusal):
                 return outputs
-        way = network.usual_way(batch.inputs.length, checkpoint_every=self.shape.checkpoint_every)
-        return network.run(batch.inputs, self.task.first, way, lengths=batch.lengths)
+        return responding.outputs(network, batch, self.task.first, dropout, self.shape.checkpoint_every)
 
     def _sums(
         self, data: PyTree, settings: Settings, step: Int[Array, ""], parameters: Float[Array, " p"]
@@ -209,7 +213,7 @@ class Program:
         def loss(trained: PyTree, index: Array) -> tuple[Array, Array]:
             network = self.template.combine(trained, settings.constants)
             batch = batch_of(index)
-            sums = self.task.measure(self._outputs(network, batch), batch)
+            sums = self.task.measure(self._outputs(network, batch, self._dropout(settings, key, index)), batch)
             return sums["loss"], sums["weight"]
 
         def add(index: Array, total: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -220,6 +224,12 @@ class Program:
         if size is not None:
             return add(jnp.asarray(0), nothing)
         return jax.lax.fori_loop(0, self.task.batches("train", settings.scalars), add, nothing)
+
+    def _dropout(self, settings: Settings, key: Array, index: Array) -> Dropout | None:
+        """How the network drops at a training step with this key, in batch number `index` of it."""
+        if settings.dropout is None:
+            return None
+        return Dropout(settings.dropout, jax.random.fold_in(jax.random.fold_in(key, index), OF_DROPOUT))
 
     def _step(self, data: PyTree, settings: Settings, state: State) -> State:
         value, weight, gradient = self._sums(data, settings, state.step, state.parameters)

@@ -12,8 +12,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from capax.cells import registry
+from capax.networks.assembling import AnyNetwork, blank
 from capax.networks.initialisation import initialise
-from capax.networks.network import Network
 from capax.networks.parts import is_array_shape, trainable
 from capax.training.trial import NetworkShape
 
@@ -39,8 +39,9 @@ class Template:
         self._structure = jax.tree.structure(trained)
         self.parameters = sum(int(np.prod(each)) for each in self.trained_shapes)
 
-    def _blank(self, key: Array | None) -> Network:
-        return Network(
+    def _blank(self, key: Array | None) -> AnyNetwork:
+        return blank(
+            self.shape.architecture,
             registry.get(self.shape.cell),
             inputs=self._inputs,
             outputs=self._outputs,
@@ -64,15 +65,15 @@ class Template:
         ]
         return jax.tree.unflatten(self._structure, parts)
 
-    def combine(self, trained: PyTree, constants: PyTree) -> Network:
+    def combine(self, trained: PyTree, constants: PyTree) -> AnyNetwork:
         """The network of trained arrays, as `unravel` gives them, and of the arrays that are not
         trained."""
         return eqx.combine(trained, constants, self._static)
 
-    def network(self, parameters: Float[Array, " p"], constants: PyTree) -> Network:
+    def network(self, parameters: Float[Array, " p"], constants: PyTree) -> AnyNetwork:
         """The network of flat parameters."""
         return self.combine(self.unravel(parameters), constants)
 
-    def filled(self, arrays: PyTree) -> Network:
+    def filled(self, arrays: PyTree) -> AnyNetwork:
         """The network of all its arrays, in the structure of `shapes`."""
         return eqx.combine(arrays, self._static)

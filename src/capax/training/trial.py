@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from capax.architecture import STACK, Architecture
 from capax.tasks.task import Task
 from capax.training.divergence import Divergence
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkShape:
-    """What fixes a network's size.
+    """What fixes a network's structure and size.
 
     `checkpoint_every`: of how many time steps the gradient keeps the first state alone; it changes
-    memory and time, and results by rounding.
+    memory and time, and results by rounding. `architecture`: which kind of network it is.
     """
 
     cell: str
@@ -25,12 +26,14 @@ class NetworkShape:
     units: int
     parameters: int
     checkpoint_every: int | None = None
+    architecture: Architecture = STACK
 
 
 class ProgramKey(NamedTuple):
     """Trials with equal keys train in the same compiled program. `minibatch`: how many samples of a
     fixed set a step takes; None where it goes through the whole set, or batches are random.
-    `preconditioner`: None, or the name of one (training/optimiser.py).
+    `preconditioner`: None, or the name of one (training/optimiser.py). `dropout`: whether numbers
+    are dropped.
     """
 
     task: Task
@@ -38,6 +41,7 @@ class ProgramKey(NamedTuple):
     nonlinearity: str | None
     minibatch: int | None = None
     preconditioner: str | None = None
+    dropout: bool = False
 
     def __str__(self) -> str:
         shape = self.shape
@@ -45,7 +49,9 @@ class ProgramKey(NamedTuple):
         kind = "" if self.nonlinearity is None else f", {self.nonlinearity}"
         batch = "" if self.minibatch is None else f", minibatches of {self.minibatch:,}"
         axes = "" if self.preconditioner is None else f", {self.preconditioner}"
-        return f"{shape.cell} on {self.task.name} ({layers}{shape.parameters:,} parameters{kind}{batch}{axes})"
+        made = f"{shape.architecture}, " if str(shape.architecture) else ""
+        drops = ", dropout" if self.dropout else ""
+        return f"{shape.cell} on {self.task.name} ({made}{layers}{shape.parameters:,} parameters{kind}{batch}{axes}{drops})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,6 +91,7 @@ class Trial:
             nonlinearity,
             self.task.minibatch(self.hyperparameters),
             None if preconditioner == "none" else preconditioner,
+            self.hyperparameters.get("dropout", 0.0) > 0,
         )
 
     @property
