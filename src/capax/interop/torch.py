@@ -28,6 +28,7 @@ from capax.cells.gru_reset_after import GRUResetAfter
 from capax.cells.lstm import LSTM
 from capax.cells.rnn import IRNN, RNN
 from capax.errors import CapaxError
+from capax.interop.description import AnyNetwork, network_of
 from capax.interop.weights import KINDS, Map, Weights, array, check_kind, directions_of, network, weights_of
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.network import Network
@@ -46,7 +47,7 @@ _FIRST = "weight_ih_l0"
 
 
 def to_state_dict(
-    model: Network | Bidirectional | Model,
+    model: AnyNetwork | Model,
     *,
     layer: str = "rnn",
     readout: str | None = "readout",
@@ -83,7 +84,7 @@ def to_state_dict(
     Raises `CapaxError` for a network that is no such module: another cell, a layer norm, ReLU in an
     LSTM or GRU.
     """
-    net = model.network if isinstance(model, Model) else model
+    net = network_of(model)
     if not isinstance(net, Network | Bidirectional):
         raise CapaxError(f"capax cannot write a {type(net).__name__} for PyTorch; it writes Network and Bidirectional.")
     _require_ours(net)

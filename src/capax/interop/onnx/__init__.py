@@ -10,8 +10,10 @@ user's own too, becomes a `Scan` whose body is its traced step.
     onnx.difference(network, "model.onnx")      # the largest, on random sequences, by onnxruntime
 """
 
+from capax.interop.onnx.files import files_of as files_of
 from capax.interop.onnx.files import save as save
 from capax.interop.onnx.files import to_model as to_model
 from capax.interop.onnx.files import to_pair as to_pair
+from capax.interop.onnx.files import to_protos as to_protos
 from capax.interop.onnx.running import difference as difference
 from capax.interop.onnx.running import opened as opened
