@@ -73,12 +73,21 @@ def test_short_series_get_fewer_lags_and_the_shortest_are_refused():
         LinearAutoregression.fit(SEASONAL, 2, 1).forecast(SEASONAL, np.array([100]), 3)
 
 
+def errors_of(baseline, origins, horizon):
+    truth = np.stack([SEASONAL[origins + step] for step in range(horizon)], axis=1)
+    return truth - baseline.forecast(SEASONAL, origins, horizon)
+
+
 def test_quantiles_of_errors_cover_their_share_of_what_comes():
     baseline = LinearAutoregression.fit(SEASONAL[:200], 3, 12)
-    spread = quantiles(baseline, SEASONAL[:300], np.arange(200, 297), 3, (0.1, 0.5, 0.9))
-    origins = np.arange(300, 397)
-    points = baseline.forecast(SEASONAL, origins, 3)
-    truth = np.stack([SEASONAL[origins + step] for step in range(3)], axis=1)
-    inside = (points + spread[:, 0] <= truth) & (truth <= points + spread[:, 2])
+    spread = quantiles(errors_of(baseline, np.arange(200, 297), 3), (0.1, 0.5, 0.9))
+    later = errors_of(baseline, np.arange(300, 397), 3)
+    inside = (spread[:, 0] <= later) & (later <= spread[:, 2])
     assert 0.7 < inside.mean() < 0.9
-    assert np.isnan(quantiles(baseline, SEASONAL[:300], np.arange(200, 210), 3, (0.5,))).all()
+
+
+def test_quantiles_of_few_errors_are_those_of_all_steps_and_of_too_few_unknown():
+    errors = RNG.normal(size=(10, 3))
+    np.testing.assert_allclose(quantiles(errors, (0.5,))[:, 0], np.median(errors))
+    errors[3:] = np.nan
+    assert np.isnan(quantiles(errors, (0.5,))).all()

@@ -2,7 +2,7 @@
 
 Each method is fitted on the training part of a series, and forecasts `horizon` steps from many
 origins. A forecast from origin t sees values before t alone. Its quantiles are the point forecast
-plus the quantiles of the errors that the method makes at each step on held-out training windows.
+plus the quantiles of the errors that the method makes at each step on earlier windows.
 
 Symbols: series (time,), NaN for what is missing; origins (windows,), the numbers of the first
 steps that are forecast; forecasts (windows, horizon).
@@ -22,7 +22,9 @@ Origins = Int[np.ndarray, " windows"]
 Forecasts = Float[np.ndarray, "windows horizon"]
 
 LEAST_ERRORS = 20
-"""Windows that quantiles of errors are made of, at least."""
+"""Errors that their quantiles are made of, at least."""
+MOST_FITTED = 50_000
+"""So many last values of a series the linear autoregression is fitted on."""
 
 
 def filled(series: Series) -> Series:
@@ -100,7 +102,7 @@ class LinearAutoregression(Baseline):
 
     @staticmethod
     def fit(training: Series, horizon: int, season: int, lags: int | None = None) -> "LinearAutoregression":
-        """By least squares with a small ridge, on all windows of the training part.
+        """By least squares with a small ridge, on all windows of the last 50,000 training values.
 
         What is missing is no target. **Arguments:** `season`: in steps, 1 for none. `lags`: by
         default two seasons, at least 8 and at most 64, and fewer where the series is short.
@@ -108,6 +110,7 @@ class LinearAutoregression(Baseline):
         Raises `CapaxError` for a series that is too short for any window.
         """
         wanted = min(64, max(8, 2 * season)) if lags is None else lags
+        training = training[-MOST_FITTED:]
         series = filled(training)
         while lags is None and wanted > 1 and len(series) - _needed(wanted, season) - horizon < 4 * (wanted + 3):
             wanted //= 2
@@ -152,17 +155,18 @@ def _inputs(series: Series, origins: Origins, step: int, lags: int, season: int)
     return np.stack(columns, axis=1)
 
 
-def quantiles(
-    baseline: Baseline, training: Series, origins: Origins, horizon: int, levels: Sequence[float]
-) -> Float[np.ndarray, "horizon quantiles"]:
-    """Quantiles of the method's errors at each step ahead, from forecasts of the training part at
-    `origins`; to be added to point forecasts. NaN where fewer than 20 errors are known.
+def quantiles(errors: Forecasts, levels: Sequence[float]) -> Float[np.ndarray, "horizon quantiles"]:
+    """Quantiles of a method's errors at each step ahead, to be added to its point forecasts; NaN in
+    `errors` does not count.
+
+    Of a step with fewer than 20 known errors they are those of all steps; NaN where these are
+    fewer, too.
     """
-    errors = np.stack([training[origins + step] for step in range(horizon)], axis=1)
-    errors = errors - baseline.forecast(training, origins, horizon)
-    found = np.full((horizon, len(levels)), np.nan)
-    for step in range(horizon):
+    found = np.full((errors.shape[1], len(levels)), np.nan)
+    every = errors[~np.isnan(errors)]
+    for step in range(errors.shape[1]):
         known = errors[~np.isnan(errors[:, step]), step]
+        known = known if len(known) >= LEAST_ERRORS else every
         if len(known) >= LEAST_ERRORS:
             found[step] = np.quantile(known, levels)
     return found

@@ -21,6 +21,11 @@ def mae(y: Targets, f: Targets) -> Estimate:
     return _mean(np.abs(y - f))
 
 
+def mae_difference(y: Targets, f: Targets, g: Targets) -> Estimate:
+    """By how much the mean absolute error of `f` is above that of `g`, window by window."""
+    return _mean(np.abs(y - f) - np.abs(y - g))
+
+
 def rmse(y: Targets, f: Targets) -> Estimate:
     """Root of the mean squared error."""
     return _mean((y - f) ** 2, math.sqrt)

@@ -67,5 +67,5 @@ def block_length(errors: Float[np.ndarray, " units"]) -> int:
     bound, most = 2 / math.sqrt(count), max(least, count // 8)
     for lag in range(1, most):
         if abs(float(centred[:-lag] @ centred[lag:])) / variance < bound:
-            return max(least, 2 * lag)
+            return max(least, min(2 * lag, most))
     return most

@@ -1,0 +1,186 @@
+"""From a file to what forecasting is trained on: columns by role, a grid, parts, and what is
+learned of the training part.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from capax.errors import CapaxError
+from capax.jobs import forecast_calendar as calendar
+from capax.jobs import forecast_season
+from capax.jobs.forecast import Forecasting
+from capax.jobs.forecast_scales import Scale
+from capax.jobs.forecast_series import Panel, Rows, filled, known_steps, read
+from capax.jobs.forecast_split import LEAST_BEFORE, Parts, Windows, split
+
+MOST_CONTEXT, LEAST_CONTEXT = 200, 24
+SEASONS_SEEN = 3
+"""So many seasons a context holds, if they are short enough."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """What the user asks for; None: found, or usual. Columns by name, several between commas."""
+
+    target: str | None = None
+    time: str | None = None
+    series: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    covariates: str | None = None
+    future: str | None = None
+    horizon: int | None = None
+    context: int | None = None
+    season: int | None = None
+    share: float = 0.1
+    levels: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A file that is ready: what was learned of its training part, its series, and their parts."""
+
+    preparation: Forecasting
+    panel: Panel
+    parts: Parts
+    notes: tuple[str, ...]
+
+    def windows(self, part: str) -> Windows:
+        """The windows of a part ("train", "validation", "evaluation"), evenly spaced."""
+        return self.parts.windows(self.panel, self.preparation.horizon, part)
+
+
+def prepare(source: Path | pd.DataFrame, wishes: Wishes) -> Prepared:
+    """Read a file and learn from its training part. Raises `CapaxError` for one that cannot be
+    forecast.
+    """
+    rows = read(
+        source, time=wishes.time, series=wishes.series, encoding=wishes.encoding, decimal=wishes.decimal
+    )  # fmt: skip
+    targets, past, future = roles(rows, wishes)
+    panel, gridded = rows.panel([*targets, *past, *future], rows.step())
+    panel = panel.cut(*known_steps(panel, targets))
+    if not len(panel.names):
+        raise CapaxError(f"{rows.file}: {_named(targets)} has no known value; name another target.")
+    horizon = wishes.horizon or _horizon(panel)
+    try:
+        panel, parts, cut = split(panel, horizon, wishes.share)
+    except CapaxError as error:
+        raise CapaxError(f"{rows.file}: {error}") from None
+    preparation = _learned(panel, parts, wishes, (targets, past, future), horizon, rows)
+    notes = (*rows.notes, *gridded, *_said(preparation, wishes), *cut)
+    return Prepared(preparation, panel, parts, notes)
+
+
+def roles(rows: Rows, wishes: Wishes) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Targets, covariates known until the origin, and those known in the horizon.
+
+    Raises `CapaxError` for a column that there is not, one with two roles, and where the target
+    must be named.
+    """
+    past = _columns(rows, wishes.covariates, "covariates")
+    future = _columns(rows, wishes.future, "future")
+    targets = _columns(rows, wishes.target, "target")
+    if not targets:
+        choices = [name for name in rows.columns if name not in (*past, *future)]
+        if len(choices) != 1:
+            shown = f"choose of {', '.join(choices)} (several with commas between)" if choices else "it has no number"
+            raise CapaxError(f"{rows.file}: which column is to be forecast? Name it as target: {shown}.")
+        targets = (choices[0],)
+    every = [*targets, *past, *future]
+    twice = next((name for name in every if every.count(name) > 1), None)
+    if twice is not None:
+        raise CapaxError(f"column '{twice}' is named twice among target, covariates, and future; name it once.")
+    return targets, past, future
+
+
+def _columns(rows: Rows, wish: str | None, option: str) -> tuple[str, ...]:
+    if wish is None:
+        return ()
+    names = [wish] if wish in rows.columns else [name.strip() for name in wish.split(",") if name.strip()]
+    return tuple(rows.column(name, option) for name in names)
+
+
+def _horizon(panel: Panel) -> int:
+    """The usual one, but at most a tenth of the longest series."""
+    return max(1, min(calendar.usual_horizon(panel.step), int(panel.lengths.max()) // 10))
+
+
+def _learned(
+    panel: Panel,
+    parts: Parts,
+    wishes: Wishes,
+    columns: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+    horizon: int,
+    rows: Rows,
+) -> Forecasting:
+    targets, past, future = columns
+    pieces = [panel.values[begin:end] for begin, end in zip(parts.begins, parts.validation, strict=True)]
+    scales = {
+        name: Scale.of(piece, len(targets), horizon) for name, piece in zip(panel.names, pieces, strict=True)
+    }  # fmt: skip
+    missing = np.any([np.isnan(piece).any(axis=0) for piece in pieces], axis=0)
+    longest = max(len(piece) for piece in pieces)
+    season = wishes.season or _season(panel, parts, len(targets))
+    return Forecasting(
+        targets=targets,
+        past=past,
+        future=future,
+        gaps=tuple(name for name, gap in zip(panel.columns, missing, strict=True) if gap),
+        horizon=horizon,
+        context=wishes.context or _context(season, horizon, longest),
+        season=season,
+        levels=wishes.levels,
+        step=panel.step,
+        calendar=calendar.supported(panel.step, longest * (panel.step.seconds or 0.0)),
+        time=rows.time,
+        series=rows.series,
+        scales=scales,
+    )
+
+
+def _season(panel: Panel, parts: Parts, targets: int) -> int:
+    """The season of the training parts of all targets."""
+    known = filled(panel.values[:, :targets], panel)
+    training = [known[begin:end] for begin, end in zip(parts.begins, parts.validation, strict=True)]
+    return forecast_season.find([column for piece in training for column in piece.T], calendar.seasons(panel.step))
+
+
+def _context(season: int, horizon: int, longest: int) -> int:
+    """The steps seen before an origin: some seasons, and twice the horizon, as far as training
+    parts are that long.
+    """
+    seasonal = next((number * season for number in range(SEASONS_SEEN, 0, -1) if number * season <= MOST_CONTEXT), 0)
+    wanted = min(MOST_CONTEXT, max(2 * horizon, LEAST_CONTEXT, seasonal))
+    return max(LEAST_BEFORE, min(wanted, longest - horizon))
+
+
+def _said(found: Forecasting, wishes: Wishes) -> Sequence[str]:
+    """What was decided, a line each, with how to say otherwise."""
+    ahead = f"{found.horizon} {'step' if found.horizon == 1 else 'steps'} of {found.step} ahead"
+    other = "" if wishes.horizon else "; otherwise: --horizon STEPS"
+    said = [f"forecast: {_named(found.targets)}, {ahead}{other}"]
+    if found.season > 1:
+        said.append(
+            f"season: {found.season} steps" + ("" if wishes.season else "; otherwise: season=STEPS, 1 for none")
+        )
+    elif not wishes.season:
+        said.append("season: none was found; otherwise: season=STEPS")
+    if found.past or found.future:
+        known = [f"{name} (known until the origin)" for name in found.past]
+        said.append("covariates: " + ", ".join([*known, *(f"{name} (known ahead)" for name in found.future)]))
+    if found.calendar:
+        said.append(f"calendar: {', '.join(found.calendar)}")
+    if found.gaps:
+        said.append(
+            f"missing values of {_named(found.gaps)} are no targets; networks see the last known value and a flag"
+        )
+    return said
+
+
+def _named(columns: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in columns)

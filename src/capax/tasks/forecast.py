@@ -1,0 +1,201 @@
+"""Forecasts of a user's own series: quantiles of the steps behind an origin."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from capax.cells.sequence import Dense
+from capax.errors import CapaxError
+from capax.hyperparameters import Interval
+from capax.jobs.forecast import LEVELS, Forecasting
+from capax.jobs.forecast_preparing import Prepared, Wishes, prepare
+from capax.jobs.forecast_split import LEAST_BEFORE
+from capax.reporting import Facts, Reporting, Sizes
+from capax.tasks import forecast_windows as windows
+from capax.tasks.batch import SequenceBatch
+from capax.tasks.from_file import FromFile
+from capax.tasks.options import option
+from capax.tasks.task import Scalars, Split, Sums
+
+LEAST_CHANCE = 0.01
+"""Of the loss by which divergence is judged: that of a constant series is 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast(FromFile[Prepared]):
+    """Windows of the series of a file: training windows at random origins, held-out ones evenly
+    spaced. Parts are cut by time: the last `share` of each series is for evaluation, the `share`
+    before it for validation.
+
+    Options: `target`, the columns that are forecast, several with commas between; `time` and
+    `series`, the columns of these roles; `covariates`, known until the origin, and `future`, known
+    in the horizon, too; `horizon`, `context`, and `season` in steps; `quantiles`, their levels;
+    `encoding` and `decimal` mark of the file; `batch_size`. What is not given is found, or usual.
+
+    Outputs are the quantiles of the first target, then those of the next. The loss is the mean
+    pinball loss over quantiles, targets, and steps, in units of the usual change in the horizon.
+    """
+
+    name: ClassVar[str] = "forecast"
+    reporting: ClassVar[Reporting] = Reporting("pinball loss", verb="forecasts best")
+
+    target: str | None = None
+    time: str | None = None
+    series: str | None = None
+    covariates: str | None = None
+    future: str | None = None
+    horizon: int | None = option(None, Interval(1, 10_000))
+    context: int | None = option(None, Interval(1, 10_000))
+    season: int | None = option(None, Interval(1, 100_000))
+    share: float = option(0.1, Interval(0.001, 0.4))
+    quantiles: str = ",".join(map(str, LEVELS))
+    encoding: str | None = None
+    decimal: str | None = None
+    batch_size: int = option(32, Interval(1, 10**6))
+
+    def __post_init__(self) -> None:
+        self.levels  # noqa: B018 - checked when the task is made
+        if self.data_seed:
+            raise CapaxError("task forecast: data_seed changes nothing, since parts are cut by time; leave it out.")
+        super().__post_init__()
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels of the quantiles. Raises `CapaxError` for what is none."""
+        try:
+            found = tuple(sorted({float(level) for level in self.quantiles.split(",")}))
+        except ValueError:
+            found = ()
+        if not found or not all(0 < level < 1 for level in found):
+            raise CapaxError(
+                f"task forecast: quantiles are numbers between 0 and 1 with commas between, such as .1,.5,.9, not "
+                f"'{self.quantiles}'."
+            )
+        return found
+
+    def prepare(self) -> Prepared:
+        fields = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(Wishes) if field.name != "levels"
+        }
+        return prepare(Path(self.path), Wishes(**fields, levels=self.levels))
+
+    @property
+    def preparation(self) -> Forecasting:
+        """What was learned of the training part."""
+        return self.prepared.preparation
+
+    @property
+    def sizes(self) -> Sizes:
+        found = self.preparation
+        return Sizes(found.inputs, found.outputs, found.length, first=found.context)
+
+    @property
+    def facts(self) -> Facts:
+        """Chance: the anchor for every quantile, on training windows."""
+        chance = _chance(self)
+        return Facts(chance=chance, chance_loss=max(chance, LEAST_CHANCE))
+
+    def starts(self) -> dict[str, Any]:
+        return {"learning_rate": 3e-3, "schedule": "cosine"}
+
+    def data(self, parameters: int) -> PyTree:
+        prepared = self.prepared
+        held_out = {part: prepared.windows(part) for part in ("validation", "evaluation")}
+        return {
+            "arrays": prepared.preparation.arrays(prepared.panel),
+            "counts": np.cumsum(self._training_origins()).astype(np.int32),
+            **{
+                part: {"series": found.series.astype(np.int32), "origins": found.origins.astype(np.int32)}
+                for part, found in held_out.items()
+            },
+        }
+
+    def _training_origins(self) -> Int[np.ndarray, " series"]:
+        """How many origins the training part of each series has."""
+        parts = self.prepared.parts
+        return np.maximum(parts.validation - parts.begins - LEAST_BEFORE - self.preparation.horizon + 1, 0)
+
+    def batches(self, split: Split, scalars: Scalars) -> Array:
+        if split == "train":
+            return jnp.asarray(1)
+        return jnp.asarray(math.ceil(len(self.prepared.windows(split).origins) / self.batch_size))
+
+    def batch_at(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
+        if split == "train":
+            series, origins = self._drawn(data, key, self.batch_size)
+            return self.windows(data["arrays"], series, origins, jnp.ones((self.batch_size,)))
+        held_out = data[split]
+        number = index * self.batch_size + jnp.arange(self.batch_size)
+        count = held_out["origins"].shape[0]
+        chosen = jnp.minimum(number, count - 1)
+        weights = (number < count).astype(jnp.float32)
+        return self.windows(data["arrays"], held_out["series"][chosen], held_out["origins"][chosen], weights)
+
+    def _drawn(self, data: PyTree, key: Array, size: int) -> tuple[Int[Array, " size"], Int[Array, " size"]]:
+        """Series and origins of training windows, each origin of all series equally likely."""
+        after = data["counts"]
+        number = jax.random.randint(key, (size,), 0, after[-1])
+        series = jnp.searchsorted(after, number, side="right").astype(jnp.int32)
+        first = jnp.concatenate([jnp.zeros((1,), after.dtype), after[:-1]])[series]
+        return series, data["arrays"]["begins"][series] + LEAST_BEFORE + number - first
+
+    def windows(
+        self,
+        arrays: windows.Arrays,
+        series: Int[Array, " batch"],
+        origins: Int[Array, " batch"],
+        weights: Float[Array, " batch"],
+    ) -> SequenceBatch:
+        """The windows at these origins. Targets (2 targets, horizon, batch): what came, relative to
+        the anchor, and then 1 where it is known, else 0.
+        """
+        preparation = self.preparation
+        seen = windows.inputs(preparation, arrays, series, origins)
+        at = origins[None] + jnp.arange(preparation.horizon)[:, None]
+        came = arrays["targets"][at] - windows.anchors(arrays, origins)[None]
+        known = ~jnp.isnan(came)
+        targets = jnp.concatenate([jnp.where(known, came, 0.0), known.astype(jnp.float32)], axis=-1)
+        counted = weights[None] * known.any(axis=-1)
+        return SequenceBatch(Dense(seen), jnp.moveaxis(targets, -1, 0), counted)
+
+    def sample(self, key: Array, size: int) -> SequenceBatch:
+        data = jax.tree.map(jnp.asarray, self.data(0))
+        return self.windows(data["arrays"], *self._drawn(data, key, size), jnp.ones((size,)))
+
+    def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
+        levels = jnp.asarray(self.levels, jnp.float32)[None, :, None, None]
+        count = len(self.preparation.targets)
+        came, known = batch.targets[:count], batch.targets[count:] * batch.weights[None]
+        above = came[:, None] - outputs.reshape(count, levels.shape[1], *outputs.shape[1:])
+        losses = jnp.mean(jnp.maximum(levels * above, (levels - 1) * above), axis=1)
+        return {"loss": jnp.sum(known * losses), "weight": jnp.sum(known)}
+
+    def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
+        loss = sums["loss"] / max(sums["weight"], 1e-9)
+        return {"score": loss, "loss": loss}
+
+    def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
+        return float(self.batch_size * self.preparation.length)
+
+
+_CHANCES: dict[Forecast, float] = {}
+
+
+def _chance(task: Forecast) -> float:
+    if task not in _CHANCES:
+        prepared = task.prepared
+        found, arrays = prepared.windows("train"), prepared.preparation.arrays(prepared.panel)
+        at = found.origins[:, None] + np.arange(prepared.preparation.horizon)
+        came = arrays["targets"][at] - arrays["last"][found.origins - 1][:, None]
+        levels = np.asarray(task.levels)
+        losses = np.maximum(levels * came[..., None], (levels - 1) * came[..., None])
+        known = losses[~np.isnan(losses)]
+        _CHANCES[task] = float(known.mean()) if len(known) else 0.0
+    return _CHANCES[task]
