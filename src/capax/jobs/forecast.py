@@ -9,7 +9,7 @@ known value before the origin, in units of the change that is usual within the h
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -160,7 +160,7 @@ class Forecasting(Preparation):
         }
 
     @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Self:
+    def from_json(cls, given: Mapping[str, Any]) -> "Forecasting":
         names = [field.name for field in dataclasses.fields(cls)]
         if set(given) != set(names):
             wrong = sorted(set(given) ^ set(names))

@@ -7,7 +7,7 @@ A model file holds it, so that a model alone is enough to predict.
 import abc
 import importlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from capax.errors import CapaxError
 
@@ -42,7 +42,7 @@ class Preparation(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Self:
+    def from_json(cls, given: Mapping[str, Any]) -> "Preparation":
         """A preparation as `to_json` gave it. Raises `CapaxError` for anything else."""
 
 
