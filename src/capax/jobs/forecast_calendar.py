@@ -71,7 +71,7 @@ def seasons(step: Step) -> list[int] | None:
 def usual_horizon(step: Step) -> int:
     """How far ahead one usually wants to know, in steps."""
     if step.kind == "months":
-        return max(1, int(12 // step.size))
+        return int(12 // step.size) if step.size < 12 else 4
     if step.kind == "weekdays":
         return 5
     if step.kind != "seconds":

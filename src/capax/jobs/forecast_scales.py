@@ -47,9 +47,10 @@ class Scale:
         return {name: list(part) for name, part in dataclasses.asdict(self).items()}
 
     @staticmethod
-    def from_json(given: Mapping[str, Any]) -> "Scale":
+    def from_json(given: Any) -> "Scale":
         """A scale as `to_json` gave it. Raises `CapaxError` for anything else."""
-        parts = [given.get(name) for name in ("mean", "deviation", "change")]
+        named = given if isinstance(given, Mapping) else {}
+        parts = [named.get(name) for name in ("mean", "deviation", "change")]
         if not all(isinstance(part, list) and all(_is_number(x) for x in part) for part in parts):
             raise CapaxError("this is no scale: lists of numbers named mean, deviation, and change are due.")
         return Scale(*(tuple(float(x) for x in part) for part in parts if part is not None))

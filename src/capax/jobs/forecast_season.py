@@ -21,7 +21,7 @@ LEAST_RISE = 0.2
 """By so much the correlation at a whole season must be above what lies before it."""
 
 
-def find(training: Sequence[Float[np.ndarray, " steps"]], candidates: Sequence[int] | None) -> int:
+def find(training: Sequence[Float[np.ndarray, "_"]], candidates: Sequence[int] | None) -> int:
     """The season in steps, 1 for none.
 
     **Arguments:** `training`: the training parts of series, without missing values; `candidates`:
