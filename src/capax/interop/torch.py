@@ -28,7 +28,7 @@ from capax.cells.gru_reset_after import GRUResetAfter
 from capax.cells.lstm import LSTM
 from capax.cells.rnn import IRNN, RNN
 from capax.errors import CapaxError
-from capax.interop.description import AnyNetwork, network_of
+from capax.interop.description import AnyNetwork
 from capax.interop.weights import KINDS, Map, Weights, array, check_kind, directions_of, network, weights_of
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.network import Network
@@ -84,7 +84,7 @@ def to_state_dict(
     Raises `CapaxError` for a network that is no such module: another cell, a layer norm, ReLU in an
     LSTM or GRU.
     """
-    net = network_of(model)
+    net = model.network if isinstance(model, Model) else model
     if not isinstance(net, Network | Bidirectional):
         raise CapaxError(f"capax cannot write a {type(net).__name__} for PyTorch; it writes Network and Bidirectional.")
     _require_ours(net)
