@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from capax import theory as theory
     from capax.api import complexity as complexity
     from capax.api import cost as cost
+    from capax.api import fit as fit
     from capax.api import probe as probe
     from capax.api import run as run
     from capax.cells import Affine as Affine
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from capax.networks import EncoderDecoder as EncoderDecoder
     from capax.networks import Network as Network
     from capax.networks import size as size
-    from capax.training.model import load as load
+    from capax.fitting.loaded import load as load
 
 _WHERE = {
     "cells": "capax.cells",
@@ -60,7 +61,8 @@ _WHERE = {
     "tasks": "capax.tasks",
     "testing": "capax.testing",
     "theory": "capax.theory",
-    "load": "capax.training.model:load",
+    "fit": "capax.api:fit",
+    "load": "capax.fitting.loaded:load",
     "probe": "capax.api:probe",
     "run": "capax.api:run",
     "Cell": "capax.cells:Cell",

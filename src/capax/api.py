@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from capax import cells, tasks
 from capax.errors import CapaxError
@@ -15,6 +16,12 @@ from capax.experiments.models import task_of
 from capax.experiments.plan import plan
 from capax.experiments.progress import Display
 from capax.experiments.runner import execute
+from capax.fitting import asking, comparing
+from capax.fitting import fit as fitting
+from capax.fitting.loaded import LoadedModel
+from capax.fitting.loaded import load as load_model
+from capax.fitting.outcome import Outcome
+from capax.interop import exporting
 from capax.measuring import complexity as measuring_complexity
 from capax.measuring import costs as measuring_costs
 from capax.probes import Subject
@@ -62,6 +69,118 @@ def run(
     directory = Path(out) if out is not None else Path("runs") / chosen.experiment.name
     execute(chosen, directory, make_engine, display)
     return build(directory)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What `fit` gives: the `model` that is best on the validation part, and what is known of it.
+
+    `outcome`: all that `fit.json` keeps; `report`: the page; `directory`: where all of it is.
+    """
+
+    model: LoadedModel
+    outcome: Outcome
+    report: Path
+    directory: Path
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Networks and methods without one, on the evaluation part: a row each."""
+        return comparing.frame(self.outcome)
+
+    def predict(self, data: Any, **options: Any) -> pd.DataFrame:
+        """Answers to new data (`LoadedModel.predict`)."""
+        return self.model.predict(data, **options)
+
+    def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:
+        """Symbols of a language model (`LoadedModel.generate`)."""
+        return self.model.generate(prompt, **options)
+
+    def stream(self) -> Any:
+        """A reader of one step at a time (`LoadedModel.stream`)."""
+        return self.model.stream()
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file."""
+        self.model.save(path)
+
+
+def fit(
+    data: Any,
+    *,
+    job: str | None = None,
+    target: str | Sequence[str] | None = None,
+    out: str | Path | None = None,
+    cells: Sequence[str | type] = fitting.CELLS,
+    depth: int = 1,
+    budget: int | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    engine: str = "local",
+    display: Display | None = None,
+    **options: Any,
+) -> Fitted:
+    """Find, train, and keep the best network for a user's own sequences, beside the methods that
+    people trust; the same call on the same directory goes on.
+
+        fitted = capax.fit("weather.csv", job="forecast", target="temp_max", horizon=7)
+        fitted.predict("weather.csv"), fitted.scores, fitted.report
+
+    **Arguments:**
+
+    - `data`: a file (CSV, TSV, Parquet, text, .npy, .npz, CoNLL-U) or a DataFrame.
+    - `job`: "forecast", "classify", "label", "translate", or "language"; by default what the file
+      looks like.
+    - `target`, `options`: of the job's task, such as `time`, `series`, `horizon`, `covariates`
+      (`capax list tasks`).
+    - `out`: the directory, by default `runs/NAME` of the file.
+    - `cells`, `depth`, `budget` of parameters: what is compared.
+    - `trials` of each cell; `minutes`, in which training is to end (by default 3), or `steps` of
+      training.
+
+    Raises `CapaxError` for bad input, before training.
+    """
+    backend.configure()
+    make_engine = engines.get(engine)
+    named = data if isinstance(data, str | Path) else "data"
+    directory = Path(out) if out is not None else Path("runs") / Path(named).stem
+    wishes = fitting.Wishes(
+        job=job,
+        options=asking.options({"target": target, **options}),
+        cells=tuple(_named("cells", cells)),
+        depth=depth,
+        budget=budget,
+        trials=trials,
+        minutes=minutes,
+        steps=steps,
+        seed=seed,
+    )
+    outcome = fitting.fit(asking.as_file(data, directory), directory, wishes, make_engine, display)
+    return Fitted(load_model(directory / comparing.MODEL), outcome, build(directory).path, directory)
+
+
+ENDINGS = {"onnx": ".onnx", "torch": ".torch.safetensors", "safetensors": ".arrays.safetensors"}
+"""Of exported files."""
+
+
+def export(model_file: str | Path, to: str, out: str | Path | None = None) -> tuple[Path, list[str]]:
+    """A model file for another program: "onnx", "torch" (a state dict, as safetensors), or
+    "safetensors" (arrays by name).
+
+    `out`: by default beside the model. ONNX reads lengths of sequences, and symbols where the
+    network does.
+
+    **Returns:** the file, and how it was checked, a line each. Raises `CapaxError` for a model that
+    has no such form.
+    """
+    loaded = load_model(model_file)
+    path = Path(out) if out is not None else Path(model_file).with_suffix(ENDINGS.get(to, f".{to}"))
+    if path.resolve() == Path(model_file).resolve():
+        raise CapaxError(f"{path} is the model itself; name another file with --out.")
+    checks = exporting.export(loaded, to, path, symbols=loaded.card.architecture.embedding is not None, lengths=True)
+    return checks[0].file, [str(check) for check in checks]
 
 
 def _named(key: str, value: Any) -> Any:

@@ -174,6 +174,149 @@ def report(directory: Annotated[Path, typer.Argument(help="A run directory.")], 
     output.results(build(directory), as_json)
 
 
+Data = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet, .npy, .npz, CoNLL-U, or plain text.")]
+ModelFile = Annotated[Path, typer.Argument(help="A model file (.safetensors).")]
+
+
+@app.command()
+def fit(
+    data: Data,
+    job: Annotated[
+        str | None,
+        typer.Option(help="forecast, classify, label, translate, or language; found out where it is not said."),
+    ] = None,
+    target: Annotated[list[str] | None, typer.Option(help="The column to predict; may be repeated.")] = None,
+    time: Annotated[str | None, typer.Option(help="The column of time stamps, or none.")] = None,
+    series: Annotated[str | None, typer.Option(help="The column that tells series apart, or none.")] = None,
+    covariates: Annotated[
+        list[str] | None, typer.Option(help="A column known until the forecast is made; may be repeated.")
+    ] = None,
+    future: Annotated[
+        list[str] | None, typer.Option(help="A column known ahead, as a calendar is; may be repeated.")
+    ] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.")] = None,
+    cells: Annotated[str, typer.Option(help="Cells to compare, with commas between.")] = "gru,lstm",
+    depth: Annotated[int, typer.Option(help="Layers.")] = 1,
+    budget: Annotated[int | None, typer.Option(help="The most parameters of a network.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of each cell.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="In which training is to end; by default 3.")] = None,
+    steps: Annotated[int | None, typer.Option(help="In place of minutes: training steps of a trial.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    encoding: Annotated[str | None, typer.Option(help="Such as cp1252, where it is not UTF-8.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A further option of the job's task, key=value; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The directory; by default runs/NAME of the file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """From a file of your own to a compared, tuned, saved model and its report; the same command
+    goes on with it.
+    """
+    from capax.api import fit as fit_file
+    from capax.cli import display, own
+    from capax.experiments.design import parse_setting
+
+    options = {"time": time, "series": series, "covariates": covariates, "future": future, "horizon": horizon}
+    options |= {"encoding": encoding, "decimal": decimal, **dict(parse_setting(text) for text in set_ or [])}
+    with display.choose(quiet=as_json) as shown:
+        found = fit_file(
+            data,
+            job=job,
+            target=target,
+            out=out,
+            cells=cells.split(","),
+            depth=depth,
+            budget=budget,
+            trials=trials,
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            display=shown,
+            **options,
+        )
+    own.fitted(found, as_json)
+
+
+@app.command()
+def predict(
+    model: ModelFile,
+    data: Data,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV, TSV, or Parquet by its name; by default standard output.")
+    ] = None,
+    horizon: Annotated[int | None, typer.Option(help="Of forecasts: steps ahead, at most those trained.")] = None,
+    quantiles: Annotated[str | None, typer.Option(help="Of forecasts: levels such as .1,.5,.9.")] = None,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Of labels: those of all labels.")] = False,
+    beam: Annotated[int | None, typer.Option(help="Of translations: how many are followed at once.")] = None,
+    best: Annotated[int | None, typer.Option(help="Of translations: how many of the best are given.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Such as cp1252, where it is not UTF-8.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predictions of a model for new data, beside the data's own columns."""
+    from capax.cli import own
+    from capax.fitting.loaded import load
+
+    options = {
+        "horizon": horizon,
+        "quantiles": own.numbers("--quantiles", quantiles),
+        "probabilities": probabilities or None,
+        "beam": beam,
+        "best": best,
+        "encoding": encoding,
+        "decimal": decimal,
+    }
+    found = load(model).predict(data, **{key: value for key, value in options.items() if value is not None})
+    own.table(found, out, as_json)
+
+
+@app.command()
+def generate(
+    model: ModelFile,
+    prompt: Annotated[str, typer.Option(help="What the text begins with.")] = "",
+    length: Annotated[int, typer.Option(help="Symbols.")] = 300,
+    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 bolder; 0: always the likeliest.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Only of the so many likeliest symbols.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Only of the likeliest symbols that have this probability.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+) -> None:
+    """Text of a language model, as it comes, on standard output."""
+    from capax.fitting.loaded import load
+
+    options = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    sys.stdout.write(prompt)
+    for symbol in load(model).generate(prompt, **{key: value for key, value in options.items() if value is not None}):
+        sys.stdout.write(symbol)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+@app.command()
+def export(
+    model: ModelFile,
+    to: Annotated[str, typer.Option(help="onnx, torch, or safetensors.")],
+    out: Annotated[Path | None, typer.Option(help="The file; by default beside the model.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A model for another program, checked where that program's runtime is installed."""
+    from capax.api import export as export_model
+
+    written, said = export_model(model, to, out)
+    _print({"file": str(written), "checks": said}, as_json, [f"written: {written}", *said])
+
+
+@app.command()
+def show(model: ModelFile, as_json: Json = False) -> None:
+    """What a model is: its network, what it was fitted to, its scores, and how it was made."""
+    from capax.cli import own
+    from capax.fitting.loaded import load
+
+    own.shown(model, load(model), as_json)
+
+
 @app.command()
 def probe(
     name: Annotated[

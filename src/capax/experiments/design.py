@@ -128,7 +128,7 @@ class Experiment(pydantic.BaseModel):
             if not isinstance(own, dict):
                 raise CapaxError(f"experiment {self.name}: task.{task}.hyperparameters must be a table, not {own!r}.")
             overrides["hyperparameters"] = {**self.hyperparameters, **own}
-        return _validated({**self.model_dump(mode="json", exclude={"task"}), "tasks": [task], **sizes, **overrides})
+        return made({**self.model_dump(mode="json", exclude={"task"}), "tasks": [task], **sizes, **overrides})
 
     def says_reruns(self, task: str) -> bool:
         """Whether the experiment itself says how many reruns a task has."""
@@ -178,7 +178,7 @@ def load(name_or_file: str, settings: dict[str, Any] | None = None) -> Experimen
         _set(table, key, value)
     if not set(settings or {}) <= set(WORDS):
         table.pop("smaller", None)  # it is about the settings of the file
-    return _validated(table)
+    return made(table)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -258,7 +258,9 @@ def _listed(key: str, value: Any) -> Any:
     return [value] if key in LISTS and not isinstance(value, list) else value
 
 
-def _validated(table: dict[str, Any]) -> Experiment:
+def made(table: dict[str, Any]) -> Experiment:
+    """An experiment of what its file would say. Raises `CapaxError` for anything that does not fit.
+    """
     try:
         return Experiment.model_validate(table)
     except pydantic.ValidationError as error:

@@ -34,13 +34,16 @@ class Score:
 class Fitting(abc.ABC, Generic[OfTask, Answers]):
     """A job on one task: its contenders on the evaluation part, which nothing else has seen.
 
-    `columns`: the scores, the first of which contenders are ranked by.
+    `columns`: the scores, the first of which contenders are ranked by. `resampled`: what intervals
+    resample, in the plural. `notes`: which methods were left out, and why.
     """
 
     columns: ClassVar[tuple[Score, ...]]
+    resampled: ClassVar[str] = "sequences"
 
     def __init__(self, task: OfTask):
         self.task = task
+        self.notes: list[str] = []
 
     @abc.abstractmethod
     def answers(self, network: Assembled) -> Answers:

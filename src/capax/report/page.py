@@ -14,6 +14,7 @@ from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting, reproduction
 from capax.report.analyses import Analysis
 from capax.report.figures import Drawing
+from capax.report.fit_section import FitSection
 from capax.report.methods import obtained
 from capax.report.progress import missing
 from capax.report.rows import column, known, records
@@ -35,19 +36,28 @@ PROPOSED = {
 
 
 def page(
-    run: RunView, directory: Path, drawn: list[Drawing], images: dict[str, bytes], compared: list[Analysis]
+    run: RunView,
+    directory: Path,
+    drawn: list[Drawing],
+    images: dict[str, bytes],
+    compared: list[Analysis],
+    fit: FitSection | None = None,
 ) -> str:
-    """The page as text. `images` are the figures' SVG files by name."""
+    """The page as text. `images` are the figures' SVG files by name; `fit`: what stands first where
+    a model was fitted to a user's own data.
+    """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = (resources.files("capax.report") / TEMPLATE).read_text(encoding="utf-8")
     plan, frame = run.plan, run.frame
-    numbered = {drawing.name: place for place, drawing in enumerate(_in_order(run, drawn), 1)}
+    of_fit = [] if fit is None else fit.drawings
+    numbered = {drawing.name: place for place, drawing in enumerate([*of_fit, *_in_order(run, drawn)], 1)}
     return environment.from_string(template).render(
         experiment=plan.experiment,
         missing=missing(frame),
         holder=lock.holder(directory),
+        fit=None if fit is None else fit.shown([_shown(one, numbered, images) for one in of_fit]),
         findings=findings(run),
         caution=caution(run, compared),
         tasks=[

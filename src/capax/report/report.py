@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from capax.experiments import results
 from capax.experiments.record import RunRecord
 from capax.files import write_atomically
-from capax.report import formatting
+from capax.report import fit_section, formatting
 from capax.report.analyses import Analysis, analyses
 from capax.report.figures import drawings
 from capax.report.figures.drawing import slug
 from capax.report.page import page
+from capax.report.rows import known, records
 from capax.report.saving import save_figure
 from capax.report.view import RunView
 
@@ -58,11 +59,18 @@ def build(directory: Path) -> Report:
     for analysis in compared:
         path = directory / "analyses" / f"{slug(analysis.task)}-{analysis.name}.csv"
         write_atomically(path, analysis.frame().to_csv(index=False))
-    images = {drawing.name: save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in drawn}
+    fitted = fit_section.section(directory, _best_trials(frame), store.curve)
+    every = [*([] if fitted is None else fitted.drawings), *drawn]
+    images = {drawing.name: save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in every}
     path = directory / "report.html"
-    write_atomically(path, page(run, directory, drawn, images, compared))
-    figures = {drawing.name: drawing.figure for drawing in drawn}
+    write_atomically(path, page(run, directory, drawn, images, compared, fitted))
+    figures = {drawing.name: drawing.figure for drawing in every}
     return Report(directory, path, plan, frame, trials, figures, compared, store.fault)
+
+
+def _best_trials(frame: pd.DataFrame) -> dict[str, int]:
+    """The number of the best trial of each study that has one."""
+    return {row["study"]: int(row["best_trial"]) for row in records(known(frame, "best_trial"))}
 
 
 def _save_table(frame: pd.DataFrame, path: Path) -> None:

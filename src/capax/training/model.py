@@ -44,7 +44,9 @@ class Card:
     `architecture`: how cells are made a network. `preprocessing`: how data become its inputs and
     its outputs answers (`jobs.from_json`), None where a task gives them. `task`, `task_options`,
     `contents`: what it was trained on, options that name a file left out, and the files' names and
-    hashes in their place. `sha256`: of all arrays and of the rest of the card.
+    hashes in their place. `scores`: what a fit says of the network and of methods without one, a
+    row each (name, kind, scores with the ends of their intervals). `sha256`: of all arrays and of
+    the rest of the card.
     """
 
     format: int
@@ -66,6 +68,7 @@ class Card:
     validation: dict[str, float]
     evaluation: dict[str, float]
     versions: dict[str, str]
+    scores: tuple[dict[str, Any], ...] = ()
     sha256: str = ""
 
 
@@ -112,8 +115,23 @@ def save(path: Path, trial: Trial, result: Result) -> None:
             **{name: environment.version_of(name) for name in VERSIONS},
         },
     )
+    _write(path, card, arrays)
+
+
+def describe(path: Path, out: Path, scores: tuple[dict[str, Any], ...]) -> None:
+    """Write a model again, with what a fit says of it. Raises as `load`."""
+    card, arrays = read(path)
+    _write(out, dataclasses.replace(card, scores=scores), arrays)
+
+
+def _write(path: Path, card: Card, arrays: Mapping[str, np.ndarray]) -> None:
     sealed = dataclasses.replace(card, sha256=_seal(card, arrays))
-    write_atomically(path, to_bytes(arrays, metadata={ENTRY: json.dumps(_CARD.dump_python(sealed, mode="json"))}))
+    write_atomically(path, to_bytes(dict(arrays), metadata={ENTRY: json.dumps(_CARD.dump_python(sealed, mode="json"))}))
+
+
+def write(path: Path, model: Model) -> None:
+    """Write a model that was loaded. Raises `CapaxError` where that fails; the old file stays."""
+    _write(path, model.card, _named(model.network))
 
 
 def load(path: str | Path) -> Model:

@@ -1,0 +1,140 @@
+"""The commands for a user's own sequences: fit, predict, generate, export, show."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import rich.table
+from rich.text import Text
+
+from capax.api import Fitted
+from capax.cli import terminal
+from capax.errors import CapaxError
+from capax.files import write_atomically
+from capax.fitting.loaded import LoadedModel
+from capax.report.fit_section import FitSection
+
+PARQUET = (".parquet", ".pq")
+
+
+def fitted(found: Fitted, as_json: bool) -> None:
+    """The end of a fit: the verdict, the scores, and where model and report are."""
+    if as_json:
+        print(json.dumps(answer(found)))
+        return
+    console = terminal.output()
+    section = FitSection(found.outcome, found.directory, [])
+    for sentence in found.outcome.verdict:
+        console.print(sentence, highlight=False, markup=False)
+    console.print()
+    table = rich.table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number, header in enumerate(section.headers):
+        table.add_column(header, justify="left" if number == 0 else "right", vertical="bottom")
+    for network, cells in section.rows:
+        table.add_row(*map(Text, cells), style="" if network else "dim")
+    console.print(table)
+    terminal.say(console, section.notes)
+    print(f"model: {found.directory / 'model.safetensors'}\nreport: {found.report}")
+
+
+def answer(found: Fitted) -> dict[str, Any]:
+    """A fit for scripts."""
+    outcome = found.outcome
+    return {
+        "directory": str(found.directory),
+        "model": str(found.directory / "model.safetensors"),
+        "report": str(found.report),
+        "job": outcome.job,
+        "notes": list(outcome.notes),
+        "verdict": list(outcome.verdict),
+        "chosen": outcome.chosen,
+        "scores": [
+            {"name": each.name, "kind": each.kind, "parameters": each.parameters or None, "scores": each.scores}
+            for each in outcome.contenders
+        ],
+        "seconds": outcome.seconds,
+    }
+
+
+def table(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
+    """Predictions: into a file, CSV or Parquet by its name; else CSV or JSON on standard output."""
+    if out is None:
+        text = frame.to_json(orient="records", date_format="iso") if as_json else frame.to_csv(index=False)
+        sys.stdout.write(f"{text}\n" if as_json else text)
+        return
+    if out.suffix.lower() in PARQUET:
+        import io
+
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        write_atomically(out, buffer.getvalue())
+    else:
+        separator = "\t" if out.suffix.lower() == ".tsv" else ","
+        write_atomically(out, frame.to_csv(index=False, sep=separator))
+    said = {"file": str(out), "rows": len(frame), "columns": list(map(str, frame))}
+    print(json.dumps(said) if as_json else f"{len(frame):,} rows: {out}")
+
+
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """Numbers with commas between. Raises `CapaxError` for anything else."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise CapaxError(f"{option} {text!r}: numbers with commas between are due, such as .1,.5,.9.") from None
+
+
+def shown(path: Path, found: LoadedModel, as_json: bool) -> None:
+    """What a model is: architecture, what it was fitted to, scores, how it was made."""
+    facts = described(path, found)
+    if as_json:
+        print(json.dumps(facts, default=str))
+        return
+    console = terminal.output()
+    for line in terminal.definitions({name: _words(value) for name, value in facts.items()}, console.width):
+        print(line)
+    if len(found.scores):
+        print()
+        console.print(found.scores.to_string(index=False, float_format=lambda value: f"{value:.4g}"), highlight=False)
+
+
+def described(path: Path, found: LoadedModel) -> dict[str, Any]:
+    """The facts of a model by name."""
+    card = found.card
+    kind = str(card.architecture) or "stack"
+    made = {key: value for key, value in (card.preprocessing or {}).items() if not isinstance(value, dict | list)}
+    return {
+        "file": str(path),
+        "job": found.job or f"task {card.task}",
+        "network": f"{card.cell}, {kind}: {card.depth} x {card.units} units, {card.inputs} inputs, {card.outputs} outputs",
+        "parameters": sum(array.size for array in _arrays(found)),
+        "fitted to": ", ".join(
+            f"{each.name} ({each.size:,} bytes, SHA-256 {each.sha256[:12]}..)" for each in card.contents
+        )
+        or "-",
+        "preprocessing": made,
+        "hyperparameters": card.hyperparameters,
+        "training": f"{card.steps:,} steps, seed {card.seed}",
+        "validation": card.validation,
+        "evaluation": card.evaluation,
+        "made with": card.versions,
+    }
+
+
+def _arrays(found: LoadedModel) -> list[Any]:
+    import equinox as eqx
+    import jax
+
+    from capax.networks.parts import trainable
+
+    return jax.tree.leaves(eqx.filter(found.network, trainable(found.network)))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(part)}" for key, part in value.items()) or "-"
+    return f"{value:.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

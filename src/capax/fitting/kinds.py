@@ -1,0 +1,87 @@
+"""For each job: what makes its contenders and scores, what predicts, and how its networks are
+trained.
+"""
+
+import dataclasses
+import importlib
+from typing import Any
+
+import jax
+
+from capax.architecture import Architecture
+from capax.cells.sequence import Dense
+from capax.fitting.contract import Fitting, Predictor
+from capax.tasks.from_file import FromFile
+
+EMBEDDING = 16
+"""Features that a symbol becomes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """`fitting`, `predictor`: module and class. `budget`: parameters, where the user does not say;
+    `steps`: training steps, where there is no limit of time.
+    """
+
+    fitting: str
+    predictor: str
+    budget: int
+    steps: int
+
+
+KINDS: dict[str, Kind] = {
+    "forecast": Kind("forecast:ForecastFitting", "forecast:ForecastPredictor", 10_000, 4000),
+    "classify": Kind("classify:ClassifyFitting", "classify:ClassifyPredictor", 10_000, 2000),
+    "label": Kind("label:LabelsFitting", "label:LabelsPredictor", 50_000, 2000),
+    "translate": Kind("translate:TranslateFitting", "translate:TranslatePredictor", 100_000, 8000),
+    "language": Kind("language:LanguageFitting", "language:LanguagePredictor", 50_000, 4000),
+}
+
+
+def _found(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(f"capax.fitting.{module}"), attribute)
+
+
+def fitting(job: str, task: FromFile[Any]) -> Fitting[Any, Any]:
+    """What knows the contenders and scores of a job."""
+    return _found(KINDS[job].fitting)(task)
+
+
+def predictor(job: str) -> type[Predictor]:
+    """What predicts with a model of a job."""
+    return _found(KINDS[job].predictor)
+
+
+def architecture(job: str, task: FromFile[Any]) -> Architecture:
+    """Which networks a job has: forecasts have a linear part; labels are read in both directions;
+    symbols become vectors of an embedding.
+    """
+    if job == "forecast":
+        return Architecture(direct=True)
+    batch = jax.eval_shape(lambda key: task.sample(key, 1), jax.random.key(0))
+    embedding = None if isinstance(batch.inputs, Dense) else EMBEDDING
+    match job:
+        case "translate":
+            return Architecture("encoder-decoder", attention="dot", embedding=embedding)
+        case "classify" | "label":
+            return Architecture("bidirectional", embedding=embedding)
+        case _:
+            return Architecture(embedding=embedding)
+
+
+def hyperparameters(job: str) -> dict[str, Any]:
+    """What is fixed, and ranges of what is tuned, in place of those of the first source."""
+    learning_rate = {"low": 1e-3, "high": 2e-2}
+    dropout = 0.0 if job == "forecast" else {"low": 0.0, "high": 0.4}
+    return {
+        "optimiser": "adam",
+        "schedule": "cosine",
+        "learning_rate": learning_rate,
+        "learning_rate_decay": 0.01,
+        "gradient_clip": 1.0,
+        "dropout": dropout,
+    }
+
+
+TUNE = ("learning_rate", "dropout")

@@ -1,0 +1,112 @@
+"""What a report says first where a model was fitted to a user's own data: verdict, scores beside
+those of methods without a network, figures of the job, and how to use the model.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from capax.fitting import outcome as outcomes
+from capax.fitting.outcome import Ends, Outcome
+from capax.report import formatting
+from capax.report.figures.drawing import Drawing
+from capax.report.fit_figures import draw
+from capax.report.style import look
+
+MODEL = "model.safetensors"
+Curve = Callable[[str, int], pd.DataFrame | None]
+
+USES = {
+    "forecast": "capax predict {model} NEW.csv --out forecast.csv",
+    "classify": "capax predict {model} NEW.csv --out labels.csv",
+    "label": "capax predict {model} NEW.csv --out labels.csv",
+    "translate": "capax predict {model} NEW.csv --out answers.csv",
+    "language": 'capax generate {model} --prompt "The " --length 300',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSection:
+    """`outcome`: what the fit found; `drawings`: the figures of the job; `directory` of the run."""
+
+    outcome: Outcome
+    directory: Path
+    drawings: list[Drawing]
+
+    @property
+    def headers(self) -> list[str]:
+        """Of the table of scores."""
+        return ["", "parameters", *(f"{column.name} [95%]" for column in self.outcome.columns)]
+
+    @property
+    def rows(self) -> list[tuple[bool, list[str]]]:
+        """Of the table, the best by the first score first: whether it is a network; the cells."""
+        first = self.outcome.columns[0]
+        sign = -1 if first.less_is_better is False else 1
+
+        def place(each: outcomes.Contender) -> float:
+            value = each.scores.get(first.name, (None,))[0]
+            return float("inf") if value is None else sign * value
+
+        rows = []
+        for each in sorted(self.outcome.contenders, key=place):
+            chosen = " (chosen)" if each.name == self.outcome.chosen else ""
+            size = formatting.count(each.parameters) if each.kind == "network" else formatting.MISSING
+            scores = [_said(each.scores.get(column.name)) for column in self.outcome.columns]
+            rows.append((each.kind == "network", [f"{each.name}{chosen}", size, *scores]))
+        return rows
+
+    def shown(self, figures: list[dict[str, Any]]) -> dict[str, Any]:
+        """The section as the template has it."""
+        model = self.directory / MODEL
+        uses = USES[self.outcome.job].format(model=model)
+        return {
+            "title": f"Scores on the evaluation part of {self.outcome.data}",
+            "verdict": self.outcome.verdict,
+            "headers": self.headers,
+            "rows": [{"network": network, "cells": cells} for network, cells in self.rows],
+            "table_notes": self.notes,
+            "notes": self.outcome.notes,
+            "figures": figures,
+            "usage": f"{uses}\ncapax show {model}",
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the table should know."""
+        said = [
+            "The evaluation part has been seen neither by training nor by any choice. In brackets 95% intervals by resampling "
+            "what was predicted: they cover the data, not another training run.",
+            f"Networks were chosen by their score on the validation part; {self.outcome.chosen} is in {MODEL}.",
+        ]
+        better = [column.name for column in self.outcome.columns if column.less_is_better is False]
+        if better:
+            said.append(f"More is better: {', '.join(better)}.")
+        return [*said, *(formatting.capital(note.rstrip(".")) + "." for note in self.outcome.left_out)]
+
+
+def _said(score: Ends | None) -> str:
+    if score is None or score[0] is None:
+        return formatting.MISSING
+    value, *interval = (formatting.significant(number) for number in score if number is not None)
+    return f"{value} [{', '.join(interval)}]" if interval else value
+
+
+def section(directory: Path, best: Mapping[str, int], curve: Curve) -> FitSection | None:
+    """The section of a run directory; None where it is no finished fit.
+
+    **Arguments:** `best`: the number of the best trial of each study; `curve`: a trial's learning
+    curve, by study and number.
+    """
+    if not (directory / outcomes.FILE).exists():
+        return None
+    found = outcomes.read(directory)
+    answers = {each.name: pd.read_parquet(directory / each.answers) for each in found.contenders}
+    networks = [each for each in found.contenders if each.kind == "network"]
+    curves = {each.cell: curve(each.study, best[each.study]) for each in networks if each.study in best}
+    known = {cell: each for cell, each in curves.items() if each is not None and len(each)}
+    with look():
+        return FitSection(found, directory, draw(found, answers, known))
