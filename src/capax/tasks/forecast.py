@@ -18,7 +18,7 @@ from capax.jobs.forecast import LEVELS, Forecasting
 from capax.jobs.forecast_preparing import Prepared, Wishes, prepare
 from capax.jobs.forecast_split import LEAST_BEFORE
 from capax.reporting import Facts, Reporting, Sizes
-from capax.tasks import forecast_windows as windows
+from capax.tasks import forecast_windows as gathering
 from capax.tasks.batch import SequenceBatch
 from capax.tasks.from_file import FromFile
 from capax.tasks.options import option
@@ -103,19 +103,20 @@ class Forecast(FromFile[Prepared]):
         return Facts(chance=chance, chance_loss=max(chance, LEAST_CHANCE))
 
     def starts(self) -> dict[str, Any]:
-        return {"learning_rate": 3e-3, "schedule": "cosine"}
+        return {"learning_rate": 1e-3, "schedule": "cosine"}
 
     def data(self, parameters: int) -> PyTree:
         prepared = self.prepared
         held_out = {part: prepared.windows(part) for part in ("validation", "evaluation")}
-        return {
+        found = {
             "arrays": prepared.preparation.arrays(prepared.panel),
             "counts": np.cumsum(self._training_origins()).astype(np.int32),
             **{
-                part: {"series": found.series.astype(np.int32), "origins": found.origins.astype(np.int32)}
-                for part, found in held_out.items()
+                part: {"series": windows.series.astype(np.int32), "origins": windows.origins.astype(np.int32)}
+                for part, windows in held_out.items()
             },
         }
+        return jax.tree.map(jnp.asarray, found)
 
     def _training_origins(self) -> Int[np.ndarray, " series"]:
         """How many origins the training part of each series has."""
@@ -148,7 +149,7 @@ class Forecast(FromFile[Prepared]):
 
     def windows(
         self,
-        arrays: windows.Arrays,
+        arrays: gathering.Arrays,
         series: Int[Array, " batch"],
         origins: Int[Array, " batch"],
         weights: Float[Array, " batch"],
@@ -157,16 +158,16 @@ class Forecast(FromFile[Prepared]):
         the anchor, and then 1 where it is known, else 0.
         """
         preparation = self.preparation
-        seen = windows.inputs(preparation, arrays, series, origins)
+        seen = gathering.inputs(preparation, arrays, series, origins)
         at = origins[None] + jnp.arange(preparation.horizon)[:, None]
-        came = arrays["targets"][at] - windows.anchors(arrays, origins)[None]
+        came = arrays["targets"][at] - gathering.anchors(arrays, origins)[None]
         known = ~jnp.isnan(came)
         targets = jnp.concatenate([jnp.where(known, came, 0.0), known.astype(jnp.float32)], axis=-1)
         counted = weights[None] * known.any(axis=-1)
         return SequenceBatch(Dense(seen), jnp.moveaxis(targets, -1, 0), counted)
 
     def sample(self, key: Array, size: int) -> SequenceBatch:
-        data = jax.tree.map(jnp.asarray, self.data(0))
+        data = self.data(0)
         return self.windows(data["arrays"], *self._drawn(data, key, size), jnp.ones((size,)))
 
     def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:

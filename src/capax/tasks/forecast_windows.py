@@ -45,10 +45,10 @@ def inputs(
     parts.append(jnp.where(real[..., None], covariates[..., past:], 0.0))
     parts.append(_missing(preparation, arrays, safe, before, real))
     parts += [before[..., None].astype(jnp.float32), behind[..., None].astype(jnp.float32), far]
-    angles = jnp.where(real[..., None], 2 * jnp.pi * arrays["phases"][safe], 0.0)
+    angles = 2 * jnp.pi * arrays["phases"][safe]
     for number in range(len(preparation.calendar)):
         angle = angles[..., number : number + 1]
-        parts += [jnp.sin(angle), jnp.cos(angle)]
+        parts += [jnp.where(real[..., None], part, 0.0) for part in (jnp.sin(angle), jnp.cos(angle))]
     return jnp.moveaxis(jnp.concatenate(parts, axis=-1), -1, 1)
 
 

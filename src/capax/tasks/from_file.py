@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from capax import contents
 from capax.contents import Content
@@ -15,6 +15,7 @@ from capax.jobs.preparation import Preparation
 from capax.tasks.task import Task
 
 
+@runtime_checkable
 class Prepared(Protocol):
     """What a job makes of a file: arrays of its three parts, and what was learned of the training
     part (`preparation`); `notes`, what the file was taken for, a sentence each.
