@@ -2,7 +2,7 @@
 
 import itertools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,26 @@ def read(path: Path) -> Sequences:
     Raises `CapaxError` for anything else: objects, complex numbers, text, shapes that do not fit,
     infinities.
     """
+    found, _ = read_beside(path, ())
+    return found
+
+
+def read_beside(path: Path, names: Collection[str]) -> tuple[Sequences, dict[str, np.ndarray]]:
+    """As `read`, and the arrays of these names, as they are, which are no part of the sequences.
+
+    Where there are some, an array (sequences, time) that is the only other one holds sequences of
+    one feature.
+    """
     try:
         arrays = _loaded(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
         raise CapaxError(f"{path} cannot be read as a NumPy array: {reason.rstrip('.')}.") from None
-    given = {name: _numbers(array, name, path) for name, array in arrays.items()}
-    return _sequences(given, path)
+    beside = {name: array for name, array in arrays.items() if name in names}
+    given = {name: _numbers(array, name, path) for name, array in arrays.items() if name not in beside}
+    if beside and len(given) == 1:
+        given = {name: array[..., None] if array.ndim == 2 else array for name, array in given.items()}
+    return _sequences(given, path), beside
 
 
 def _loaded(path: Path) -> dict[str, np.ndarray]:

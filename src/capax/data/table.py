@@ -122,7 +122,7 @@ def _cells(
     as_text = {name: cells[name] for name in cells if name in texts}
     typed, more = _typed(cells.drop(columns=list(as_text)), separator, decimal, name, keep=kept)
     if as_text:
-        typed = typed.assign(**as_text)[[name for name in cells if name in typed or name in as_text]]
+        typed = typed.assign(**as_text).reindex(columns=[n for n in cells if n in typed or n in as_text])
     return typed, [*notes, *more]
 
 
