@@ -13,7 +13,7 @@ MEANING = (
     f"have (Figure 1i of {COLLINS.name})."
 )
 INTERVAL = (
-    "In brackets Fieller's 95% interval over those sizes and depths, each of which is one search: it holds for ratios "
+    "In brackets Fieller's 95% interval over those sizes and depths: it holds for ratios "
     "that do not depend on the size."
 )
 NO_INTERVAL = "No interval where fewer than three sizes and depths are shared, or where they are too far apart for one."
