@@ -5,13 +5,11 @@ from typing import Any
 
 from capax.cells import registry
 from capax.errors import CapaxError
-from capax.networks.bidirectional import Bidirectional
+from capax.networks.assembling import AnyNetwork
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.network import Network
 from capax.training.model import Model
 from capax.version import __version__
-
-AnyNetwork = Network | Bidirectional | EncoderDecoder
 
 
 def network_of(model: AnyNetwork | Model) -> AnyNetwork:

@@ -23,7 +23,8 @@ from safetensors.numpy import save as to_bytes
 from capax.errors import CapaxError, closest
 from capax.files import write_atomically
 from capax.interop import onnx, torch, torch_running
-from capax.interop.description import AnyNetwork, description, network_of
+from capax.interop.description import description, network_of
+from capax.networks.assembling import AnyNetwork
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.network import Network
 from capax.training.model import Model

@@ -28,8 +28,8 @@ from capax.cells.gru_reset_after import GRUResetAfter
 from capax.cells.lstm import LSTM
 from capax.cells.rnn import IRNN, RNN
 from capax.errors import CapaxError
-from capax.interop.description import AnyNetwork
 from capax.interop.weights import KINDS, Map, Weights, array, check_kind, directions_of, network, weights_of
+from capax.networks.assembling import AnyNetwork
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.network import Network
 from capax.networks.parts import Linear

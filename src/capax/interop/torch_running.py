@@ -9,8 +9,8 @@ import numpy as np
 
 from capax.cells.gru_reset_after import GRUResetAfter
 from capax.cells.lstm import LSTM
-from capax.interop.description import AnyNetwork
 from capax.interop.torch import INITIAL, from_state_dict
+from capax.networks.assembling import AnyNetwork
 from capax.networks.bidirectional import Bidirectional
 
 

@@ -5,12 +5,13 @@ from typing import Any
 
 from capax.errors import CapaxError
 from capax.files import write_atomically
-from capax.interop.description import AnyNetwork, description, network_of
+from capax.interop.description import description, network_of
 from capax.interop.onnx import networks
 from capax.interop.onnx.draft import Draft
 from capax.interop.onnx.layers import Writer
 from capax.interop.onnx.package import onnx_package
 from capax.interop.onnx.tracing import unchecked_shapes
+from capax.networks.assembling import AnyNetwork
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.network import Network

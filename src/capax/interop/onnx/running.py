@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from capax.errors import CapaxError
-from capax.interop.description import AnyNetwork, network_of
+from capax.interop.description import network_of
 from capax.interop.onnx.draft import METADATA
 from capax.interop.onnx.package import onnx_package
+from capax.networks.assembling import AnyNetwork
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.network import Network
 from capax.training.model import Model
