@@ -217,7 +217,9 @@ class ForecastPredictor(Predictor):
         return wanted
 
 
-def at_levels(quantiles: Quantiles, trained: Sequence[float], wanted: Sequence[float]) -> Quantiles:
+def at_levels(
+    quantiles: Quantiles, trained: Sequence[float], wanted: Sequence[float]
+) -> Float[np.ndarray, "windows horizon targets wanted"]:
     """Quantiles at other levels, interpolated between the nearest trained ones; beyond these, that
     of the last.
     """

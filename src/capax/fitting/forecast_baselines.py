@@ -20,6 +20,8 @@ from capax.jobs.forecast_split import Windows
 
 Quantiles = Float[np.ndarray, "windows horizon targets levels"]
 Points = Float[np.ndarray, "windows horizon targets"]
+OfAll = Float[np.ndarray, "all horizon targets"]
+"""Of the windows of all parts."""
 Make = Callable[[Float[np.ndarray, " steps"]], Baseline]
 """Fits a method on a training part."""
 
@@ -50,7 +52,7 @@ def forecasts(prepared: Prepared, notes: list[str]) -> Iterator[tuple[str, Quant
     is left out, and `notes` says why.
     """
     season, horizon = prepared.preparation.season, prepared.preparation.horizon
-    every, truth = _Windows.of(prepared), None
+    every = _Windows.of(prepared)
     methods: list[tuple[str, Callable[[], Points]]] = [
         ("persistence", lambda: _points(prepared, every.windows, lambda _: SeasonalNaive(1)))
     ]
@@ -139,7 +141,7 @@ def _changes(prepared: Prepared, every: _Windows) -> Float[np.ndarray, "windows 
     return stacked(prepared.preparation.scales_of(prepared.panel))[2][every.windows.series][:, None]
 
 
-def _with_quantiles(prepared: Prepared, every: _Windows, points: Points, truth: Points) -> Quantiles:
+def _with_quantiles(prepared: Prepared, every: _Windows, points: OfAll, truth: OfAll) -> Quantiles:
     """Point forecasts of the evaluation windows with the quantiles of earlier errors, which are
     pooled over series in units of each one's usual change.
     """

@@ -1,0 +1,265 @@
+"""How forecasts are scored on the evaluation part, by hand-made answers; and forecasts of new
+data.
+"""
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from capax import jobs, networks, tasks
+from capax.baselines.exponential_smoothing import ExponentialSmoothing
+from capax.baselines.forecasting import SeasonalNaive
+from capax.errors import CapaxError
+from capax.fitting.forecast import ForecastFitting, ForecastPredictor, at_levels
+
+RNG = np.random.default_rng(0)
+
+
+def table(hours=600, seed=0, begin="2024-01-01"):
+    random, t = np.random.default_rng(seed), np.arange(hours)
+    load = 10 + 5 * np.sin(2 * np.pi * t / 24) + np.cumsum(random.normal(size=hours)) * 0.2
+    frame = pd.DataFrame({"time": pd.date_range(begin, periods=hours, freq="h"), "load": load})
+    frame["wind"], frame["price"] = random.normal(size=hours), 3 + random.normal(size=hours)
+    return frame
+
+
+@pytest.fixture
+def task(tmp_path):
+    def make(frame=None, **options):
+        path = tmp_path / f"data{len(list(tmp_path.iterdir()))}.csv"
+        (table() if frame is None else frame).to_csv(path, index=False)
+        return tasks.get("forecast", path=str(path), **{"target": "load", "horizon": 5, "context": 30, **options})
+
+    return make
+
+
+def truth_of(task):
+    """What came on the evaluation windows, by loops."""
+    prepared, horizon = task.prepared, task.preparation.horizon
+    windows, count = prepared.windows("evaluation"), len(task.preparation.targets)
+    return np.array([prepared.panel.values[o : o + horizon, :count] for o in windows.origins])
+
+
+def network_of(task, seed=0):
+    return networks.Network.create(
+        "gru", inputs=task.inputs, outputs=task.outputs, units=6, key=jax.random.key(seed)
+    )  # fmt: skip
+
+
+# Scores
+
+
+def test_scores_are_those_of_a_plain_loop(task):
+    made = task()
+    truth, levels = truth_of(made)[..., 0], made.levels
+    answers = np.sort(truth[..., None] + RNG.normal(size=(*truth.shape, 7)), axis=-1)[:, :, None]
+    found, q = ForecastFitting(made).scores(answers), answers[:, :, 0]
+    error = truth - q[..., levels.index(0.5)]
+    training = made.prepared.panel.values[: made.prepared.parts.validation[0], 0]
+    scale = np.mean([abs(training[t] - training[t - 24]) for t in range(24, len(training))])
+    assert list(found) == ["MAE", "RMSE", "MASE", "pinball loss", "coverage of 80%", "coverage of 90%"]
+    assert found["MAE"].value == pytest.approx(np.abs(error).mean())
+    assert found["RMSE"].value == pytest.approx(np.sqrt((error**2).mean()))
+    assert found["MASE"].value == pytest.approx(np.abs(error).mean() / scale)
+    losses = [np.maximum(a * (truth - q[..., n]), (a - 1) * (truth - q[..., n])) for n, a in enumerate(levels)]
+    assert found["pinball loss"].value == pytest.approx(np.mean(losses))
+    assert found["coverage of 80%"].value == pytest.approx(((q[..., 1] <= truth) & (truth <= q[..., 5])).mean())
+    assert found["MAE"].low < found["MAE"].value < found["MAE"].high
+
+
+def test_differences_are_in_pairs(task):
+    made = task()
+    fitting, truth = ForecastFitting(made), truth_of(made)
+    hard = RNG.normal(size=truth.shape) * np.linspace(0, 9, len(truth))[:, None, None]
+    one, other = (np.repeat((truth + hard * by)[..., None], 7, axis=-1) for by in (1.1, 1.0))
+    found = fitting.difference(one, other)
+    assert found.value == pytest.approx(0.1 * np.abs(hard).mean()) and found.low > 0
+    assert fitting.difference(one, one).value == 0
+
+
+def test_of_several_targets_each_has_its_error_and_units_do_not_mix(task):
+    frame = table().assign(big=lambda f: 1e6 * f["load"] + RNG.normal(size=600) * 1e6)
+    made = task(frame, target="load,big")
+    fitting, truth = ForecastFitting(made), truth_of(made)
+    answers = np.repeat((truth + RNG.normal(size=truth.shape) * [1, 1e6])[..., None], 7, axis=-1)
+    found = fitting.scores(answers)
+    assert fitting.columns[0].name == "MASE" and "MAE" not in found
+    assert found["MAE of load"].value == pytest.approx(np.abs(truth - answers[..., 3])[..., 0].mean())
+    naive = [
+        np.mean(np.abs(c[24:] - c[:-24])) for c in made.prepared.panel.values[: made.prepared.parts.validation[0]].T
+    ]
+    assert found["MASE"].value == pytest.approx((np.abs(truth - answers[..., 3]) / naive).mean())
+    assert fitting.difference(answers, answers).value == 0
+
+
+def test_examples_are_the_answers_beside_the_truth(task):
+    frame = pd.concat([table(seed=1).assign(site="A"), table(300, seed=2).assign(site="B")])
+    made = task(frame, series="site")
+    fitting, truth = ForecastFitting(made), truth_of(made)
+    shown = fitting.examples(np.repeat(truth[..., None], 7, axis=-1))
+    assert list(shown.columns[:6]) == ["series", "origin", "time", "step", "target", "truth"]
+    assert set(shown["series"]) == {"A", "B"} and shown["step"].max() == 5
+    row = shown.iloc[7]
+    of_site = frame[frame["site"] == row["series"]].set_index("time")["load"]
+    assert row["truth"] == row["q0.5"] == pytest.approx(of_site[row["time"]])
+    assert row["time"] - row["origin"] == pd.Timedelta(hours=row["step"] - 1)
+
+
+def test_a_networks_answers_are_its_outputs_in_the_unit_of_the_target(task):
+    made = task(table().iloc[:400])
+    network, prepared = network_of(made), made.prepared
+    answers = ForecastFitting(made).answers(network)
+    windows, scale = prepared.windows("evaluation"), prepared.preparation.scales[""]
+    data = made.data(0)
+    batch = made.batch_at(data, "evaluation", jax.random.key(0), jax.numpy.asarray(0), {})
+    outputs = np.asarray(network(batch.public(made.first).inputs))[:, made.first :]
+    before = prepared.panel.values[windows.origins - 1, 0]
+    due = before[:32, None, None] + np.sort(outputs, axis=-1)[: len(before)] * scale.change[0]
+    np.testing.assert_allclose(answers[:32, :, 0], due, rtol=1e-4)
+    assert (np.diff(answers, axis=-1) >= 0).all()
+
+
+# Baselines
+
+
+def test_baselines_are_named_and_forecast_as_they_do_alone(task):
+    made = task()
+    fitting = ForecastFitting(made)
+    found = dict(fitting.baselines())
+    names = ["persistence", "seasonal naive (24)", "linear autoregression", "exponential smoothing"]
+    assert list(found) == names and fitting.notes == []
+    panel, windows = made.prepared.panel, made.prepared.windows("evaluation")
+    series, end = panel.values[:, 0], int(made.prepared.parts.validation[0])
+    for baseline in (SeasonalNaive(1), SeasonalNaive(24), ExponentialSmoothing.fit(series[:end], 24)):
+        points = baseline.forecast(series, windows.origins, 5)
+        shift = found[baseline.name][:, :, 0] - points[..., None]
+        np.testing.assert_allclose(shift, np.broadcast_to(shift[:1], shift.shape), atol=1e-9)
+    for name in names:
+        covered = fitting.scores(found[name])["coverage of 80%"].value
+        assert 0.5 < covered <= 1.0, name
+
+
+def test_baselines_of_several_series_in_different_units_share_their_errors(task):
+    one, other = table(seed=1).assign(site="A"), table(seed=2).assign(site="B")
+    other["load"] = 1000 * other["load"]
+    made = task(pd.concat([one, other]), series="site")
+    found, windows = dict(ForecastFitting(made).baselines()), made.prepared.windows("evaluation")
+    width = np.ptp(found["persistence"][:, 0, 0], axis=-1)
+    a, b = (width[windows.series == number].mean() for number in (0, 1))
+    changes = [made.preparation.scales[name].change[0] for name in made.prepared.panel.names]
+    assert b / a == pytest.approx(changes[1] / changes[0])
+
+
+def test_what_a_method_cannot_do_is_said(task):
+    made = task(table(120), season=70, horizon=3)
+    fitting = ForecastFitting(made)
+    assert "exponential smoothing" in dict(fitting.baselines())
+    assert any("does without the season of 70 steps" in note for note in fitting.notes)
+    assert any("linear autoregression is left out" in note for note in fitting.notes)
+
+
+def test_evaluation_data_do_not_change_what_baselines_learn(task):
+    one, frame = task(), table()
+    frame.loc[580:, "load"] = 500.0
+    other = task(frame)
+    for (name, before), (_, after) in zip(
+        ForecastFitting(one).baselines(), ForecastFitting(other).baselines(), strict=True
+    ):
+        origins = one.prepared.windows("evaluation").origins
+        np.testing.assert_array_equal(before[origins <= 580], after[origins <= 580], name)
+
+
+# New data
+
+
+def predictor_of(task, seed=0):
+    """As a model file would bring it back."""
+    return ForecastPredictor(network_of(task, seed), jobs.from_json(task.preprocessing()))
+
+
+def test_predictions_of_the_data_without_an_end_are_the_answers_at_its_origin(task):
+    frame = table()
+    made = task(frame, covariates="wind", future="price")
+    fitting, predictor = ForecastFitting(made), predictor_of(made)
+    windows, network = made.prepared.windows("evaluation"), predictor.network
+    answers = fitting.answers(network)
+    number, origin = 20, int(windows.origins[20])
+    cut = frame.iloc[: origin + 5].copy()
+    cut.loc[origin:, ["load", "wind"]] = np.nan
+    shuffled = cut[["price", "time", "wind", "load"]].sample(frac=1, random_state=0)
+    found = predictor.predict(shuffled)
+    assert list(found.columns[:3]) == ["time", "step", "load q0.05"]
+    np.testing.assert_allclose(found.filter(like="load q").to_numpy(), answers[number, :, 0], rtol=1e-5)
+    assert found["time"].tolist() == frame["time"][origin : origin + 5].tolist() and found["step"].tolist() == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+
+
+def test_fewer_steps_and_other_quantiles(task):
+    predictor = predictor_of(task())
+    whole, part = predictor.predict(table()), predictor.predict(table(), horizon=2, quantiles=(0.3, 0.5))
+    assert len(part) == 2 and list(part.columns) == ["time", "step", "load q0.3", "load q0.5"]
+    np.testing.assert_array_equal(part["load q0.5"], whole["load q0.5"][:2])
+    between = whole["load q0.25"] * 0.8 + whole["load q0.5"] * 0.2
+    np.testing.assert_allclose(part["load q0.3"], between[:2])
+    np.testing.assert_allclose(at_levels(np.array([[[[1.0, 3.0]]]]), (0.2, 0.6), (0.2, 0.3, 0.6)), [[[[1, 1.5, 3]]]])
+
+
+def test_each_series_is_forecast_from_its_own_end_and_a_file_reads_as_a_frame_does(task, tmp_path):
+    frame = pd.concat([table(seed=1).assign(site="A"), table(300, seed=2, begin="2024-02-01").assign(site="B")])
+    predictor = predictor_of(task(frame, series="site"))
+    found = predictor.predict(frame.sample(frac=1, random_state=0))
+    ends = frame.groupby("site")["time"].max()
+    for site, part in found.groupby("site"):
+        assert part["time"].tolist() == [ends[site] + pd.Timedelta(hours=h) for h in range(1, 6)]
+        alone = predictor.predict(frame[frame["site"] == site]).filter(like="q").to_numpy()
+        np.testing.assert_allclose(alone, part.filter(like="q").to_numpy(), rtol=1e-6)
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    again = predictor.predict(tmp_path / "new.csv").sort_values(["site", "step"], ignore_index=True)
+    values = found.sort_values(["site", "step"], ignore_index=True)
+    np.testing.assert_allclose(again.filter(like="q"), values.filter(like="q"), rtol=1e-6)
+
+
+def refused(predictor, frame, **options):
+    with pytest.raises(CapaxError) as caught:
+        predictor.predict(frame, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_data_of_another_kind_are_refused_in_one_line(task):
+    predictor = predictor_of(task(covariates="wind", future="price"))
+    whole = table()
+    ahead = pd.concat([whole, table(5, begin="2024-01-26")[["time", "price"]]])
+    assert len(predictor.predict(ahead)) == 5
+    assert "'price' is known for 0 of the 5 steps" in refused(predictor, whole)
+    assert len(predictor.predict(ahead.iloc[:-2], horizon=3)) == 3
+    assert "'price' is known for 3 of the 5 steps" in refused(predictor, ahead.iloc[:-2])
+    assert "no column 'wind'" in refused(predictor, ahead.drop(columns="wind"))
+    assert "no column 'time'" in refused(predictor, ahead.drop(columns="time"))
+    every_third = whole.iloc[::3]
+    assert "a step of 3 hours; the model was trained on steps of 1 hour" in refused(predictor, every_third)
+    assert "has 7 steps from its first known target to its last; 24 are due" in refused(predictor, ahead.iloc[-12:])
+    assert "1 to 5 steps ahead, not 6" in refused(predictor, ahead, horizon=6)
+    assert "quantiles from 0.05 to 0.95, not 0.99" in refused(predictor, ahead, quantiles=[0.99])
+    assert "no time stamps" in refused(predictor, ahead.assign(time="soon"))
+
+
+def test_a_count_of_steps_and_rows_without_stamps_go_on(task):
+    frame = table()
+    without = predictor_of(task(frame.drop(columns="time")[["load"]]))
+    found = without.predict(frame[["load"]].tail(200))
+    assert list(found.columns[:1]) == ["step"] and len(found) == 5
+    counted = predictor_of(task(frame.assign(time=np.arange(600) * 10.0), time="time"))
+    assert counted.predict(frame.assign(time=np.arange(600) * 10.0 + 50))["time"].tolist() == [
+        6050,
+        6060,
+        6070,
+        6080,
+        6090,
+    ]
