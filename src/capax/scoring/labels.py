@@ -4,8 +4,10 @@ Labels are whole numbers from 0. Where each step has one, `units` says to which 
 belongs: steps of one sequence err alike, so intervals resample sequences.
 """
 
+import math
+
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from capax.scoring.resampling import Estimate, estimate
 
@@ -34,6 +36,21 @@ def macro_f1(truth: Labels, found: Labels, classes: int, units: Labels | None = 
         return float(np.mean(2 * right[total > 0] / total[total > 0]))
 
     return estimate(statistic, count)
+
+
+def mean(values: Float[np.ndarray, " steps"], units: Labels | None = None) -> Estimate:
+    """The mean of known values (NaN: not known): of -log p of the true labels, the cross-entropy;
+    of the difference of two methods' hits, by how much one is more accurate, in pairs.
+    """
+    _, unit = np.unique(np.arange(len(values)) if units is None else units, return_inverse=True)
+    known = ~np.isnan(values)
+    totals, sizes = np.bincount(unit, np.where(known, values, 0.0)), np.bincount(unit, known)
+
+    def statistic(chosen: np.ndarray) -> float:
+        size = sizes[chosen].sum()
+        return float(totals[chosen].sum() / size) if size else math.nan
+
+    return estimate(statistic, len(sizes))
 
 
 def confusion(truth: Labels, found: Labels, classes: int) -> Int[np.ndarray, "truth found"]:
