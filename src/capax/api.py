@@ -165,22 +165,21 @@ ENDINGS = {"onnx": ".onnx", "torch": ".torch.safetensors", "safetensors": ".arra
 """Of exported files."""
 
 
-def export(model_file: str | Path, to: str, out: str | Path | None = None) -> tuple[Path, list[str]]:
+def export(model_file: str | Path, to: str, out: str | Path | None = None) -> list[exporting.Checked]:
     """A model file for another program: "onnx", "torch" (a state dict, as safetensors), or
     "safetensors" (arrays by name).
 
     `out`: by default beside the model. ONNX reads lengths of sequences, and symbols where the
     network does.
 
-    **Returns:** the file, and how it was checked, a line each. Raises `CapaxError` for a model that
-    has no such form.
+    **Returns:** each file, and how it was checked. Raises `CapaxError` for a model that has no such
+    form.
     """
     loaded = load_model(model_file)
     path = Path(out) if out is not None else Path(model_file).with_suffix(ENDINGS.get(to, f".{to}"))
     if path.resolve() == Path(model_file).resolve():
         raise CapaxError(f"{path} is the model itself; name another file with --out.")
-    checks = exporting.export(loaded, to, path, symbols=loaded.card.architecture.embedding is not None, lengths=True)
-    return checks[0].file, [str(check) for check in checks]
+    return exporting.export(loaded, to, path, symbols=loaded.reads_symbols, lengths=True)
 
 
 def _named(key: str, value: Any) -> Any:

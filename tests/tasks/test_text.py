@@ -408,7 +408,7 @@ def test_a_unicode_alphabet_takes_every_character_as_it_is(make):
 
 
 def test_a_large_alphabet_has_the_markov_baseline_of_a_small_one():
-    from capax.tasks import markov
+    from capax.baselines import markov
 
     letters = np.random.default_rng(0).zipf(1.5, 6000).clip(max=30) - 1
     parts = letters[:5000], letters[5000:5500], letters[5500:]
@@ -476,3 +476,14 @@ def test_another_encoding_can_be_named(make):
     np.testing.assert_array_equal(make(text.encode("utf-16-le"), encoding="utf-16-le").data(0), make(text).data(0))
     with pytest.raises(CapaxError, match=r"such as text\.encoding cp1252"):
         make(b"caf\xe9 " * 200)
+
+
+def test_runs_that_have_no_place_in_a_whole_number_have_the_markov_baseline_of_those_that_have():
+    from capax.baselines import markov
+
+    letters = np.random.default_rng(0).zipf(1.5, 6000).clip(max=30) - 1
+    parts = letters[:5000], letters[5000:5500], letters[5500:]
+    expected = markov.bits_per_symbol(*parts, 30, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(markov, "MOST_KINDS", 2000)
+        assert markov.bits_per_symbol(*parts, 30, 4) == expected

@@ -6,6 +6,8 @@ from jaxtyping import Float, Int, Integer
 
 MOST_COUNTERS = 2**24
 """With more possible runs of symbols than this, only those that occur are counted."""
+MOST_KINDS = 2**62
+"""With more, runs are numbered as they occur."""
 
 STRENGTHS = 10 ** np.linspace(-2, 3, 26)
 
@@ -13,7 +15,7 @@ STRENGTHS = 10 ** np.linspace(-2, 3, 26)
 def bits_per_symbol(
     train: Integer[np.ndarray, " train"],
     validation: Integer[np.ndarray, " held_out"],
-    evaluation: Integer[np.ndarray, " held_out"],
+    evaluation: Integer[np.ndarray, " evaluated"],
     size: int,
     order: int,
 ) -> float:
@@ -23,28 +25,47 @@ def bits_per_symbol(
     p_k = (count + a p_{k-1}) / (total + a), with the `a` of each order that is best on the
     validation section.
     """
+    return float(-np.mean(np.log2(probabilities(train, validation, evaluation, size, order)["evaluation"])))
+
+
+def probabilities(
+    train: Integer[np.ndarray, " train"],
+    validation: Integer[np.ndarray, " held_out"],
+    evaluation: Integer[np.ndarray, " evaluated"],
+    size: int,
+    order: int,
+) -> dict[str, Float[np.ndarray, " scored"]]:
+    """Of the "validation" and "evaluation" sections, the probability of each symbol from number
+    `order` on, by the model of `bits_per_symbol`."""
     held_out = {"validation": validation, "evaluation": evaluation}
+    sections = {"train": train, **held_out}
     p = {name: np.full(len(letters) - order, 1 / size) for name, letters in held_out.items()}
+    contexts = {name: np.zeros(len(letters) + 1, np.int64) for name, letters in sections.items()}
+    kinds = 1
     for k in range(order + 1):
-        runs = _runs(train, k + 1, size)
-        grams = {name: _runs(letters, k + 1, size)[order - k :] for name, letters in held_out.items()}
-        counted = {name: _count(runs, asked, size ** (k + 1)) for name, asked in grams.items()}
-        totals = {name: _count(runs // size, asked // size, size**k) for name, asked in grams.items()}
+        contexts, kinds = _numbered(contexts, kinds, size)
+        runs = {name: contexts[name][:-1] * size + letters[k:] for name, letters in sections.items()}
+        grams = {name: runs[name][order - k :] for name in held_out}
+        counted = {name: _count(runs["train"], asked, kinds * size) for name, asked in grams.items()}
+        totals = {name: _count(runs["train"] // size, asked // size, kinds) for name, asked in grams.items()}
 
         def smoothed(name, strength, counted=counted, totals=totals, p=p) -> Float[np.ndarray, " scored"]:
             return (counted[name] + strength * p[name]) / (totals[name] + strength)
 
         best = min(STRENGTHS, key=lambda strength: -np.mean(np.log2(smoothed("validation", strength))))
         p = {name: smoothed(name, best) for name in held_out}
-    return float(-np.mean(np.log2(p["evaluation"])))
+        contexts, kinds = runs, kinds * size
+    return p
 
 
-def _runs(letters: Integer[np.ndarray, " letters"], width: int, size: int) -> Int[np.ndarray, " runs"]:
-    """Every run of `width` symbols as one number, base `size`."""
-    total = np.zeros(len(letters) - width + 1, np.int64)
-    for offset in range(width):
-        total = total * size + letters[offset : len(letters) - width + 1 + offset]
-    return total
+def _numbered(runs: dict[str, np.ndarray], kinds: int, size: int) -> tuple[dict[str, np.ndarray], int]:
+    """Runs as they are numbered; where runs of one symbol more had no place in a whole number, from
+    0 as they occur."""
+    if kinds * size <= MOST_KINDS:
+        return runs, kinds
+    known, numbers = np.unique(np.concatenate(list(runs.values())), return_inverse=True)
+    parts = np.split(numbers, np.cumsum([len(part) for part in runs.values()])[:-1])
+    return dict(zip(runs, parts, strict=True)), len(known)
 
 
 def _count(runs: Int[np.ndarray, " runs"], asked: Int[np.ndarray, " asked"], kinds: int) -> Int[np.ndarray, " asked"]:

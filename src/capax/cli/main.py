@@ -304,8 +304,10 @@ def export(
     """A model for another program, checked where that program's runtime is installed."""
     from capax.api import export as export_model
 
-    written, said = export_model(model, to, out)
-    _print({"file": str(written), "checks": said}, as_json, [f"written: {written}", *said])
+    checked = export_model(model, to, out)
+    files = [str(each.file) for each in checked]
+    lines = [line for each in checked for line in (f"written: {each.file}", str(each))]
+    _print({"files": files, "checks": [str(each) for each in checked]}, as_json, lines)
 
 
 @app.command()

@@ -62,8 +62,8 @@ def answer(found: Fitted) -> dict[str, Any]:
 def table(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
     """Predictions: into a file, CSV or Parquet by its name; else CSV or JSON on standard output."""
     if out is None:
-        text = frame.to_json(orient="records", date_format="iso") if as_json else frame.to_csv(index=False)
-        sys.stdout.write(f"{text}\n" if as_json else text)
+        as_text = f"{frame.to_json(orient='records', date_format='iso')}\n" if as_json else frame.to_csv(index=False)
+        sys.stdout.write(as_text)
         return
     if out.suffix.lower() in PARQUET:
         import io

@@ -29,6 +29,12 @@ class LoadedModel(Model):
         """What it was fitted for; None where it learned a task of capax."""
         return None if self.card.preprocessing is None else str(self.card.preprocessing["job"])
 
+    @property
+    def reads_symbols(self) -> bool:
+        """Whether its inputs are symbols, one a step; else they are numbers."""
+        given = self.card.preprocessing
+        return given is not None and jobs.from_json(given).symbols
+
     @functools.cached_property
     def predictor(self) -> Predictor:
         """What predicts with it. Raises `CapaxError` where it was not fitted to a user's data."""

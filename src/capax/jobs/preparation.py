@@ -36,6 +36,11 @@ class Preparation(abc.ABC):
     def outputs(self) -> int:
         """A network's outputs at a step."""
 
+    @property
+    def symbols(self) -> bool:
+        """Whether a network's input is one symbol at each step."""
+        return False
+
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes: numbers, texts, lists, and dictionaries alone; no path."""

@@ -13,37 +13,27 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, PyTree
 
+from capax.baselines.markov import bits_per_symbol
 from capax.cells.sequence import OneHot
 from capax.contents import Content
 from capax.data import text as data_text
-from capax.data import text8, text_repeats
+from capax.data import text8
 from capax.data.vocabulary import Vocabulary
 from capax.errors import CapaxError
 from capax.hyperparameters import Interval
+from capax.jobs import sections
+from capax.jobs.sections import HELD_OUT, section
 from capax.reporting import Facts, Reporting, Sizes
 from capax.tasks.batch import SequenceBatch
-from capax.tasks.markov import bits_per_symbol
 from capax.tasks.options import option
 from capax.tasks.task import Scalars, Split, Sums, Task, cross_entropy
 
 ALPHABETS = ("text8", "unicode")
 WHERE = "text8.zip is at https://mattmahoney.net/dc/textdata (31 MB); any plain text file will do, too"
-HELD_OUT = 0.05
-"""The share of the text in the validation section, and in the evaluation section after it: text8's
-usual 90, 5, and 5 percent."""
 HELD_OUT_SPLITS: tuple[Split, Split] = ("validation", "evaluation")
-MOST_WINDOWS = 4096
-"""Windows of a held-out section that are scored, evenly spaced; shorter sections are scored whole.
-"""
-
-
-LEAST_EVALUATED = 5_000
-"""Of a shorter evaluation section it is said that scores on it are rough."""
+MOST_WINDOWS = sections.MOST_WINDOWS
 LEAST_SHARE = 1e-4
 """A smaller share of letters that cleaning drops is not worth a word."""
-MOST_REPEATED = 0.01
-"""Where more of a held-out section stands in the training section, too, it is said what that does
-to scores."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +104,7 @@ def _as_text8(text: data_text.Text, path: str | None) -> Prepared:
             "(text.alphabet=unicode takes the text as it is)."
         )
     symbols = text8.symbols(cleaned)
-    return Prepared(symbols, len(text8.ALPHABET), text.source, (*remarks, *_caution(len(symbols))))
+    return Prepared(symbols, len(text8.ALPHABET), text.source, (*remarks, *sections.caution(len(symbols))))
 
 
 def _as_it_is(text: data_text.Text, path: str | None) -> Prepared:
@@ -122,7 +112,7 @@ def _as_it_is(text: data_text.Text, path: str | None) -> Prepared:
     stands for all others."""
     if not text.characters:
         raise CapaxError(f"task text: {path} is empty.")
-    begin, _ = _section("validation", len(text.characters))
+    begin, _ = section("validation", len(text.characters))
     vocabulary = Vocabulary.fit(text.characters[:begin])
     symbols = vocabulary.encode(text.characters).astype(np.min_scalar_type(vocabulary.size))
     unknown = int((symbols == vocabulary.unknown).sum())
@@ -130,26 +120,12 @@ def _as_it_is(text: data_text.Text, path: str | None) -> Prepared:
         f"The text: {text.source.name}, as it is: {len(symbols):,} characters, {len(vocabulary.symbols):,} different ones in "
         f"the training section; {unknown:,} others, held out, count as one unknown symbol."
     ]
-    return Prepared(symbols, vocabulary.size, text.source, (*remarks, *_caution(len(symbols))))
-
-
-def _caution(letters: int) -> tuple[str, ...]:
-    begin, end = _section("evaluation", letters)
-    if end - begin >= LEAST_EVALUATED:
-        return ()
-    return (f"A small text: its evaluation section has {end - begin:,} characters, so that scores on it are rough.",)
-
-
-def _section(split: Split, letters: int) -> tuple[int, int]:
-    """Begin and end of a split's section of a text."""
-    held_out = int(letters * HELD_OUT)
-    ends = {"train": letters - 2 * held_out, "validation": letters - held_out, "evaluation": letters}
-    return (0 if split == "train" else ends[split] - held_out), ends[split]
+    return Prepared(symbols, vocabulary.size, text.source, (*remarks, *sections.caution(len(symbols))))
 
 
 _MARKOV: dict[tuple[str, str, int], float] = {}
 """By content, alphabet, and order."""
-_REPEATED: dict[tuple[str, str, int, int], dict[Split, int]] = {}
+_REPEATED: dict[tuple[str, str, int, int], dict[str, int]] = {}
 """By content, alphabet, window, and warm-up."""
 
 
@@ -217,16 +193,7 @@ class Text(Task):
 
     def _said_of_repeats(self) -> str:
         counts = {split: (self.repeated(split), self._windows(split)) for split in HELD_OUT_SPLITS}
-        shares = [
-            f"{count:,} of {windows:,} in the {split} section ({count / windows:.1%})"
-            for split, (count, windows) in counts.items()
-        ]
-        said = (
-            f"Of the windows that are scored, {' and '.join(shares)} stand word for word, all {self.window + 1:,} "
-            "characters, in the training section."
-        )
-        many = any(count > MOST_REPEATED * windows for count, windows in counts.values())
-        return f"{said} They may be known by heart, so scores are better than on new text." if many else said
+        return sections.said_of_repeats(counts, self.window + 1)
 
     @property
     def sizes(self) -> Sizes:
@@ -239,7 +206,7 @@ class Text(Task):
 
     def section(self, split: Split) -> tuple[int, int]:
         """Begin and end of a split's section of the text."""
-        return _section(split, len(self._prepared.symbols))
+        return section(split, len(self._prepared.symbols))
 
     def letters(self, split: Split) -> Integer[np.ndarray, " letters"]:
         """The symbols of a split's section; with the alphabet of text8 0 for space and 1 to 26 for
@@ -254,27 +221,27 @@ class Text(Task):
         return None
 
     def _windows(self, split: Split) -> int:
-        begin, end = self.section(split)
-        return min(MOST_WINDOWS, (end - begin - 1 - self.warm_up) // (self.window - self.warm_up))
+        return self._counted(split)[0]
 
     def _stride(self, split: Split) -> int:
         """From one scored window of a held-out section to the next."""
+        return self._counted(split)[1]
+
+    def _counted(self, split: Split) -> tuple[int, int]:
         begin, end = self.section(split)
-        return (end - begin - 1 - self.window) // max(1, self._windows(split) - 1)
+        return sections.windows(end - begin, self.window, self.warm_up, MOST_WINDOWS)
 
     def repeated(self, split: Split) -> int:
         """How many of the windows on which a held-out section is scored stand word for word in the
         training section, the last target included."""
         key = (self.sha256, self.alphabet, self.window, self.warm_up)
         if key not in _REPEATED:
-            starts = [
-                self.section(split)[0] + self._stride(split) * np.arange(self._windows(split))
+            starts = {
+                split: self.section(split)[0] + self._stride(split) * np.arange(self._windows(split))
                 for split in HELD_OUT_SPLITS
-            ]
+            }
             _, end = self.section("train")
-            found = text_repeats.stand_in(self._prepared.symbols, np.concatenate(starts), self.window + 1, end)
-            counts = [int(part.sum()) for part in np.split(found, [len(starts[0])])]
-            _REPEATED[key] = dict(zip(HELD_OUT_SPLITS, counts, strict=True))
+            _REPEATED[key] = sections.repeated(self._prepared.symbols, starts, self.window + 1, end)
         return _REPEATED[key][split]
 
     def batches(self, split: Split, scalars: Scalars) -> Array:
