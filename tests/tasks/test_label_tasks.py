@@ -1,6 +1,7 @@
 """The tasks of labels: batches, pooling, scores, held-out sets, files by their content."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ def classify(tmp_path):
         lengths = random.integers(2, 6, size=40)
         values = random.normal(size=(lengths.sum(), 2))
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        labels = [str(values[b:e].sum() > 0) for b, e in zip(offsets[:-1], offsets[1:], strict=True)]
+        labels = [str(values[b:e].sum() > 0) for b, e in itertools.pairwise(offsets)]
         np.savez(tmp_path / "data.npz", values=values, offsets=offsets, y=np.array(labels))
         return tasks.get("classify", path=str(tmp_path / "data.npz"), batch_size=8, **options)
 
