@@ -103,7 +103,7 @@ class Forecast(FromFile[Prepared]):
         return Facts(chance=chance, chance_loss=max(chance, LEAST_CHANCE))
 
     def starts(self) -> dict[str, Any]:
-        return {"learning_rate": 1e-3, "schedule": "cosine"}
+        return {"learning_rate": 1e-3, "schedule": "cosine", "dropout": 0.3}
 
     def data(self, parameters: int) -> PyTree:
         prepared = self.prepared
