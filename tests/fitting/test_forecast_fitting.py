@@ -263,3 +263,14 @@ def test_a_count_of_steps_and_rows_without_stamps_go_on(task):
         6080,
         6090,
     ]
+
+
+def test_series_of_a_numpy_file_are_forecast_by_name(task, tmp_path):
+    values = {name: table(seed=seed)["load"].to_numpy() for seed, name in enumerate(("north", "south"))}
+    np.savez(tmp_path / "two.npz", **values)
+    made = tasks.get("forecast", path=str(tmp_path / "two.npz"), horizon=5)
+    found = predictor_of(made).predict(tmp_path / "two.npz")
+    assert found["series"].tolist() == ["north"] * 5 + ["south"] * 5 and list(found.columns[1:3]) == [
+        "step",
+        "feature 1 q0.05",
+    ]

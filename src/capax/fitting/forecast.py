@@ -246,8 +246,8 @@ def _frame(preparation: Forecasting, new: Extended, quantiles: Quantiles, levels
     for number, origin in enumerate(new.origins):
         stamps = new.panel.stamps(number, origin - new.panel.offsets[number] + steps)
         columns: dict[str, Any] = {}
-        if preparation.series is not None:
-            columns[preparation.series] = [new.panel.names[number]] * len(steps)
+        if preparation.series is not None or len(new.origins) > 1:
+            columns[preparation.series or "series"] = [new.panel.names[number]] * len(steps)
         if preparation.time is not None and stamps is not None:
             columns[preparation.time] = stamps
         parts = [pd.DataFrame({**columns, "step": steps + 1})]

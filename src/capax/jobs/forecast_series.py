@@ -33,11 +33,6 @@ class Panel:
         """Steps of each series."""
         return np.diff(self.offsets)
 
-    @property
-    def series(self) -> Int[np.ndarray, " steps"]:
-        """To which series each step belongs."""
-        return np.repeat(np.arange(len(self.names)), self.lengths)
-
     def named(self, columns: Sequence[str]) -> list[int]:
         """The numbers of columns."""
         return [self.columns.index(name) for name in columns]

@@ -7,7 +7,7 @@ its own part alone; what it sees before may reach back into earlier parts.
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from capax.errors import CapaxError
 from capax.jobs.forecast_series import Panel
@@ -35,10 +35,6 @@ class Parts:
     validation: Int[np.ndarray, " series"]
     evaluation: Int[np.ndarray, " series"]
     ends: Int[np.ndarray, " series"]
-
-    def training(self, panel: Panel) -> Bool[np.ndarray, " steps"]:
-        """Which steps belong to the training parts."""
-        return np.arange(len(panel.values)) < np.repeat(self.validation, panel.lengths)
 
     def windows(self, panel: Panel, horizon: int, part: str, most: int = MOST_WINDOWS) -> Windows:
         """The windows of a part ("train", "validation", "evaluation"), at most `most`, evenly
