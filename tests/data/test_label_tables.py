@@ -175,3 +175,30 @@ def test_new_data_of_another_layout_are_one_line(classes):
         label_tables.read_again(
             pd.DataFrame({"id": [1, 1], "t": [0, 1], "x": ["a", "b"], "y": [1, 2]}), layout, a_label_each=True
         )
+
+
+TS = "# a comment\n@problemName X\n@classLabel true a b\n@data\n1,2,?:4,5,6:a\n7:8:b\n"
+
+
+def test_ts_files_are_sequences_of_several_dimensions_with_labels(classes):
+    found = classes(TS, name="X_TRAIN.ts")
+    np.testing.assert_array_equal(found.steps[0], [[1, 4], [2, 5], [np.nan, 6]])
+    np.testing.assert_array_equal(found.steps[1], [[7, 8]])
+    assert found.labels == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("1,2:a\n", "has no line @data"),
+        (TS.replace("4,5,6", "4,5"), "line 5: its dimensions must have equally many values"),
+        (TS.replace("4,5,6", "4,x,6"), "line 5 has a value that is no number"),
+        (TS.replace("@data", "@timeStamps true\n@data"), "has time stamps within its lines"),
+        ("@classLabel false\n@data\n1,2:3,4\n", "has no labels: a line @classLabel true is due"),
+        ("@data\n", "holds no sequence"),
+        (TS + "1:2:3:a\n", r"sequence 3 has the shape \(1, 3\); the model reads \(time, 2\)"),
+    ],
+)
+def test_a_ts_file_that_does_not_fit_is_one_line(classes, text, line):
+    with pytest.raises(CapaxError, match=line):
+        classes(text, name="X.ts")

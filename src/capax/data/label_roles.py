@@ -35,7 +35,7 @@ def classes(frame: Frame, file: str, said: Said) -> tuple[Layout, list[str]]:
     split = _split(frame, file, said)
     target = _target(frame, file, said, split)
     words, numbers = _others(frame, {target, split, said.time})
-    text = _named(frame, said.text, "text", file)
+    text = _named(frame, said.text, "--set text", file)
     series = _series_given(frame, file, said)
     if series is None and text is None and said.series != roles.NO:
         series = _series_of_classes(frame, [*words, *numbers], target) if numbers else None
@@ -50,7 +50,7 @@ def classes(frame: Frame, file: str, said: Said) -> tuple[Layout, list[str]]:
     if text is not None:
         kind = usual_kind([str(cell) for cell in frame[text]]) if said.symbols is None else said.symbols
         notes = [
-            f"each row is a text: '{text}', taken as {kind}; otherwise: --text COLUMN, symbols=characters or words"
+            f"each row is a text: '{text}', taken as {kind}; otherwise: --set text=COLUMN, --set symbols=characters or words"
         ]
         return _checked(Layout("texts", kind, target, text=text, split=split), [_of_target(target), *notes])
     features, notes = _steps_of_rows(numbers, file, said)
@@ -69,7 +69,7 @@ def labels(frame: Frame, file: str, said: Said) -> tuple[Layout, list[str]]:
         series = next(iter([*named, *blocks]), None)
     if series is None:
         raise CapaxError(f"{file}: no column tells sentences or sequences apart; name one with --series COLUMN.")
-    text = _named(frame, said.text, "text", file)
+    text = _named(frame, said.text, "--set text", file)
     words = [name for name in words if name != series]
     numbers = [name for name in numbers if name not in (series, text)]
     return _long(frame, file, said, Layout("series", "numbers", target, text, series, split=split), words, numbers)
@@ -97,7 +97,7 @@ def _long(
     notes = [
         _of_target(layout.target),
         f"sequences: '{layout.series}' tells {count:,} apart; otherwise: --series COLUMN or {roles.NO}",
-        f"each row is a step{ordered}, of {steps}; otherwise: --time COLUMN or {roles.NO}, --text COLUMN",
+        f"each row is a step{ordered}, of {steps}; otherwise: --time COLUMN or {roles.NO}, --set text=COLUMN",
     ]
     made = Layout("series", kind, layout.target, text, layout.series, time, layout.split, features)
     return _checked(made, notes)
@@ -120,18 +120,18 @@ def _listed(names: Iterable[str], most: int = 5) -> str:
 
 
 def _named(frame: Frame, column: str | None, option: str, file: str) -> str | None:
-    return None if column is None else roles.existing(column, list(frame), f"--{option}", file)
+    return None if column is None else roles.existing(column, list(frame), option, file)
 
 
 def _series_given(frame: Frame, file: str, said: Said) -> str | None:
-    return _named(frame, said.series, "series", file) if roles.says(said.series) else None
+    return _named(frame, said.series, "--series", file) if roles.says(said.series) else None
 
 
 def _split(frame: Frame, file: str, said: Said) -> str | None:
     if said.split == roles.NO:
         return None
     if said.split is not None:
-        return roles.existing(said.split, list(frame), "split", file)
+        return roles.existing(said.split, list(frame), "--set split", file)
     return next((name for name in frame if name.lower() == SPLIT and name != said.target), None)
 
 
@@ -221,7 +221,7 @@ def _steps_of_rows(numbers: list[str], file: str, said: Said) -> tuple[tuple[str
     if len(chosen) < 2:
         raise CapaxError(
             f"{file}: no sequence was found in it: neither texts, nor several columns of numbers a row, nor a column that "
-            "tells sequences of rows apart; name one with --text COLUMN or --series COLUMN."
+            "tells sequences of rows apart; name one with --set text=COLUMN or --series COLUMN."
         )
     left = [name for name in numbers if name not in chosen]
     notes = [f"each row is a sequence of {len(chosen):,} steps: {_listed(chosen)}; otherwise: --series COLUMN"]

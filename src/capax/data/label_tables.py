@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capax.data import arrays, conllu, label_roles, roles, table
+from capax.data import archive, arrays, conllu, label_roles, roles, table
 from capax.data.labelled import Label, Labelled, Layout, Said, as_label, part, symbols_of
 from capax.errors import CapaxError
 
@@ -22,12 +22,14 @@ ARRAYS_OF_LABELS = ("y", "labels", "label", "target")
 
 
 def read_classes(path: Path, said: Said, *, encoding: str | None = None, decimal: str | None = None) -> Labelled:
-    """Sequences with a label each: from NumPy arrays, or from a table.
+    """Sequences with a label each: from NumPy arrays, a .ts file, or a table.
 
     Raises `CapaxError` for a file that cannot be read so; the line says what to name.
     """
     if path.suffix.lower() in arrays.SUFFIXES:
         return _of_arrays(path, None)
+    if path.suffix.lower() == archive.SUFFIX:
+        return _of_archive(path, None)
     frame, notes = table.columns(path, encoding=encoding, decimal=decimal, texts=_texts(said.text, said.series))
     layout, found = label_roles.classes(frame, str(path), said)
     if layout.text is not None and said.text is None:  # numbers in a text stay as they are written
@@ -72,6 +74,8 @@ def read_again(
     path = Path(source)
     if path.suffix.lower() in arrays.SUFFIXES:
         return _of_arrays(path, layout, at_steps=not a_label_each)
+    if path.suffix.lower() == archive.SUFFIX and a_label_each:
+        return _of_archive(path, layout)
     if layout.form in ("conllu", "columns") and path.suffix.lower() not in table.PARQUET:
         return conllu.of_words(path, conllu.text_of(path, encoding), layout)
     texts = _texts(layout.text, layout.series)
@@ -171,6 +175,7 @@ def _in_order(frame: Frame, file: str, series: str, time: str | None) -> tuple[n
     kept = pd.DataFrame({series: names, **({} if time is None else {time: frame[time]})})
     kept[ROW] = np.arange(len(frame), dtype=np.float64)
     ordered, _, _, notes = roles.assign(kept, file, time=time or roles.NO, series=series, gridded=True)
+    notes = [note for note in notes if not note.startswith(("series:", "time:"))]  # said already
     return ordered[ROW].to_numpy(np.int64), ordered[series].to_numpy(str), notes
 
 
@@ -234,6 +239,23 @@ def _of_arrays(path: Path, layout: Layout | None, *, at_steps: bool = False) -> 
     _check_features(steps, layout, str(path))
     notes = [*sequences.notes, *([] if target is None else [f"labels: the array '{target}'"])]
     return _plain(steps, labels, layout, parts, notes, a_label_each=not at_steps)
+
+
+def _of_archive(path: Path, layout: Layout | None) -> Labelled:
+    """The sequences of a .ts file. Raises as `_of_arrays`."""
+    steps, labels = archive.read(path)
+    if layout is None and labels is None:
+        raise CapaxError(f"{path} has no labels: a line @classLabel true is due.")
+    if layout is None:
+        features = tuple(f"feature {number + 1}" for number in range(steps[0].shape[1]))
+        layout = Layout("arrays", "numbers", "label", features=features)
+    _check_features(steps, layout, str(path))
+    lengths = [len(each) for each in steps]
+    note = (
+        f"{path}: {len(steps):,} sequences of {min(lengths):,} to {max(lengths):,} steps, {steps[0].shape[1]} "
+        "numbers each, with a label each"
+    )
+    return _plain(steps, labels, layout, None, (note,), a_label_each=True)
 
 
 def _array_labels(given: np.ndarray, steps: list[Any], name: str, path: Path, *, at_steps: bool) -> list[Any]:

@@ -29,9 +29,8 @@ BATCH = 64
 """Sequences that go through a network together; fewer where they are long."""
 STEPS = 64 * 1024
 """Steps of such a batch, at most."""
-GROWTH = 1.5
-"""Lengths to which batches are padded grow by this factor, so that few programs are compiled and
-little is padded."""
+SHORTEST, GROWTH = 16, 2
+"""Batches are padded to 16, 32, 64, .. steps, so that few programs are compiled."""
 
 LogProbabilities = Float[np.ndarray, "items classes"]
 
@@ -139,9 +138,9 @@ def log_probabilities(
 
 def _padded(length: int) -> int:
     """The length to which sequences of this one are padded."""
-    found = 8
+    found = SHORTEST
     while found < length:
-        found = int(np.ceil(found * GROWTH))
+        found *= GROWTH
     return found
 
 
