@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from capax.errors import CapaxError
 
@@ -59,7 +59,7 @@ class Vocabulary:
             table[point] = number
         return table[points]
 
-    def decode(self, numbers: Sequence[int] | Int[np.ndarray, " symbols"]) -> list[str]:
+    def decode(self, numbers: Sequence[int] | Integer[np.ndarray, " symbols"]) -> list[str]:
         """The symbol of each number; U+FFFD for unknown ones. What `encode` knew comes back as it
         was."""
         known = (*self.symbols, REPLACEMENT)
