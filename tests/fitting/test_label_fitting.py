@@ -84,7 +84,7 @@ def test_baselines_of_series_know_what_is_linear(series):
     answers = dict(compared.baselines())
     assert list(answers) == [
         "majority",
-        "logistic regression (mean, deviation, least, most, first, last, and slope)",
+        "logistic regression (mean, deviation, ends, slope)",
     ]
     scores = [compared.scores(found)["accuracy"].value for found in answers.values()]
     assert scores[1] == 1.0 > scores[0]
@@ -186,6 +186,15 @@ def test_a_list_of_arrays_and_a_table_have_the_same_answers(series):
     by_list = model.predict([frame.loc[frame["id"] == name, ["x"]].to_numpy() for name in ("s1", "s2")])
     np.testing.assert_array_equal(by_list["probability"], by_table["probability"])
     assert list(by_list) == ["sequence", "label", "probability"]
+
+
+def test_new_data_need_not_say_parts(tmp_path):
+    frame = pd.DataFrame(
+        {"text": ["aab", "bba"] * 10, "label": ["x", "y"] * 10, "split": ["train"] * 14 + ["test"] * 6}
+    )
+    frame.to_csv(tmp_path / "parts.csv", index=False)
+    model = predictor(ClassifyPredictor, tasks.get("classify", path=str(tmp_path / "parts.csv")))
+    assert len(model.predict(pd.DataFrame({"text": ["ab"], "split": ["new"]}))) == 1
 
 
 def test_a_sequence_without_steps_has_no_label(series):

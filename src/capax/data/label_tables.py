@@ -66,6 +66,7 @@ def read_again(
 
     Raises `CapaxError` for data of another layout.
     """
+    layout = dataclasses.replace(layout, split=None)  # new data are no part of the training's
     if isinstance(source, pd.DataFrame):
         frame, _ = table.columns(source)
         return _by_layout(frame, "the table", layout, a_label_each=a_label_each)

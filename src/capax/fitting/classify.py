@@ -20,11 +20,12 @@ from capax.networks.parts import Assembled
 from capax.tasks.classify import Classify, pool
 
 SEEN = {
-    "numbers": "mean, deviation, least, most, first, last, and slope",
+    "numbers": "mean, deviation, ends, slope",
     "characters": "1 to 3 characters",
     "words": "words and pairs of words",
 }
-"""What logistic regression sees of a sequence, by what a step is."""
+"""What logistic regression sees of a sequence, by what a step is; ends: least, most, first, and
+last value."""
 
 
 class ClassifyFitting(LabelFitting[Classify]):
