@@ -216,3 +216,9 @@ def test_a_network_learns_a_season_that_persistence_does_not_know(task):
     population.add(trial)
     ((_, result),) = population.advance(10**6)
     assert result.feasible and result.evaluation["score"] < 0.15 * made.facts.chance
+
+
+def test_steps_that_are_enough_follow_from_windows_that_do_not_overlap(task):
+    made = task(pd.DataFrame({"load": RNG.normal(size=10_000)}), covariates=None, future=None, horizon=10, batch_size=4)
+    assert made.most_steps() == round(25 * (8000 - 2 - 9) / 10 / 4)
+    assert task(batch_size=32).most_steps() == 200

@@ -27,6 +27,9 @@ from capax.tasks.task import Scalars, Split, Sums
 LEAST_CHANCE = 0.01
 """Of the loss by which divergence is judged: that of a constant series is 0."""
 
+PASSES, LEAST_STEPS = 25, 200
+"""docs/decisions/forecasting.md has what was measured."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Forecast(FromFile[Prepared]):
@@ -103,7 +106,14 @@ class Forecast(FromFile[Prepared]):
         return Facts(chance=chance, chance_loss=max(chance, LEAST_CHANCE))
 
     def starts(self) -> dict[str, Any]:
-        return {"learning_rate": 1e-3, "schedule": "cosine", "dropout": 0.3}
+        return {"learning_rate": 3e-3, "schedule": "cosine", "dropout": 0.3}
+
+    def most_steps(self) -> int:
+        """So many that each training window is seen 25 times, if only those count that forecast
+        steps of their own: others are nearly the same.
+        """
+        apart = int(self._training_origins().sum()) / self.preparation.horizon
+        return max(LEAST_STEPS, round(PASSES * apart / self.batch_size))
 
     def data(self, parameters: int) -> PyTree:
         prepared = self.prepared

@@ -93,6 +93,12 @@ class FromFile(Task, Generic[Kind]):
     def data_depend_on(self, parameters: int) -> None:
         return None
 
+    def most_steps(self) -> int | None:
+        """Training steps beyond which networks would learn the training part by heart; None where
+        that is not known.
+        """
+        return None
+
     def _content(self) -> Content:
         path = Path(self.path)
         try:
