@@ -148,6 +148,16 @@ def test_a_dataframe_is_written_once_with_its_index(tmp_path):
         asking.as_file(3, tmp_path)
 
 
+def test_a_dataframe_is_fitted_and_the_same_call_goes_on(tmp_path):
+    small = {**SMALL, **OPTIONS, "trials": 1, "steps": 20, "out": tmp_path / "run"}
+    first = capax.fit(sales(300).set_index("time"), **small)
+    written = (tmp_path / "run" / "model.safetensors").read_bytes()
+    again = capax.fit(sales(300).set_index("time"), **small)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == written
+    assert again.outcome.contenders == first.outcome.contenders
+    assert len(again.predict(sales(300))) == OPTIONS["horizon"]
+
+
 @pytest.mark.parametrize(
     ("trials", "reruns", "whole"), [(1, 0, 1.0), (9, 2, 9 * (1 / 32 + 3 / 32 / 3 + 3 / 8 / 9 + 1 / 2 / 9) + 2)]
 )

@@ -1,4 +1,6 @@
-"""What people hand over, a file or a DataFrame, as a file; what they ask for, as the task's options."""
+"""What people hand over, a file or a DataFrame, as a file; what they ask for, as options of the
+task.
+"""
 
 import io
 from collections.abc import Mapping
@@ -9,8 +11,9 @@ import pandas as pd
 
 from capax.errors import CapaxError
 from capax.files import write_atomically
+from capax.search.store import DATA
 
-DATA = "data.parquet"
+TABLE = "data.parquet"
 
 
 def as_file(data: Any, directory: Path) -> Path:
@@ -31,14 +34,14 @@ def as_file(data: Any, directory: Path) -> Path:
         table.to_parquet(buffer, index=False)
     except (ValueError, TypeError, ArithmeticError, OSError) as error:
         raise CapaxError(f"the DataFrame cannot be written as Parquet: {str(error).splitlines()[0]}.") from None
-    path = directory / DATA
+    path = directory / DATA / TABLE
     if not path.exists() or path.read_bytes() != buffer.getvalue():
         write_atomically(path, buffer.getvalue())
     return path
 
 
 def options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a task: without those that are not said, and lists of names with commas between."""
+    """Options of a task: those that are said, and lists of names with commas between."""
     return {name: _plain(value) for name, value in given.items() if value is not None}
 
 

@@ -27,6 +27,8 @@ from capax.search.entries import entry_of
 from capax.search.ledger import RERUNS, Entry, Ledger
 
 JOURNAL, EXPERIMENT = "optuna.journal", "experiment.json"
+DATA = "data"
+"""The folder of data that were handed over as a table: they are there before a run begins."""
 
 
 class Store:
@@ -55,7 +57,7 @@ class Store:
         if directory.exists() and not directory.is_dir():
             raise CapaxError(f"{directory} is a file; give a directory with --out.")
         begun = (directory / EXPERIMENT).exists()
-        if directory.is_dir() and not begun and any(entry.name != lock.LOCK for entry in directory.iterdir()):
+        if directory.is_dir() and not begun and any(entry.name not in (lock.LOCK, DATA) for entry in directory.iterdir()):
             raise CapaxError(
                 f"{directory} is not empty and holds no capax experiment; choose another directory with --out."
             )
