@@ -215,10 +215,9 @@ def fit(
     """
     from capax.api import fit as fit_file
     from capax.cli import display, own
-    from capax.experiments.design import parse_setting
 
     options = {"time": time, "series": series, "covariates": covariates, "future": future, "horizon": horizon}
-    options |= {"encoding": encoding, "decimal": decimal, **dict(parse_setting(text) for text in set_ or [])}
+    options |= {"encoding": encoding, "decimal": decimal, **own.further(set_ or [])}
     with display.choose(quiet=as_json) as shown:
         found = fit_file(
             data,

@@ -1,5 +1,6 @@
 """The commands for a user's own sequences: fit, predict, generate, export, show."""
 
+import inspect
 import json
 import sys
 from collections.abc import Mapping
@@ -10,9 +11,10 @@ import pandas as pd
 import rich.table
 from rich.text import Text
 
-from capax.api import Fitted
+from capax.api import Fitted, fit
 from capax.cli import terminal
 from capax.errors import CapaxError
+from capax.experiments.design import parse_setting
 from capax.files import write_atomically
 from capax.fitting.loaded import LoadedModel
 from capax.report.fit_section import FitSection
@@ -76,6 +78,18 @@ def table(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
         write_atomically(out, frame.to_csv(index=False, sep=separator))
     said = {"file": str(out), "rows": len(frame), "columns": list(map(str, frame))}
     print(json.dumps(said) if as_json else f"{len(frame):,} rows: {out}")
+
+
+def further(settings: list[str]) -> dict[str, Any]:
+    """Options of a job's task, of `--set key=value`. Raises `CapaxError` for those of the command
+    itself.
+    """
+    found = dict(parse_setting(text) for text in settings)
+    own = inspect.signature(fit).parameters
+    for name in found:
+        if name in own:
+            raise CapaxError(f"--set {name}: this is an option of its own, --{name}.")
+    return found
 
 
 def numbers(option: str, text: str | None) -> list[float] | None:

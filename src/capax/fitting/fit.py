@@ -22,6 +22,8 @@ from capax.training.engine import Engine
 
 CELLS = ("gru", "lstm")
 TRIALS, RERUNS, BATCH = 8, 2, 4
+MOST_TRIALS = 24
+"""Where the data do with few training steps, the time serves more trials."""
 MINUTES = 3.0
 
 
@@ -74,12 +76,20 @@ def _planned(recognised: Recognised, task: FromFile[Any], out: Path, wishes: Wis
     table = _design(recognised.job, task, wishes, wishes.steps or kind.steps)
     if (out / EXPERIMENT).exists():
         _, record = results.read(out)
-        steps = record.experiment.steps[1] if wishes.steps is None else wishes.steps
-        return plan(design.made({**table, "steps": steps}))
+        begun = record.experiment
+        steps = begun.steps[1] if wishes.steps is None else wishes.steps
+        trials = begun.trials if wishes.trials is None else wishes.trials
+        return plan(design.made({**table, "steps": steps, "trials": trials}))
     if wishes.steps is None and (wishes.minutes is not None or wishes.trials is None):
         minutes = wishes.minutes or MINUTES
         shown.note(f"measuring how many training steps fit into {minutes:g} minutes ...")
         table["steps"] = pace.steps_within(plan(design.made(table)), 60 * minutes)
+    most = task.most_steps()
+    if wishes.steps is None and most is not None and most < table["steps"]:
+        shown.note(f"at most {most:,} training steps, since more would learn these data by heart; otherwise: --steps")
+        if wishes.trials is None:
+            table["trials"] = min(MOST_TRIALS, TRIALS * table["steps"] // most)
+        table["steps"] = most
     return plan(design.made(table))
 
 

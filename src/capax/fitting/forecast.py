@@ -74,6 +74,7 @@ class ForecastFitting(Fitting[Forecast, Quantiles]):
     its scale, and there is an MAE for each. `notes`: which methods were left out, and why.
     """
 
+    resampled: ClassVar[str] = "forecasts"
     columns: ClassVar[tuple[Score, ...]] = (MAE, RMSE, MASE, PINBALL, *INTERVALS.values())
 
     def __init__(self, task: Forecast):

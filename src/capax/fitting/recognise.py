@@ -49,6 +49,8 @@ def _by_name(path: Path) -> tuple[str, str] | None:
     suffix = path.suffix.lower()
     if suffix in CONLLU:
         return "label", "a CoNLL file has a label for each word"
+    if suffix == ".ts":
+        return "classify", "a file of the archive of time series classification"
     if suffix in TEXTS:
         return "language", "a plain text"
     if suffix == ".npz":
