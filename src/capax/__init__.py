@@ -11,6 +11,7 @@ wrong.
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from capax.training import backend
@@ -46,11 +47,16 @@ if TYPE_CHECKING:
     from capax.cells import layer_norm as layer_norm
     from capax.cells import sigmoid as sigmoid
     from capax.errors import CapaxError as CapaxError
+    from capax.estimators import Forecaster as Forecaster
+    from capax.estimators import Labeller as Labeller
+    from capax.estimators import LanguageModel as LanguageModel
+    from capax.estimators import Seq2Seq as Seq2Seq
+    from capax.estimators import SequenceClassifier as SequenceClassifier
+    from capax.fitting.loaded import load as load
     from capax.networks import Bidirectional as Bidirectional
     from capax.networks import EncoderDecoder as EncoderDecoder
     from capax.networks import Network as Network
     from capax.networks import size as size
-    from capax.fitting.loaded import load as load
 
 _WHERE = {
     "cells": "capax.cells",
@@ -86,7 +92,11 @@ _WHERE = {
     "complexity": "capax.api:complexity",
     "cost": "capax.api:cost",
 }
-__all__ = ["__version__", *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]
+_ESTIMATORS = ("Forecaster", "Labeller", "LanguageModel", "Seq2Seq", "SequenceClassifier")
+"""They need scikit-learn; without it the names are not listed, and say what to install."""
+_WHERE |= {name: f"capax.estimators:{name}" for name in _ESTIMATORS}
+_HERE = [name for name in _WHERE if name not in _ESTIMATORS or importlib.util.find_spec("sklearn") is not None]
+__all__ = ["__version__", *_HERE]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

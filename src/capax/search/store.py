@@ -57,7 +57,11 @@ class Store:
         if directory.exists() and not directory.is_dir():
             raise CapaxError(f"{directory} is a file; give a directory with --out.")
         begun = (directory / EXPERIMENT).exists()
-        if directory.is_dir() and not begun and any(entry.name not in (lock.LOCK, DATA) for entry in directory.iterdir()):
+        if (
+            directory.is_dir()
+            and not begun
+            and any(entry.name not in (lock.LOCK, DATA) for entry in directory.iterdir())
+        ):
             raise CapaxError(
                 f"{directory} is not empty and holds no capax experiment; choose another directory with --out."
             )
