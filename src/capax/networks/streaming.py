@@ -34,7 +34,7 @@ class Stream:
         self._states = self._network.initial()
 
     def push(self, x: Float[np.ndarray, " inputs"] | int) -> Float[np.ndarray, " outputs"]:
-        """The outputs after one more step; a symbol, where inputs are symbols, is a whole number."""
+        """The outputs after one more step, of features or of a symbol, which is a whole number."""
         if isinstance(x, int | np.integer):
             features = jnp.zeros((self._network.inputs,)).at[int(x)].set(1.0)
         else:

@@ -91,7 +91,7 @@ class FitSection:
 def _said(score: Ends | None) -> str:
     if score is None or score[0] is None:
         return formatting.MISSING
-    value, *interval = (formatting.significant(number) for number in score if number is not None)
+    value, *interval = (formatting.significant(number, 3) for number in score if number is not None)
     return f"{value} [{', '.join(interval)}]" if interval else value
 
 

@@ -14,6 +14,7 @@ from capax.experiments.record import RunRecord, TaskRecord
 from capax.report import formatting, reproduction
 from capax.report.analyses import Analysis
 from capax.report.figures import Drawing
+from capax.report.figures.layout import WIDTH
 from capax.report.fit_section import FitSection
 from capax.report.methods import obtained
 from capax.report.progress import missing
@@ -24,6 +25,8 @@ from capax.report.view import RunView, TaskView
 from capax.search import lock
 
 TEMPLATE = "template.html.j2"
+PAGE_WIDTH = 46.0
+"""Of a figure of the usual width on the page, in rem."""
 
 PROPOSED = {
     "default": "by default",
@@ -85,6 +88,7 @@ def _shown(drawing: Drawing, numbered: dict[str, int], images: dict[str, bytes])
         "number": numbered[drawing.name],
         "caption": drawing.caption,
         "alt": drawing.alt,
+        "width": f"{PAGE_WIDTH * float(drawing.figure.get_figwidth()) / WIDTH:.1f}rem",
         "source": "data:image/svg+xml;base64," + base64.b64encode(images[drawing.name]).decode("ascii"),
     }
 
