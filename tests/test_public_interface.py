@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
+import pandas as pd
 import pytest
 
 import capax
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-SCRIPT, CELL = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SCRIPT, OWN_DATA, CELL = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 (EXPERIMENT,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
 
 
@@ -39,6 +41,18 @@ def test_the_readmes_script_runs_made_smaller(tmp_path, monkeypatch):
     assert list(results.frame["cell"]) == ["rnn"] and len(results.trials) == 2
     assert results.path == Path("runs/c/report.html") and results.path.exists()
     assert all(hasattr(figure, "savefig") for figure in results.figures.values()) and results.figures
+
+
+def test_the_readmes_fit_runs_made_smaller(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    days = pd.date_range("2024-01-01", periods=300, name="date")
+    pd.DataFrame({"temp_max": np.sin(np.arange(300) / 9) * 10}, days).to_csv("weather.csv")
+    assert OWN_DATA.count("minutes=3") == 2
+    names: dict = {}
+    exec(OWN_DATA.replace("minutes=3", 'steps=20, trials=1, cells=["rnn"], budget=300'), names)
+    fitted = names["fitted"]
+    assert len(fitted.predict("weather.csv")) == 7 and fitted.report.exists()
+    assert list(fitted.scores["kind"])[0] == "network" and len(names["model"].predict()) == 7
 
 
 def test_the_readmes_cell_is_a_ugrnn_and_can_be_sized(tmp_path, monkeypatch):
