@@ -52,7 +52,7 @@ def test_the_readmes_fit_runs_made_smaller(tmp_path, monkeypatch):
     exec(OWN_DATA.replace("minutes=3", 'steps=20, trials=1, cells=["rnn"], budget=300'), names)
     fitted = names["fitted"]
     assert len(fitted.predict("weather.csv")) == 7 and fitted.report.exists()
-    assert list(fitted.scores["kind"])[0] == "network" and len(names["model"].predict()) == 7
+    assert fitted.scores["kind"].iloc[0] == "network" and len(names["model"].predict()) == 7
 
 
 def test_the_readmes_cell_is_a_ugrnn_and_can_be_sized(tmp_path, monkeypatch):

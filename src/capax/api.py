@@ -33,6 +33,7 @@ from capax.report import Report, build, probe_report
 from capax.report.complexity import ComplexityReport
 from capax.report.complexity import report as complexity_report
 from capax.report.costs import CostReport
+from capax.report.fit_section import FitSection
 from capax.training import backend, model
 from capax.training import engine as engines
 
@@ -82,6 +83,11 @@ class Fitted:
     outcome: Outcome
     report: Path
     directory: Path
+
+    def __str__(self) -> str:
+        """The verdict, the scores with their intervals, and where model and report are."""
+        section = FitSection(self.outcome, self.directory, [])
+        return f"{section.text}\nmodel: {self.directory / comparing.MODEL}\nreport: {self.report}"
 
     @property
     def scores(self) -> pd.DataFrame:

@@ -99,7 +99,17 @@ def test_summaries_of_numbers_by_hand():
 
 
 def test_runs_of_one_to_three_symbols():
-    assert [run.replace("\x1f", "") for run in features.grams("abcd")] == ["a", "b", "c", "d", "ab", "bc", "cd", "abc", "bcd"]
+    assert [run.replace("\x1f", "") for run in features.grams("abcd")] == [
+        "a",
+        "b",
+        "c",
+        "d",
+        "ab",
+        "bc",
+        "cd",
+        "abc",
+        "bcd",
+    ]
 
 
 def test_a_bag_counts_the_features_of_the_training_part_that_are_not_rare():

@@ -259,8 +259,7 @@ def _listed(key: str, value: Any) -> Any:
 
 
 def made(table: dict[str, Any]) -> Experiment:
-    """An experiment of what its file would say. Raises `CapaxError` for anything that does not fit.
-    """
+    """An experiment of what its file would say. Raises `CapaxError` for what does not fit."""
     try:
         return Experiment.model_validate(table)
     except pydantic.ValidationError as error:

@@ -87,6 +87,17 @@ class FitSection:
             said.append(f"More is better: {', '.join(better)}.")
         return [*said, *(formatting.capital(note.rstrip(".")) + "." for note in self.outcome.left_out)]
 
+    @property
+    def text(self) -> str:
+        """Verdict, table, and notes as plain text."""
+        rows = [self.headers, *(cells for _, cells in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        table = [
+            "  ".join(f"{cell:{'<' if number == 0 else '>'}{width}}" for number, (cell, width) in enumerate(row))
+            for row in (zip(cells, widths, strict=True) for cells in rows)
+        ]
+        return "\n".join([*self.outcome.verdict, "", *(line.rstrip() for line in table), "", *self.notes])
+
 
 def _said(score: Ends | None) -> str:
     if score is None or score[0] is None:
