@@ -116,7 +116,8 @@ class SequenceClassifier(ClassifierMixin, Estimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each sequence. Raises as `predict_proba`."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        found = self.predict_proba(X)
+        return self.classes_[found.argmax(axis=1)]
 
     def _checked(self, given: Given) -> Given:
         features = getattr(self, "n_features_in_", None)
