@@ -55,6 +55,9 @@ def compare(
     )
     for each in contenders:
         _save(directory / each.answers, compared.examples(answers[each.name]))
+    further = compared.further(model.load(networks[winner].path).network)
+    for name, each in further.items():
+        _save(directory / f"answers/{name}.parquet", each)
     table = tuple({"name": each.name, "kind": each.kind, "scores": each.scores} for each in contenders)
     model.describe(networks[winner].path, directory / MODEL, table)
     outcome = Outcome(
@@ -66,6 +69,7 @@ def compare(
         columns=tuple(ScoreColumn(score.name, score.less_is_better) for score in compared.columns),
         contenders=contenders,
         chosen=winner,
+        further=tuple(further),
         seconds=0.0,
     )
     write_atomically(directory / "scores.csv", frame(outcome).to_csv(index=False))

@@ -63,6 +63,12 @@ class Fitting(abc.ABC, Generic[OfTask, Answers]):
     def difference(self, one: Answers, other: Answers) -> Estimate:
         """By how much the first score of `one` is above that of `other`, resampled in pairs."""
 
+    def further(self, network: Assembled) -> dict[str, pd.DataFrame]:
+        """More tables of the chosen network for figures, by name, such as where its attention was.
+        """
+        del network
+        return {}
+
     @abc.abstractmethod
     def examples(self, answers: Answers) -> pd.DataFrame:
         """The answers beside the truth, a row each, as a table for the user and for figures."""

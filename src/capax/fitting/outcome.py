@@ -52,7 +52,7 @@ class Contender:
 class Outcome:
     """`notes`: what the file was taken for; `verdict`: the result in sentences; `left_out`: which
     methods there are not, and why; `chosen`: the name of the network that `model.safetensors`
-    holds.
+    holds; `further`: tables of it for figures, files in `answers/`.
     """
 
     job: str
@@ -64,6 +64,7 @@ class Outcome:
     contenders: tuple[Contender, ...]
     chosen: str
     seconds: float
+    further: tuple[str, ...] = ()
     format: int = FORMAT
 
     def contender(self, name: str) -> Contender:

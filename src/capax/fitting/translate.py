@@ -20,7 +20,7 @@ from capax.data import pairs
 from capax.errors import CapaxError
 from capax.fitting.contract import Fitting, Predictor, Score
 from capax.jobs.translate import Part, Symbols, Translating, joined
-from capax.networks.beam import beam_search
+from capax.networks.beam import attended, beam_search
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.parts import Assembled
 from capax.scoring import Estimate, references
@@ -33,6 +33,8 @@ TOGETHER = 128
 CHOSEN_ON = 1000
 """Sources of the validation part on which the order of the n-gram is chosen."""
 MOST_EXAMPLES = 200
+SHOWN, LENGTH_SHOWN = 4, 0.7
+"""Sources whose attention is shown, all of one length: longer than so many others."""
 LONG = 12
 """Where targets have more symbols in the mean, few answers are without any error: then the first
 score is the symbol error rate."""
@@ -111,6 +113,28 @@ class TranslateFitting(Fitting[Translate, Answers]):
 
         return estimate(lambda chosen: rate(both[0], chosen) - rate(both[1], chosen), len(both[0]))
 
+    def further(self, network: Assembled) -> dict[str, pd.DataFrame]:
+        """Under "attention": how much of each symbol of a few sources the network sees at each
+        symbol of its answer; columns "example", "answer" and "source" (positions from 0), their
+        symbols, and "weight". Nothing for a network without attention.
+        """
+        net, preparation = _encoder_decoder(network), self.task.preparation
+        if net.attention is None:
+            return {}
+        sources, lengths = _sources(self._part)
+        middling = np.flatnonzero(lengths == np.quantile(lengths, LENGTH_SHOWN, method="nearest"))[:SHOWN]
+        rows = []
+        for number, place in enumerate(middling):
+            source = sources[place, : lengths[place]]
+            ((found, _),) = decoded(net, preparation, source[None], lengths[place : place + 1], beam=BEAM)[0]
+            target = [*preparation.target.vocabulary.encode(found), preparation.end]
+            weights = np.asarray(attended(net, jnp.asarray(source), jnp.asarray(target, jnp.int32)))
+            seen = preparation.source.vocabulary.decode(source)
+            for t, symbol in enumerate([*found, "(end)"]):
+                rows += [(number, t, symbol, s, read, float(weights[t, s])) for s, read in enumerate(seen)]
+        columns = ["example", "answer", "answer symbol", "source", "source symbol", "weight"]
+        return {"attention": pd.DataFrame(rows, columns=columns)} if rows else {}
+
     def examples(self, answers: Answers) -> pd.DataFrame:
         """The columns: source, the targets that are right with " | " between, the answer, and
         "errors", the symbols in which it differs from the nearest."""
@@ -162,9 +186,7 @@ class TranslatePredictor(Predictor):
         numbers = side.encode(texts)
         empty = np.array([not len(each) for each in numbers], bool)
         sources, lengths = _padded([each for each in numbers if len(each)])
-        found = decoded(
-            _encoder_decoder(self.network), self.preparation, sources, lengths, beam=beam, best=best
-        )
+        found = decoded(_encoder_decoder(self.network), self.preparation, sources, lengths, beam=beam, best=best)
         rest = iter(found)
         answers = [[((), float("nan"))] if none else next(rest) for none in empty]
         rows = np.repeat(np.arange(len(texts)), [len(each) for each in answers])

@@ -116,6 +116,7 @@ def section(directory: Path, best: Mapping[str, int], curve: Curve) -> FitSectio
         return None
     found = outcomes.read(directory)
     answers = {each.name: pd.read_parquet(directory / each.answers) for each in found.contenders}
+    answers |= {name: pd.read_parquet(directory / "answers" / f"{name}.parquet") for name in found.further}
     networks = [each for each in found.contenders if each.kind == "network"]
     curves = {each.cell: curve(each.study, best[each.study]) for each in networks if each.study in best}
     known = {cell: each for cell, each in curves.items() if each is not None and len(each)}

@@ -6,12 +6,13 @@ import pandas as pd
 
 from capax.fitting.outcome import Outcome
 from capax.report.figures.drawing import Drawing
-from capax.report.fit_figures import curves, forecast, labels
+from capax.report.fit_figures import curves, forecast, labels, translate
 
 _DRAW: dict[str, Callable[[Outcome, Mapping[str, pd.DataFrame]], list[Drawing]]] = {
     "forecast": forecast.draw,
     "classify": labels.draw,
     "label": labels.draw,
+    "translate": translate.draw,
 }
 
 
@@ -20,7 +21,8 @@ def draw(
 ) -> list[Drawing]:
     """The figures of a fit.
 
-    **Arguments:** `answers`: of each contender, as its job's `examples` gives them; `of_training`:
+    **Arguments:** `answers`: of each contender, as its job's `examples` gives them, and the further
+    tables of the chosen network; `of_training`:
     learning curves by cell.
     """
     found = _DRAW[outcome.job](outcome, answers) if outcome.job in _DRAW else []
