@@ -52,7 +52,7 @@ class Estimator(BaseEstimator):
     depth: int
     budget: int | None
     trials: int | None
-    minutes: float | None
+    minutes: float | int | None
     steps: int | None
     random_state: Any
     out: str | Path | None

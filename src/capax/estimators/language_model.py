@@ -39,7 +39,7 @@ class LanguageModel(Estimator):
         depth: int = 1,
         budget: int | None = None,
         trials: int | None = None,
-        minutes: float | None = None,
+        minutes: float | int | None = None,
         steps: int | None = None,
         random_state: Any = 0,
         out: str | Path | None = None,
@@ -95,9 +95,9 @@ class LanguageModel(Estimator):
         prompt: str = "",
         *,
         length: int = LENGTH,
-        temperature: float = 1.0,
+        temperature: float | int = 1.0,
         top_k: int | None = None,
-        top_p: float | None = None,
+        top_p: float | int | None = None,
         seed: int = 0,
     ) -> str:
         """A text that goes on from the prompt, without the prompt.

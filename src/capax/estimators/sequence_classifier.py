@@ -50,7 +50,7 @@ class SequenceClassifier(ClassifierMixin, Estimator):
         depth: int = 1,
         budget: int | None = None,
         trials: int | None = None,
-        minutes: float | None = None,
+        minutes: float | int | None = None,
         steps: int | None = None,
         random_state: Any = 0,
         out: str | Path | None = None,
