@@ -100,8 +100,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         low=0.0,
         high=0.5,
         allowed=PROBABILITY,
-        meaning="In training, the probability of each number that a layer hands upwards to be zero; the others are divided by "
-        "1 - dropout.",
+        meaning="In training, the probability of each number that a layer hands upwards to be zero; 0: nothing is dropped.",
         tuned=False,
     ),
     Choice("schedule", "exponential", SCHEDULES, "How the learning rate falls over training.", tuned=False),

@@ -64,7 +64,7 @@ def _attention(outcome: Outcome, weights: pd.DataFrame) -> Drawing:
     for place, example in enumerate(examples):
         axes, part = grid.flat[place], select(weights, example=example)
         table = part.pivot(index="answer", columns="source", values="weight").to_numpy(float)
-        axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        axes.imshow(table, cmap="Blues", vmin=0, aspect="auto")
         axes.grid(False)
         answer, source = _symbols(part, "answer"), _symbols(part, "source")
         axes.set_xticks(range(len(source)), source, fontsize=8)
@@ -76,7 +76,7 @@ def _attention(outcome: Outcome, weights: pd.DataFrame) -> Drawing:
     figure.supylabel("answer, from above", fontsize=LABEL_SIZE)
     caption = (
         f"Attention of {outcome.chosen}: at each symbol of its answer (rows) how much of each symbol of the source it sees "
-        "(columns; the darker, the more)."
+        "(columns; the darker, the more, the darkest of a panel the most)."
     )
     return Drawing("fit-attention", outcome.job, figure, caption, f"{caption} Most: {'; '.join(said)}.")
 
