@@ -157,6 +157,6 @@ def test_the_space_has_the_ranges_of_the_paper_and_holds_the_defaults():
     }
     assert found["optimiser"].choices == ("sgd", "momentum", "rmsprop", "adam")
     # The paper's schedule is exponential, and it has no preconditioner.
-    assert found.keys() == DEFAULTS.keys() - {"schedule", "preconditioner"}
+    assert found.keys() == DEFAULTS.keys() - {"dropout", "schedule", "preconditioner"}
     assert (DEFAULTS["schedule"], DEFAULTS["preconditioner"]) == ("exponential", "none")
     assert all(found[name]._contains(found[name].to_internal_repr(DEFAULTS[name])) for name in found)
