@@ -49,13 +49,22 @@ def probabilities(
         counted = {name: _count(runs["train"], asked, kinds * size) for name, asked in grams.items()}
         totals = {name: _count(runs["train"] // size, asked // size, kinds) for name, asked in grams.items()}
 
-        def smoothed(name, strength, counted=counted, totals=totals, p=p) -> Float[np.ndarray, " scored"]:
-            return (counted[name] + strength * p[name]) / (totals[name] + strength)
-
-        best = min(STRENGTHS, key=lambda strength: -np.mean(np.log2(smoothed("validation", strength))))
-        p = {name: smoothed(name, best) for name in held_out}
+        known = (counted["validation"], totals["validation"], p["validation"])
+        costs = [-np.mean(np.log2(_smoothed(*known, strength))) for strength in STRENGTHS]
+        best = float(STRENGTHS[int(np.argmin(costs))])
+        p = {name: _smoothed(counted[name], totals[name], p[name], best) for name in held_out}
         contexts, kinds = runs, kinds * size
     return p
+
+
+def _smoothed(
+    counted: Int[np.ndarray, " scored"],
+    totals: Int[np.ndarray, " scored"],
+    below: Float[np.ndarray, " scored"],
+    strength: float,
+) -> Float[np.ndarray, " scored"]:
+    """Shares of counts, drawn towards the probabilities of the order below."""
+    return (counted + strength * below) / (totals + strength)
 
 
 def _numbered(runs: dict[str, np.ndarray], kinds: int, size: int) -> tuple[dict[str, np.ndarray], int]:

@@ -64,8 +64,7 @@ class Fitting(abc.ABC, Generic[OfTask, Answers]):
         """By how much the first score of `one` is above that of `other`, resampled in pairs."""
 
     def further(self, network: Assembled) -> dict[str, pd.DataFrame]:
-        """More tables of the chosen network for figures, by name, such as where its attention was.
-        """
+        """More tables of the chosen network, for figures, by name: such as where attention was."""
         del network
         return {}
 
