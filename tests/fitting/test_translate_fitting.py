@@ -12,6 +12,7 @@ import pytest
 from capax import jobs, tasks
 from capax.errors import CapaxError
 from capax.fitting.translate import Answers, TranslateFitting, TranslatePredictor
+from capax.networks.beam import attended
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.network import Network
 
@@ -88,6 +89,22 @@ def test_any_of_several_targets_is_right_and_differences_are_in_pairs(fitting, t
     assert table["answer"][0].endswith(" Q")
 
 
+def test_attention_is_shown_in_the_order_of_the_source_though_it_is_read_backwards(fitting, task):
+    net, preparation = network(task.inputs, task.outputs), task.preparation
+    found = fitting.further(net)["attention"]
+    one = found[found["example"] == 0]
+    steps = one[one["answer"] == 0]
+    source = "".join(steps["source symbol"])
+    assert preparation.backwards and source in task.prepared.parts["evaluation"].texts
+    assert steps["source"].tolist() == list(range(len(source))) and steps["weight"].sum() == pytest.approx(1, abs=1e-5)
+    answer = [*one.drop_duplicates("answer")["answer symbol"][:-1]]
+    target = [*preparation.target.vocabulary.encode(answer), preparation.end]
+    numbers = preparation.source.encode([source])[0]
+    weights = attended(net, jnp.asarray(numbers[::-1]), jnp.asarray(target, jnp.int32))
+    shown = one.pivot(index="answer", columns="source", values="weight").to_numpy()
+    np.testing.assert_allclose(shown, np.asarray(weights)[:, ::-1], rtol=1e-5)
+
+
 def test_answers_are_those_of_the_network_whatever_stands_beside(predictor):
     texts = ["abc", "d", "abcdabcd"]
     alone = pd.concat([predictor.predict([text]) for text in texts], ignore_index=True)
@@ -105,7 +122,7 @@ def test_several_answers_are_a_row_each_the_likeliest_first(predictor, task):
         target = [*preparation.target.encode([row["answer"]])[0], preparation.end]
         if len(target) > preparation.limit:
             continue
-        logits = net(jnp.asarray(preparation.source.encode([row["word"]])[0]), jnp.asarray(target))
+        logits = net(jnp.asarray(preparation.source.encode([row["word"][::-1]])[0]), jnp.asarray(target))
         logs = jax.nn.log_softmax(logits)[np.arange(len(target)), np.asarray(target)]
         assert float(logs.sum()) == pytest.approx(row["log probability"], rel=1e-3)
 

@@ -103,6 +103,9 @@ def test_a_preparation_comes_back_from_json():
             jobs.from_json(wrong)
     with pytest.raises(CapaxError):
         Translating.from_json({"source": given["source"]})
+    with pytest.raises(CapaxError, match="'backwards' must be true or false"):
+        jobs.from_json({**given, "backwards": 1})
+    assert found.backwards and not made(backwards=False).preparation.backwards
 
 
 @pytest.mark.parametrize(("count", "line"), [(1, "has 1 source;"), (9, "has 9 different sources;")])

@@ -38,6 +38,7 @@ def shown(task, batch):
     side, target = task.preparation.source, task.preparation
     for column in range(batch.lengths.shape[0]):
         source = batch.inputs.symbols[: int(batch.lengths[column]), column]
+        source = source[::-1] if target.backwards else source
         symbols = np.asarray(batch.targets[: int(batch.target_lengths[column]), column])
         assert symbols[-1] == target.end
         yield "".join(side.vocabulary.decode(np.asarray(source))), "".join(target.answer(symbols)), column
@@ -64,6 +65,19 @@ def test_training_draws_pairs_of_the_training_part_alone(make):
         seen |= {source for source, target, _ in shown(task, batch) if target == source.upper()}
         assert batch.inputs.symbols.shape == (task.length, 400) and batch.weights.sum() == batch.target_lengths.sum()
     assert seen == set(task.prepared.parts["train"].texts)
+
+
+def test_sources_can_be_read_forwards_and_then_are_the_others_turned_round(make):
+    forth, back = make(lines(), backwards=False), make(lines())
+    for split in ("train", "evaluation"):
+        one, other = (
+            task.batch_at(task.data(0), split, jax.random.key(3), jnp.asarray(0), {}) for task in (forth, back)
+        )
+        np.testing.assert_array_equal(one.targets, other.targets)
+        for column, length in enumerate(np.asarray(one.lengths)):
+            turned = other.inputs.symbols[:length, column][::-1]
+            np.testing.assert_array_equal(one.inputs.symbols[:length, column], turned)
+            assert not one.inputs.symbols[length:, column].any() and not other.inputs.symbols[length:, column].any()
 
 
 def test_the_loss_is_the_cross_entropy_of_a_symbol(make):

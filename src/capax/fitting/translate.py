@@ -72,7 +72,7 @@ class TranslateFitting(Fitting[Translate, Answers]):
         found = [
             best[0][0] for best in decoded(_encoder_decoder(network), preparation, *_sources(self._part), beam=BEAM)
         ]
-        return Answers(tuple(found), _losses(_encoder_decoder(network), self._part))
+        return Answers(tuple(found), _losses(_encoder_decoder(network), preparation, self._part))
 
     def baselines(self) -> Iterator[tuple[str, Answers]]:
         preparation = self.task.preparation
@@ -128,7 +128,10 @@ class TranslateFitting(Fitting[Translate, Answers]):
             source = sources[place, : lengths[place]]
             ((found, _),) = decoded(net, preparation, source[None], lengths[place : place + 1], beam=BEAM)[0]
             target = [*preparation.target.vocabulary.encode(found), preparation.end]
-            weights = np.asarray(attended(net, jnp.asarray(source), jnp.asarray(target, jnp.int32)))
+            order = -1 if preparation.backwards else 1
+            weights = np.asarray(attended(net, jnp.asarray(source[::order]), jnp.asarray(target, jnp.int32)))[
+                :, ::order
+            ]
             seen = preparation.source.vocabulary.decode(source)
             for t, symbol in enumerate([*found, "(end)"]):
                 rows += [(number, t, symbol, s, read, float(weights[t, s])) for s, read in enumerate(seen)]
@@ -210,6 +213,7 @@ def decoded(
     """For each source its `best` answers, the best first, with the natural logarithms of their
     probabilities. Answers with the same symbols are given once."""
     found: list[list[tuple[Symbols, float]]] = []
+    sources = preparation.as_read(sources, lengths)
     for begin in range(0, len(sources), TOGETHER):
         chosen = np.minimum(np.arange(begin, begin + TOGETHER), len(sources) - 1)
         beams = beam_search(
@@ -237,9 +241,10 @@ def _cross_entropies(
     return -jnp.sum(jnp.where(jnp.arange(target.shape[1])[None] < target_lengths[:, None], chosen, 0.0), axis=1)
 
 
-def _losses(network: EncoderDecoder, part: Part) -> Float[np.ndarray, " rows"]:
+def _losses(network: EncoderDecoder, preparation: Translating, part: Part) -> Float[np.ndarray, " rows"]:
     found = []
-    arrays = (part.sources, part.source_lengths, part.targets, part.target_lengths)
+    sources = preparation.as_read(part.sources, part.source_lengths)
+    arrays = (sources, part.source_lengths, part.targets, part.target_lengths)
     for begin in range(0, len(part.rows), TOGETHER):
         chosen = np.minimum(np.arange(begin, begin + TOGETHER), len(part.rows) - 1)
         found.append(np.asarray(_cross_entropies(network, *(jnp.asarray(array[chosen]) for array in arrays))))

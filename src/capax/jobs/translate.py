@@ -80,11 +80,14 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Translating(Preparation):
-    """What is learned of the training part: how sources and targets are symbols."""
+    """What is learned of the training part: how sources and targets are symbols. `backwards`:
+    networks read a source from its last symbol to its first.
+    """
 
     job: ClassVar[str] = "translate"
     source: Side
     target: Side
+    backwards: bool = False
 
     @property
     def inputs(self) -> int:
@@ -109,6 +112,15 @@ class Translating(Preparation):
         """Symbols of an answer at most, the end included: a fourth more than the longest."""
         return self.target.longest + self.target.longest // 4 + 2
 
+    def as_read(
+        self, sources: Int[np.ndarray, "rows time"], lengths: Int[np.ndarray, " rows"]
+    ) -> Int[np.ndarray, "rows time"]:
+        """Sources in the order in which a network reads them; what is behind a length stays."""
+        if not self.backwards:
+            return sources
+        time = np.arange(sources.shape[1])[None]
+        return np.take_along_axis(sources, np.where(time < lengths[:, None], lengths[:, None] - 1 - time, time), axis=1)
+
     def answer(self, numbers: Sequence[int] | Int[np.ndarray, " time"]) -> Symbols:
         """The symbols of numbers up to the end."""
         found = np.asarray(numbers, int)
@@ -116,11 +128,14 @@ class Translating(Preparation):
         return tuple(self.target.vocabulary.decode(found[: ends[0]] if len(ends) else found))
 
     def to_json(self) -> dict[str, Any]:
-        return {"source": self.source.to_json(), "target": self.target.to_json()}
+        return {"source": self.source.to_json(), "target": self.target.to_json(), "backwards": self.backwards}
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "Translating":
-        return cls(Side.from_json(given.get("source")), Side.from_json(given.get("target")))
+        backwards = given.get("backwards", False)
+        if not isinstance(backwards, bool):
+            raise CapaxError(f"this is no preparation of pairs: 'backwards' must be true or false, not {backwards!r}.")
+        return cls(Side.from_json(given.get("source")), Side.from_json(given.get("target")), backwards)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +175,14 @@ def prepare(
     seed: int = 0,
     evaluated: int = 3000,
     most: int = 20_000,
+    backwards: bool = True,
     where: str = "the data",
 ) -> PreparedPairs:
     """Split by source, learn vocabularies of the training part, and make arrays of all parts.
 
     **Arguments:** the kinds of symbols (default: as found); `seed` of the parts; `evaluated`:
-    sources of a held-out part at most; `most`: symbols of a vocabulary at most, the commonest.
+    sources of a held-out part at most; `most`: symbols of a vocabulary at most, the commonest;
+    `backwards`: whether networks read sources backwards.
 
     Raises `CapaxError` for too few sources.
     """
@@ -181,6 +198,7 @@ def prepare(
     preparation = Translating(
         Side(pairs.columns[0], kinds[0], often(_all(sides[0]), most), max(map(len, sides[0]))),
         Side(pairs.columns[1], kinds[1], Vocabulary.fit(_all(sides[1]), most), max(map(len, sides[1]))),
+        backwards,
     )
     arrays = {name: _part(preparation, sources, grouped) for name, sources in parts.items()}
     notes = [*pairs.notes, *_said(preparation, pairs, parts, grouped, arrays)]
@@ -264,6 +282,8 @@ def _said(
         f"{side.longest:,} in a row; otherwise: {role}_symbols={KINDS[side.kind == KINDS[0]]}"
         for role, side in (("source", preparation.source), ("target", preparation.target))
     ]
+    if preparation.backwards:
+        notes.append("networks read a source from its last symbol to its first; otherwise: backwards=false")
     if several:
         notes.append(
             f"{several:,} of {len(grouped):,} sources have several targets: each of them is right; all targets of a source are "

@@ -32,8 +32,8 @@ class Translate(FromFile[PreparedPairs]):
 
     Options: `source` and `target`, the columns; `source_symbols` and `target_symbols`, "characters"
     or "words", which stand between spaces; `header`, whether the first line names the columns;
-    `encoding` of the file; `most`, symbols of a vocabulary; `batch_size`. What is not given is
-    found, or usual.
+    `encoding` of the file; `most`, symbols of a vocabulary; `backwards`, whether networks read a
+    source from its last symbol to its first; `batch_size`. What is not given is found, or usual.
 
     The loss is the cross-entropy of a target's symbols and of its end, in nats a symbol, each after
     the true ones before it.
@@ -50,6 +50,7 @@ class Translate(FromFile[PreparedPairs]):
     encoding: str | None = None
     evaluated: int = option(3000, Interval(1, 10**6))
     most: int = option(20_000, Interval(1, 50_000))
+    backwards: bool = True
     batch_size: int = option(64, Interval(1, 10**6))
 
     def __post_init__(self) -> None:
@@ -70,6 +71,7 @@ class Translate(FromFile[PreparedPairs]):
             seed=self.data_seed,
             evaluated=self.evaluated,
             most=self.most,
+            backwards=self.backwards,
             where=self.path,
         )
 
@@ -89,7 +91,7 @@ class Translate(FromFile[PreparedPairs]):
         return Facts(chance=chance, chance_loss=chance, perfect=0.0)
 
     def data(self, parameters: int) -> PyTree:
-        return {name: _rows(part) for name, part in self.prepared.parts.items()}
+        return {name: _rows(part, self.preparation) for name, part in self.prepared.parts.items()}
 
     def batches(self, split: Split, scalars: Scalars) -> Array:
         rows = len(self.prepared.parts[split].rows)
@@ -110,7 +112,7 @@ class Translate(FromFile[PreparedPairs]):
         )
 
     def sample(self, key: Array, size: int) -> PairBatch:
-        rows = _rows(self.prepared.parts["train"])
+        rows = _rows(self.prepared.parts["train"], self.preparation)
         return self._at(rows, jax.random.randint(key, (size,), 0, rows["sources"].shape[0]), None)
 
     def measure(self, outputs: Float[Array, "outputs time batch"], batch: PairBatch) -> Sums:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -125,6 +127,7 @@ class Translate(FromFile[PreparedPairs]):
         return float(self.batch_size * (train.sources.shape[1] + train.targets.shape[1]) / 2)
 
 
-def _rows(part: Part) -> Rows:
-    names = ("sources", "source_lengths", "targets", "target_lengths")
-    return {name: jnp.asarray(getattr(part, name)) for name in names}
+def _rows(part: Part, preparation: Translating) -> Rows:
+    names = ("source_lengths", "targets", "target_lengths")
+    sources = preparation.as_read(part.sources, part.source_lengths)
+    return {"sources": jnp.asarray(sources), **{name: jnp.asarray(getattr(part, name)) for name in names}}
