@@ -12,6 +12,8 @@ from capax.baselines.exponential_smoothing import ExponentialSmoothing
 from capax.baselines.forecasting import SeasonalNaive
 from capax.errors import CapaxError
 from capax.fitting.forecast import ForecastFitting, ForecastPredictor, at_levels
+from capax.fitting.outcome import Contender, Outcome, ScoreColumn
+from capax.report.fit_figures.forecast import draw as draw_forecast
 
 RNG = np.random.default_rng(0)
 
@@ -274,3 +276,45 @@ def test_series_of_a_numpy_file_are_forecast_by_name(task, tmp_path):
         "step",
         "feature 1 q0.05",
     ]
+
+
+def test_what_was_known_before_some_of_the_examples_is_kept_for_a_figure(task):
+    frame = pd.concat([table(seed=1).assign(site="A"), table(300, seed=2).assign(site="B")])
+    made = task(frame, series="site")
+    fitting = ForecastFitting(made)
+    shown = fitting.examples(np.repeat(truth_of(made)[..., None], 7, axis=-1))
+    history = fitting.further(network_of(made))["history"]
+    keys = set(map(tuple, history[["series", "origin"]].to_numpy()))
+    assert len(keys) == 4 and keys <= set(map(tuple, shown[["series", "origin"]].to_numpy()))
+    for (series, origin), part in history.groupby(["series", "origin"]):
+        of_site = frame[frame["site"] == series].set_index("time")["load"]
+        times = [origin + pd.Timedelta(hours=int(step) - 1) for step in part["step"]]
+        assert part["step"].tolist() == list(range(-14, 1))  # three horizons of 5
+        np.testing.assert_allclose(part["value"], of_site[times])
+
+
+def test_the_figure_of_forecasts_shows_what_was_known_what_came_and_the_best_method(task):
+    made = task()
+    fitting, network = ForecastFitting(made), network_of(made)
+    answers = {"gru": fitting.examples(fitting.answers(network))}
+    answers["persistence"] = fitting.examples(dict(fitting.baselines())["persistence"])
+    contenders = (
+        Contender("gru", "network", {"MAE": (1.0, None, None)}, "0", cell="gru"),
+        Contender("persistence", "baseline", {"MAE": (2.0, None, None)}, "1"),
+    )
+    outcome = Outcome("forecast", "data.csv", (), (), (), (ScoreColumn("MAE", True),), contenders, "gru", 1.0)
+    history = fitting.further(network)
+    drawn, _, _ = draw_forecast(outcome, {**answers, **history})
+    panels = drawn.figure.axes
+    assert len(panels) == 4
+    origins = history["history"]["origin"].unique()
+    for axes, origin in zip(panels, origins, strict=True):
+        known, _, median, came, best = axes.lines
+        part = history["history"][history["history"]["origin"] == origin]
+        np.testing.assert_allclose(known.get_xydata(), part[["step", "value"]])
+        of_gru, of_other = (answers[name][answers[name]["origin"] == origin] for name in ("gru", "persistence"))
+        np.testing.assert_allclose(median.get_ydata(), of_gru["q0.5"])
+        np.testing.assert_allclose(came.get_ydata(), of_gru["truth"])
+        np.testing.assert_allclose(best.get_ydata(), of_other["q0.5"])
+    without, _, _ = draw_forecast(outcome, answers)
+    assert [len(axes.lines) for axes in without.figure.axes] == [3] * 4

@@ -12,6 +12,7 @@ import pytest
 
 from capax import networks, tasks
 from capax.errors import CapaxError
+from capax.jobs import forecast_reference as reference
 from capax.testing.tasks import CHECKS, TaskUnderTest
 from capax.training.population import Population
 from capax.training.resident import Resident
@@ -42,6 +43,7 @@ def task(tmp_path):
             "horizon": 3,
             "context": 30,
             "batch_size": 8,
+            "reference": "anchor",
         }
         return tasks.get("forecast", path=str(path), **{**given, **options})
 
@@ -177,8 +179,9 @@ def test_several_targets_weigh_the_same_and_what_is_missing_nothing(task):
     )
 
 
-def test_it_passes_the_conformance_of_tasks(task):
-    under_test = TaskUnderTest(task(batch_size=32))
+@pytest.mark.parametrize("of", ["anchor", "autoregression"])
+def test_it_passes_the_conformance_of_tasks(task, of):
+    under_test = TaskUnderTest(task(batch_size=32, reference=of))
     findings = [check(under_test) for check in CHECKS]
     assert [f"{found.name}: {found.message}" for found in findings if not found.passed] == []
 
@@ -190,6 +193,7 @@ def test_options_that_cannot_be_are_refused_in_one_line(task):
         ({"horizon": 0}, "option horizon must be a whole number"),
         ({"share": 0.9}, "option share"),
         ({"data_seed": 1}, "data_seed changes nothing"),
+        ({"reference": "oracle"}, "reference is 'anchor' or 'autoregression', not 'oracle'"),
     ):
         with pytest.raises(CapaxError, match=line):
             task(**options)
@@ -222,3 +226,71 @@ def test_steps_that_are_enough_follow_from_windows_that_do_not_overlap(task):
     made = task(pd.DataFrame({"load": RNG.normal(size=10_000)}), covariates=None, future=None, horizon=10, batch_size=4)
     assert made.most_steps() == round(25 * (8000 - 2 - 9) / 10 / 4)
     assert task(batch_size=32).most_steps() == 200
+
+
+# On top of a linear autoregression
+
+
+def test_outputs_of_0_are_the_autoregression_with_the_quantiles_of_its_errors(task):
+    made = task(reference="autoregression")
+    preparation, prepared = made.preparation, made.prepared
+    arrays = preparation.arrays(prepared.panel)
+    origins = np.array([40, 250, 560])
+    sizes = preparation.horizon, preparation.reference.lags, preparation.season, 1
+    phases = [preparation.calendar.index(name) for name in preparation.reference.calendar]
+    terms = reference.terms(np, arrays, np.zeros(3, int), origins, sizes, phases)
+    weights, errors, _ = preparation.reference.arrays
+    expected = (terms[:, :, 0] * weights[0]).sum(axis=-1)
+    anchor = arrays["last"][origins - 1]
+    came = arrays["targets"][origins[:, None] + np.arange(3), 0] - anchor
+    above = came[..., None] - expected[..., None] - errors[0]
+    levels = np.array(made.levels)
+    due = np.nansum(np.maximum(levels * above, (levels - 1) * above).mean(axis=-1))
+    on_device = jax.tree.map(jnp.asarray, arrays)
+    batch = made.windows(on_device, jnp.zeros(3, jnp.int32), jnp.asarray(origins), jnp.ones(3))
+    assert float(made.measure(jnp.zeros((made.outputs, 3, 3)), batch)["loss"]) == pytest.approx(due, rel=1e-4)
+    place = preparation.features.index("load, by the autoregression")
+    np.testing.assert_allclose(batch.inputs.values[made.first :, place], expected.T, atol=1e-4)
+    assert not batch.inputs.values[: made.first, place].any()
+
+
+def test_the_autoregression_sees_nothing_of_the_horizon_but_what_is_known_ahead(task):
+    made = task(reference="autoregression")
+    arrays = made.data(0)["arrays"]
+    series, origins = jnp.zeros((1,), jnp.int32), jnp.asarray([400], jnp.int32)
+    before = made.windows(arrays, series, origins, jnp.ones((1,))).inputs.values
+    changed = {
+        **arrays,
+        **{name: arrays[name].at[400:].set(99.0) for name in ("targets", "last")},
+        "covariates": arrays["covariates"].at[400:, 0].set(99.0),
+    }
+    np.testing.assert_array_equal(before, made.windows(changed, series, origins, jnp.ones((1,))).inputs.values)
+    ahead = {**arrays, "covariates": arrays["covariates"].at[401, 1].set(9.0)}
+    other = made.windows(ahead, series, origins, jnp.ones((1,))).inputs.values
+    assert set(np.asarray(before != other).nonzero()[0]) == {made.first + 1}
+
+
+def test_training_windows_have_an_autoregression_that_was_fitted_without_them(task):
+    made = task(reference="autoregression")
+    data = made.data(0)
+    batch = made.batch_at(data, "train", jax.random.key(1), jnp.asarray(0), {})
+    series, origins = made._drawn(data, jax.random.key(1), made.batch_size)
+    blocks = np.asarray(origins) * 20 // int(made.prepared.parts.validation[0]) % 5
+    fitted, ones = made.prepared.fitted.of_blocks[blocks], jnp.ones((made.batch_size,))
+    due = made.windows(data["arrays"], series, origins, ones, jnp.asarray(fitted))
+    np.testing.assert_allclose(batch.targets, due.targets, atol=1e-5)
+    held_out = made.windows(data["arrays"], series, origins, ones)
+    assert np.abs(held_out.targets - batch.targets).max() > 1e-3
+
+
+def test_the_evaluation_part_does_not_change_the_autoregression(task):
+    one, frame = task(reference="autoregression"), table()
+    frame.loc[480:, "load"] = RNG.permutation(frame["load"][480:]) * 7 + 100
+    other = task(frame, reference="autoregression")
+    assert one.prepared.parts.validation.tolist() == [480] and one.preparation.reference is not None
+    assert one.preparation == other.preparation
+    np.testing.assert_array_equal(one.prepared.fitted.of_blocks, other.prepared.fitted.of_blocks)
+
+
+def test_a_training_part_that_is_too_short_for_an_autoregression_does_without(task):
+    assert task(table().iloc[:70], reference="autoregression", season=1).preparation.reference is None

@@ -11,7 +11,8 @@ from capax.estimators import series
 from capax.estimators.base import Estimator
 from capax.estimators.errors import WrongInput, as_wrong_input
 from capax.fitting.fit import CELLS
-from capax.fitting.forecast import ForecastPredictor, at_levels, quantiles_of
+from capax.fitting.forecast import ForecastPredictor
+from capax.fitting.forecast_network import Forward, at_levels
 from capax.fitting.forecast_new_data import extended
 from capax.jobs.forecast_split import Windows
 
@@ -264,7 +265,7 @@ class Forecaster(Estimator):
         origins = np.arange(first, int(new.origins[0]), preparation.horizon)
         windows = Windows(np.zeros_like(origins), origins)
         arrays, scales = preparation.arrays(new.panel), preparation.scales_of(new.panel)
-        found = quantiles_of(self.model_.network, preparation, arrays, windows, scales)
+        found = Forward(self.model_.network, preparation)(arrays, windows, scales)
         median = at_levels(found, preparation.levels, (MEDIAN,))[..., 0]
         steps = origins[:, None] + np.arange(preparation.horizon)
         within = np.minimum(steps, len(new.panel.values) - 1)

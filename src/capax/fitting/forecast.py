@@ -2,68 +2,38 @@
 part, and forecasts of new data.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 
 from capax.errors import CapaxError
 from capax.fitting import forecast_baselines
 from capax.fitting.contract import Fitting, Predictor, Score
 from capax.fitting.forecast_baselines import Points, Quantiles, values_at
-from capax.fitting.forecast_new_data import Extended, extended
+from capax.fitting.forecast_frame import by_level, frame
+from capax.fitting.forecast_network import Forward, at_levels
+from capax.fitting.forecast_new_data import extended
+from capax.fitting.forecast_stream import ForecastStream
 from capax.jobs.forecast import Forecasting
-from capax.jobs.forecast_scales import Scale, stacked
 from capax.jobs.forecast_split import Windows
 from capax.networks.parts import Assembled
 from capax.scoring import Estimate, forecasts
-from capax.tasks import forecast_windows
 from capax.tasks.forecast import Forecast
 
-BATCH = 256
 MOST_EXAMPLES = 200
 """Windows that the table of examples shows."""
+DRAWN, HORIZONS_BEFORE = 4, 3
+"""Windows whose history is kept for a figure, and how much of it, in horizons."""
 
 MAE, RMSE, MASE = Score("MAE", True), Score("RMSE", True), Score("MASE", True)
 PINBALL = Score("pinball loss", True)
 INTERVALS = {(0.1, 0.9): Score("coverage of 80%", None), (0.05, 0.95): Score("coverage of 90%", None)}
 """Intervals between two levels, where both are forecast."""
-
-
-def quantiles_of(
-    network: Assembled,
-    preparation: Forecasting,
-    arrays: dict[str, np.ndarray],
-    windows: Windows,
-    scales: Sequence[Scale],
-) -> Quantiles:
-    """A network's quantiles, in the unit of the targets, in order of size."""
-    on_device = {name: jnp.asarray(array) for name, array in arrays.items()}
-    count = len(preparation.targets)
-
-    @eqx.filter_jit
-    def batch(network: Any, arrays: Any, series: jax.Array, origins: jax.Array) -> tuple[jax.Array, jax.Array]:
-        seen = forecast_windows.inputs(preparation, arrays, series, origins)
-        outputs = network(jnp.moveaxis(seen, 2, 0))[:, preparation.context :]
-        return outputs, forecast_windows.anchors(arrays, origins)
-
-    outputs, anchors, number = [], [], len(windows.origins)
-    for begin in range(0, number, BATCH):
-        chosen = np.minimum(np.arange(begin, begin + BATCH), number - 1)
-        series, origins = (part[chosen].astype(np.int32) for part in (windows.series, windows.origins))
-        found = batch(network, on_device, jnp.asarray(series), jnp.asarray(origins))
-        outputs.append(np.asarray(found[0], np.float64))
-        anchors.append(np.asarray(found[1], np.float64))
-    relative = np.concatenate(outputs)[:number].reshape(number, preparation.horizon, count, -1)
-    scaled = np.sort(relative + np.concatenate(anchors)[:number, None, :, None], axis=-1)
-    mean, _, change = stacked(scales)
-    return scaled * change[windows.series][:, None, :, None] + mean[windows.series][:, None, :count, None]
 
 
 class ForecastFitting(Fitting[Forecast, Quantiles]):
@@ -101,7 +71,7 @@ class ForecastFitting(Fitting[Forecast, Quantiles]):
         prepared = self.task.prepared
         preparation = prepared.preparation
         arrays, scales = preparation.arrays(prepared.panel), preparation.scales_of(prepared.panel)
-        return quantiles_of(network, preparation, arrays, self._windows, scales)
+        return Forward(network, preparation)(arrays, self._windows, scales)
 
     def baselines(self) -> Iterator[tuple[str, Quantiles]]:
         return forecast_baselines.forecasts(self.task.prepared, self.notes)
@@ -138,24 +108,53 @@ class ForecastFitting(Fitting[Forecast, Quantiles]):
         forecast and this one (stamps, or steps from the series' begin); "step" ahead; "target";
         "truth"; and a column a level.
         """
-        prepared = self.task.prepared
-        count = len(self._windows.origins)
-        chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_EXAMPLES)).round().astype(int))
-        preparation, panel = prepared.preparation, prepared.panel
-        rows = []
-        for window in chosen:
-            series = int(self._windows.series[window])
-            position = int(self._windows.origins[window] - panel.offsets[series])
-            steps = position + np.arange(preparation.horizon)
-            stamps = panel.stamps(series, steps)
-            times = steps if stamps is None else stamps
+        preparation, rows = self.task.preparation, []
+        for window in self._shown().tolist():
+            times = self._times(window, np.arange(preparation.horizon))
             for number, target in enumerate(preparation.targets):
-                frame = pd.DataFrame({"origin": times[0], "time": times, "step": steps - position + 1})
-                frame.insert(0, "series", panel.names[series])
-                frame["target"], frame["truth"] = target, self._truth[window, :, number]
-                rows.append(frame.join(_by_level(answers[window, :, number], preparation.levels)))
-        table = pd.concat(rows, ignore_index=True)
-        return table.drop(columns="series") if preparation.series is None and len(panel.names) == 1 else table
+                part = pd.DataFrame({"origin": times[0], "time": times, "step": np.arange(len(times)) + 1})
+                part["target"], part["truth"] = target, self._truth[window, :, number]
+                part = part.join(by_level(answers[window, :, number], preparation.levels))
+                rows.append(self._with_series(part, window))
+        return pd.concat(rows, ignore_index=True)
+
+    def further(self, network: Assembled) -> dict[str, pd.DataFrame]:
+        """Under "history": what was known before a few of the windows that `examples` shows, with
+        its columns "series", "origin", "step" (0 is the last before the origin), "target", and
+        "value".
+        """
+        del network
+        prepared, rows = self.task.prepared, []
+        preparation, shown = prepared.preparation, self._shown()
+        length = min(preparation.context, HORIZONS_BEFORE * preparation.horizon)
+        for window in shown[_spread(len(shown), DRAWN)].tolist():
+            begin = int(prepared.panel.offsets[self._windows.series[window]])
+            origin = int(self._windows.origins[window])
+            at = np.arange(max(begin, origin - length), origin)
+            origins = self._times(window, np.zeros(1, int))
+            for number, target in enumerate(preparation.targets):
+                part = pd.DataFrame({"origin": np.repeat(origins, len(at)), "step": at - origin + 1, "target": target})
+                part["value"] = prepared.panel.values[at, number]
+                rows.append(self._with_series(part, window))
+        return {"history": pd.concat(rows, ignore_index=True)}
+
+    def _shown(self) -> Int[np.ndarray, " windows"]:
+        """The windows of the table of examples."""
+        return _spread(len(self._windows.origins), MOST_EXAMPLES)
+
+    def _times(self, window: int, steps: Int[np.ndarray, " steps"]) -> Shaped[np.ndarray, " steps"]:
+        """Stamps of steps from a window's origin on, or their numbers from the series' begin."""
+        panel, series = self.task.prepared.panel, int(self._windows.series[window])
+        positions = int(self._windows.origins[window] - panel.offsets[series]) + steps
+        stamps = panel.stamps(series, positions)
+        return positions if stamps is None else stamps
+
+    def _with_series(self, table: pd.DataFrame, window: int) -> pd.DataFrame:
+        """With a column of the series, where there are several, or one was named."""
+        names = self.task.prepared.panel.names
+        if self.task.preparation.series is not None or len(names) > 1:
+            table.insert(0, "series", names[self._windows.series[window]])
+        return table
 
     def _median(self, answers: Quantiles) -> Points:
         return at_levels(answers, self.task.preparation.levels, (0.5,))[..., 0]
@@ -200,8 +199,23 @@ class ForecastPredictor(Predictor):
         scales = preparation.scales_of(new.panel)
         arrays = preparation.arrays(new.panel)
         windows = Windows(np.arange(len(new.origins)), new.origins)
-        found = quantiles_of(self.network, preparation, arrays, windows, scales)[:, :steps]
-        return _frame(preparation, new, at_levels(found, preparation.levels, levels), levels)
+        found = at_levels(self._forward(arrays, windows, scales)[:, :steps], preparation.levels, levels)
+        frames = []
+        for number, name in enumerate(new.panel.names):
+            stamps = new.panel.stamps(number, new.origins[number] - new.panel.offsets[number] + np.arange(steps))
+            shown = name if preparation.series is not None or len(new.panel.names) > 1 else None
+            frames.append(frame(preparation, shown, stamps, found[number], levels))
+        return pd.concat(frames, ignore_index=True)
+
+    def stream(self, *, horizon: int | None = None, quantiles: Sequence[float] | None = None) -> ForecastStream:
+        """Forecasts of series that go on: a row at a time, in constant memory. Arguments as of
+        `predict`.
+        """
+        return ForecastStream(self._forward, self.preparation, self._steps(horizon), self._levels(quantiles))
+
+    @functools.cached_property
+    def _forward(self) -> Forward:
+        return Forward(self.network, self.preparation)
 
     def _steps(self, horizon: int | None) -> int:
         most = self.preparation.horizon
@@ -218,41 +232,11 @@ class ForecastPredictor(Predictor):
         return wanted
 
 
-def at_levels(
-    quantiles: Quantiles, trained: Sequence[float], wanted: Sequence[float]
-) -> Float[np.ndarray, "windows horizon targets wanted"]:
-    """Quantiles at other levels, interpolated between the nearest trained ones; beyond these, that
-    of the last.
-    """
-    above = np.clip(np.searchsorted(trained, wanted), 1, max(1, len(trained) - 1))
-    if len(trained) == 1:
-        return np.repeat(quantiles, len(wanted), axis=-1)
-    low, high = np.asarray(trained)[above - 1], np.asarray(trained)[above]
-    share = np.clip((np.asarray(wanted) - low) / (high - low), 0.0, 1.0)
-    return quantiles[..., above - 1] * (1 - share) + quantiles[..., above] * share
+def _spread(count: int, most: int) -> Int[np.ndarray, " chosen"]:
+    """At most so many of `count` things, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _flat(values: Points) -> Float[np.ndarray, "windows steps"]:
     """The steps of all targets side by side."""
     return np.moveaxis(values, 2, 1).reshape(len(values), -1)
-
-
-def _by_level(quantiles: Float[np.ndarray, "steps levels"], levels: Sequence[float], prefix: str = "") -> pd.DataFrame:
-    names = [f"{prefix}q{level:g}" for level in levels]
-    return pd.DataFrame(quantiles, columns=names)  # pyright: ignore[reportArgumentType]
-
-
-def _frame(preparation: Forecasting, new: Extended, quantiles: Quantiles, levels: Sequence[float]) -> pd.DataFrame:
-    steps, rows = np.arange(quantiles.shape[1]), []
-    for number, origin in enumerate(new.origins):
-        stamps = new.panel.stamps(number, origin - new.panel.offsets[number] + steps)
-        columns: dict[str, Any] = {}
-        if preparation.series is not None or len(new.origins) > 1:
-            columns[preparation.series or "series"] = [new.panel.names[number]] * len(steps)
-        if preparation.time is not None and stamps is not None:
-            columns[preparation.time] = stamps
-        parts = [pd.DataFrame({**columns, "step": steps + 1})]
-        for target, name in enumerate(preparation.targets):
-            parts.append(_by_level(quantiles[number, :, target], levels, f"{name} "))
-        rows.append(pd.concat(parts, axis=1))
-    return pd.concat(rows, ignore_index=True)

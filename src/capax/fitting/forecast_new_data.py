@@ -83,7 +83,7 @@ def _check_step(rows: Rows, trained: Step) -> None:
 
 
 def _check_lengths(rows: Rows, panel: Panel, known: np.ndarray, preparation: Forecasting) -> None:
-    due = min(preparation.context, max(preparation.season, 2))
+    due = preparation.least
     short = np.flatnonzero(known < due)
     if len(short):
         which = f"series '{panel.names[short[0]]}'" if preparation.series else "the series"

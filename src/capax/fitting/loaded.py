@@ -62,15 +62,16 @@ class LoadedModel(Model):
             raise CapaxError(f"only a language model generates; this one's job is {self.job}.")
         return generating(prompt, **options)
 
-    def stream(self) -> Any:
+    def stream(self, **options: Any) -> Any:
         """A reader of one step at a time with constant memory: `.push(x)` gives the answer after
-        each step.
+        each step. Of a forecast `x` is a row of columns by name, the answer is that of `predict`,
+        and options are its `horizon` and `quantiles`.
 
         Raises `CapaxError` for networks that need the whole sequence.
         """
         streaming = None if self.job is None else getattr(self.predictor, "stream", None)
         if streaming is not None:
-            return streaming()
+            return streaming(**options)
         if not isinstance(self.network, Network):
             raise CapaxError(
                 f"a {self.card.architecture.kind} network needs the whole sequence: it cannot read it step by step."

@@ -17,6 +17,8 @@ from jaxtyping import Float
 from capax.data.grid import Step
 from capax.errors import CapaxError
 from capax.jobs import forecast_calendar as calendar
+from capax.jobs.forecast_reference import Autoregression
+from capax.jobs.forecast_reference import count as terms_of
 from capax.jobs.forecast_scales import Scale, stacked
 from capax.jobs.forecast_series import Panel, filled
 from capax.jobs.preparation import Preparation
@@ -48,6 +50,7 @@ class Forecasting(Preparation):
     time: str | None
     series: str | None
     scales: Mapping[str, Scale]
+    reference: Autoregression | None = None
 
     def __post_init__(self) -> None:
         if min(self.horizon, self.context, self.season, len(self.targets), len(self.scales)) < 1:
@@ -62,6 +65,13 @@ class Forecasting(Preparation):
             raise CapaxError(f"the calendar has no {', '.join(set(self.calendar) - set(calendar.PERIODS))}.")
         if any(len(s.mean) != len(self.columns) or len(s.change) != len(self.targets) for s in self.scales.values()):
             raise CapaxError("a forecast has a scale for each column of each series.")
+        if self.reference is not None and self.reference.shape != self._reference_shape(self.reference):
+            raise CapaxError("the autoregression is of other sizes than the forecast.")
+
+    def _reference_shape(self, found: Autoregression) -> tuple[int, ...]:
+        """Targets, horizon, terms, and levels of an autoregression."""
+        terms = terms_of(found.lags, self.season, len(found.calendar), len(self.past) + len(self.future))
+        return len(self.targets), self.horizon, terms, len(self.levels)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,6 +87,7 @@ class Forecasting(Preparation):
             *seasonal,
             *(f"anchor of {name}" for name in self.targets),
             *(f"anchor of {name}, times how far ahead" for name in self.targets),
+            *(f"{name}, by the autoregression" for name in self.targets if self.reference is not None),
             *self.past,
             *self.future,
             *(f"{name} is missing" for name in self.gaps),
@@ -98,6 +109,17 @@ class Forecasting(Preparation):
     def length(self) -> int:
         """Steps of a window."""
         return self.context + self.horizon
+
+    @property
+    def least(self) -> int:
+        """Steps that are due before a forecast."""
+        return min(self.context, max(self.season, 2))
+
+    @property
+    def reach(self) -> int:
+        """So many steps before an origin are looked at, at most."""
+        lags = 0 if self.reference is None else self.reference.lags
+        return max(self.context + self.season, 2 * self.season, lags)
 
     def scales_of(self, panel: Panel) -> list[Scale]:
         """The scale of each series: the one it was trained with, the only one there is, or, of a
@@ -156,12 +178,14 @@ class Forecasting(Preparation):
         return {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
             "step": self.step.to_json(),
+            "reference": None if self.reference is None else self.reference.to_json(),
             "scales": {name: scale.to_json() for name, scale in self.scales.items()},
         }
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "Forecasting":
         names = [field.name for field in dataclasses.fields(cls)]
+        given = {"reference": None, **given}  # models of before there were any
         if set(given) != set(names):
             wrong = sorted(set(given) ^ set(names))
             raise CapaxError(f"this is no preparation of a forecast: '{wrong[0]}' is missing, or one too many.")
@@ -171,6 +195,7 @@ class Forecasting(Preparation):
             "numbers": (("levels",), lambda v: _all(v, float) and all(map(math.isfinite, v))),
             "a text or none": (("time", "series"), lambda v: v is None or _is(v, str)),
             "a dictionary": (("step", "scales"), lambda v: _is(v, dict)),
+            "a dictionary or none": (("reference",), lambda v: v is None or _is(v, dict)),
         }
         for kind, (fields, fits) in kinds.items():
             for name in fields:
@@ -180,6 +205,7 @@ class Forecasting(Preparation):
             name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
         }
         made["step"] = Step.from_json(given["step"])
+        made["reference"] = None if given["reference"] is None else Autoregression.from_json(given["reference"])
         made["scales"] = {name: Scale.from_json(scale) for name, scale in given["scales"].items()}
         return cls(**made)
 

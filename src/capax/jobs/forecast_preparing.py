@@ -11,12 +11,16 @@ import pandas as pd
 
 from capax.errors import CapaxError
 from capax.jobs import forecast_calendar as calendar
+from capax.jobs import forecast_fitting_reference as fitting_reference
 from capax.jobs import forecast_season
 from capax.jobs.forecast import Forecasting
+from capax.jobs.forecast_fitting_reference import Fitted, Problem
 from capax.jobs.forecast_scales import Scale
 from capax.jobs.forecast_series import Panel, Rows, filled, known_steps, read
 from capax.jobs.forecast_split import LEAST_BEFORE, Parts, Windows, split
 
+REFERENCES = ("anchor", "autoregression")
+"""What forecasts may be relative to, the usual one first."""
 MOST_CONTEXT, LEAST_CONTEXT = 200, 24
 SEASONS_SEEN = 3
 """So many seasons a context holds, if they are short enough."""
@@ -37,17 +41,21 @@ class Wishes:
     context: int | None = None
     season: int | None = None
     share: float = 0.1
+    reference: str = REFERENCES[0]
     levels: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A file that is ready: what was learned of its training part, its series, and their parts."""
+    """A file that is ready: what was learned of its training part, its series, and their parts.
+    `fitted`: what networks train on of the autoregression; None where there is none.
+    """
 
     preparation: Forecasting
     panel: Panel
     parts: Parts
     notes: tuple[str, ...]
+    fitted: Fitted | None = None
 
     def windows(self, part: str) -> Windows:
         """The windows of a part ("train", "validation", "evaluation"), evenly spaced."""
@@ -72,8 +80,24 @@ def prepare(source: Path | pd.DataFrame, wishes: Wishes) -> Prepared:
     except CapaxError as error:
         raise CapaxError(f"{rows.file}: {error}") from None
     preparation = _learned(panel, parts, wishes, (targets, past, future), horizon, rows)
+    found = _reference(panel, parts, preparation) if wishes.reference == "autoregression" else None
+    if found is not None:
+        preparation = dataclasses.replace(preparation, reference=found.reference)
     notes = (*rows.notes, *gridded, *_said(preparation, wishes), *cut)
-    return Prepared(preparation, panel, parts, notes)
+    return Prepared(preparation, panel, parts, notes, found)
+
+
+def _reference(panel: Panel, parts: Parts, preparation: Forecasting) -> Fitted | None:
+    """The autoregression of the training parts."""
+    horizon, targets = preparation.horizon, len(preparation.targets)
+    most = min(fitting_reference.MOST_FITTED, fitting_reference.MOST_FORECASTS // (horizon * targets))
+    windows = parts.windows(panel, horizon, "train", max(100, most))
+    problem = Problem.of(parts.begins, parts.validation, windows.series, windows.origins, horizon)
+    sizes = horizon, preparation.season, len(preparation.past)
+    longest = int((parts.validation - parts.begins).max())
+    return fitting_reference.fit(
+        preparation.arrays(panel), problem, sizes, preparation.levels, preparation.calendar, longest
+    )
 
 
 def roles(rows: Rows, wishes: Wishes) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

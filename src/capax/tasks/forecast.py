@@ -15,7 +15,8 @@ from capax.cells.sequence import Dense
 from capax.errors import CapaxError
 from capax.hyperparameters import Interval
 from capax.jobs.forecast import LEVELS, Forecasting
-from capax.jobs.forecast_preparing import Prepared, Wishes, prepare
+from capax.jobs.forecast_fitting_reference import block_of
+from capax.jobs.forecast_preparing import REFERENCES, Prepared, Wishes, prepare
 from capax.jobs.forecast_split import LEAST_BEFORE
 from capax.reporting import Facts, Reporting, Sizes
 from capax.tasks import forecast_windows as gathering
@@ -40,7 +41,9 @@ class Forecast(FromFile[Prepared]):
     Options: `target`, the columns that are forecast, several with commas between; `time` and
     `series`, the columns of these roles; `covariates`, known until the origin, and `future`, known
     in the horizon, too; `horizon`, `context`, and `season` in steps; `quantiles`, their levels;
-    `encoding` and `decimal` mark of the file; `batch_size`. What is not given is found, or usual.
+    `encoding` and `decimal` mark of the file; `batch_size`. `reference`: "anchor", outputs are
+    relative to the last known value; "autoregression", to a linear autoregression, which the
+    network then corrects. What is not given is found, or usual.
 
     Outputs are the quantiles of the first target, then those of the next. The loss is the mean
     pinball loss over quantiles, targets, and steps, in units of the usual change in the horizon.
@@ -57,6 +60,7 @@ class Forecast(FromFile[Prepared]):
     horizon: int | None = option(None, Interval(1, 10_000))
     context: int | None = option(None, Interval(1, 10_000))
     season: int | None = option(None, Interval(1, 100_000))
+    reference: str = REFERENCES[0]
     share: float = option(0.1, Interval(0.001, 0.4))
     quantiles: str = ",".join(map(str, LEVELS))
     encoding: str | None = None
@@ -67,6 +71,9 @@ class Forecast(FromFile[Prepared]):
         self.levels  # noqa: B018 - checked when the task is made
         if self.data_seed:
             raise CapaxError("task forecast: data_seed changes nothing, since parts are cut by time; leave it out.")
+        if self.reference not in REFERENCES:
+            shown = " or ".join(f"'{name}'" for name in REFERENCES)
+            raise CapaxError(f"task forecast: reference is {shown}, not '{self.reference}'.")
         super().__post_init__()
 
     @property
@@ -101,7 +108,8 @@ class Forecast(FromFile[Prepared]):
 
     @property
     def facts(self) -> Facts:
-        """Chance: the anchor for every quantile, on training windows."""
+        """Chance: what outputs of 0 are, on training windows: the anchor for every quantile, or the
+        autoregression."""
         chance = _chance(self)
         return Facts(chance=chance, chance_loss=max(chance, LEAST_CHANCE))
 
@@ -126,6 +134,10 @@ class Forecast(FromFile[Prepared]):
                 for part, windows in held_out.items()
             },
         }
+        if prepared.fitted is not None:
+            parts = prepared.parts
+            found["of_blocks"] = prepared.fitted.of_blocks
+            found["trained"] = (parts.validation - parts.begins).astype(np.int32)
         return jax.tree.map(jnp.asarray, found)
 
     def _training_origins(self) -> Int[np.ndarray, " series"]:
@@ -140,8 +152,7 @@ class Forecast(FromFile[Prepared]):
 
     def batch_at(self, data: PyTree, split: Split, key: Array, index: Array, scalars: Scalars) -> SequenceBatch:
         if split == "train":
-            series, origins = self._drawn(data, key, self.batch_size)
-            return self.windows(data["arrays"], series, origins, jnp.ones((self.batch_size,)))
+            return self._training(data, key, self.batch_size)
         held_out = data[split]
         number = index * self.batch_size + jnp.arange(self.batch_size)
         count = held_out["origins"].shape[0]
@@ -163,28 +174,39 @@ class Forecast(FromFile[Prepared]):
         series: Int[Array, " batch"],
         origins: Int[Array, " batch"],
         weights: Float[Array, " batch"],
+        fitted: Float[Array, "batch targets horizon terms"] | None = None,
     ) -> SequenceBatch:
         """The windows at these origins. Targets (2 targets, horizon, batch): what came, relative to
-        the anchor, and then 1 where it is known, else 0.
+        the anchor and to what is expected without a network, and then 1 where it is known, else 0.
+        `fitted`: weights of the autoregression for each window; None: its own.
         """
         preparation = self.preparation
-        seen = gathering.inputs(preparation, arrays, series, origins)
+        expected = gathering.reference(preparation, arrays, series, origins, fitted)
+        seen = gathering.inputs(preparation, arrays, series, origins, expected)
         at = origins[None] + jnp.arange(preparation.horizon)[:, None]
-        came = arrays["targets"][at] - gathering.anchors(arrays, origins)[None]
+        came = arrays["targets"][at] - gathering.anchors(arrays, origins)[None] - jnp.swapaxes(expected, 0, 1)
         known = ~jnp.isnan(came)
         targets = jnp.concatenate([jnp.where(known, came, 0.0), known.astype(jnp.float32)], axis=-1)
         counted = weights[None] * known.any(axis=-1)
         return SequenceBatch(Dense(seen), jnp.moveaxis(targets, -1, 0), counted)
 
     def sample(self, key: Array, size: int) -> SequenceBatch:
-        data = self.data(0)
-        return self.windows(data["arrays"], *self._drawn(data, key, size), jnp.ones((size,)))
+        return self._training(self.data(0), key, size)
+
+    def _training(self, data: PyTree, key: Array, size: int) -> SequenceBatch:
+        """Training windows, each with an autoregression fitted without its block of time."""
+        series, origins = self._drawn(data, key, size)
+        fitted = None
+        if "of_blocks" in data:
+            positions = origins - data["arrays"]["begins"][series]
+            fitted = data["of_blocks"][block_of(positions, data["trained"][series])]
+        return self.windows(data["arrays"], series, origins, jnp.ones((size,)), fitted)
 
     def measure(self, outputs: Float[Array, "outputs time batch"], batch: SequenceBatch) -> Sums:
         levels = jnp.asarray(self.levels, jnp.float32)[None, :, None, None]
         count = len(self.preparation.targets)
         came, known = batch.targets[:count], batch.targets[count:] * batch.weights[None]
-        above = came[:, None] - outputs.reshape(count, levels.shape[1], *outputs.shape[1:])
+        above = came[:, None] - gathering.quantiles(self.preparation, outputs)
         losses = jnp.mean(jnp.maximum(levels * above, (levels - 1) * above), axis=1)
         return {"loss": jnp.sum(known * losses), "weight": jnp.sum(known)}
 
@@ -202,6 +224,8 @@ _CHANCES: dict[Forecast, float] = {}
 def _chance(task: Forecast) -> float:
     if task not in _CHANCES:
         prepared = task.prepared
+        if prepared.fitted is not None:
+            return prepared.fitted.loss
         found, arrays = prepared.windows("train"), prepared.preparation.arrays(prepared.panel)
         at = found.origins[:, None] + np.arange(prepared.preparation.horizon)
         came = arrays["targets"][at] - arrays["last"][found.origins - 1][:, None]

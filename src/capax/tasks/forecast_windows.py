@@ -7,13 +7,12 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from capax.jobs import forecast_reference as linear
 from capax.jobs.forecast import Forecasting
+from capax.jobs.forecast_reference import BOUND
 
 Arrays = Mapping[str, Array]
 """What `Forecasting.arrays` gives."""
-
-BOUND = 10.0
-"""Relative values are cut here as inputs, so that what was never seen in training disturbs less."""
 
 
 def anchors(arrays: Arrays, origins: Int[Array, " batch"]) -> Float[Array, "batch targets"]:
@@ -21,11 +20,47 @@ def anchors(arrays: Arrays, origins: Int[Array, " batch"]) -> Float[Array, "batc
     return arrays["last"][origins - 1]
 
 
+def reference(
+    preparation: Forecasting,
+    arrays: Arrays,
+    series: Int[Array, " batch"],
+    origins: Int[Array, " batch"],
+    weights: Float[Array, "batch targets horizon terms"] | None = None,
+) -> Float[Array, "batch horizon targets"]:
+    """What is expected without a network, relative to the anchor: the forecasts of the linear
+    autoregression, with its own weights, or those of each window; 0 where there is none.
+    """
+    found = preparation.reference
+    if found is None:
+        return jnp.zeros((len(origins), preparation.horizon, len(preparation.targets)))
+    sizes = preparation.horizon, found.lags, preparation.season, len(preparation.past)
+    phases = [preparation.calendar.index(name) for name in found.calendar]
+    seen = linear.terms(jnp, arrays, series, origins, sizes, phases)
+    return linear.forecasts(jnp, seen, found.arrays[0] if weights is None else weights)
+
+
+def quantiles(
+    preparation: Forecasting, outputs: Float[Array, "outputs horizon batch"]
+) -> Float[Array, "targets levels horizon batch"]:
+    """Quantiles relative to what is expected, of a network's outputs: outputs of 0 are those of the
+    autoregression's errors.
+    """
+    split = outputs.reshape(len(preparation.targets), len(preparation.levels), *outputs.shape[1:])
+    if preparation.reference is None:
+        return split
+    _, errors, spread = preparation.reference.arrays
+    return jnp.swapaxes(jnp.asarray(errors), 1, 2)[..., None] + spread[:, None, :, None] * split
+
+
 def inputs(
-    preparation: Forecasting, arrays: Arrays, series: Int[Array, " batch"], origins: Int[Array, " batch"]
+    preparation: Forecasting,
+    arrays: Arrays,
+    series: Int[Array, " batch"],
+    origins: Int[Array, " batch"],
+    expected: Float[Array, "batch horizon targets"],
 ) -> Float[Array, "time features batch"]:
     """What a network sees (`Forecasting.features`). Of targets and of covariates that are known
-    until the origin, it reads nothing from the origin on.
+    until the origin, it reads nothing from the origin on. `expected`: what `reference` gives.
     """
     ahead = jnp.arange(-preparation.context, preparation.horizon)[:, None]
     at = origins[None] + ahead
@@ -39,6 +74,9 @@ def inputs(
     level = jnp.broadcast_to(_squashed(anchor * arrays["ratio"][series]), (len(ahead), *anchor.shape))
     far = jnp.broadcast_to(jnp.maximum(ahead + 1, 0) / preparation.horizon, at.shape)[..., None]
     parts += [level, level * far]
+    if preparation.reference is not None:
+        context = ((preparation.context, 0), (0, 0), (0, 0))
+        parts.append(jnp.pad(jnp.clip(jnp.swapaxes(expected, 0, 1), -BOUND, BOUND), context))
     past, shown = len(preparation.past), before[..., None]
     covariates = jnp.clip(arrays["covariates"][safe], -BOUND, BOUND)
     parts.append(jnp.where(shown, covariates[..., :past], 0.0))

@@ -21,6 +21,8 @@ from capax.report.style import COLOURS, GREY, LINES, styles
 
 PANELS = 4
 """Windows that are shown."""
+HISTORY = "history"
+"""The table of what was known before them."""
 BANDS = ((0.05, 0.95, "90%", 0.16), (0.1, 0.9, "80%", 0.22), (0.25, 0.75, "50%", 0.3))
 
 
@@ -29,7 +31,8 @@ def draw(outcome: Outcome, answers: Mapping[str, pd.DataFrame]) -> list[Drawing]
     chosen = answers[outcome.chosen]
     target = str(chosen["target"].iloc[0])
     of_target = {name: select(frame, target=target) for name, frame in answers.items()}
-    found = [_windows(outcome, target, of_target), _by_step(outcome, target, of_target)]
+    history = of_target.pop(HISTORY, None)
+    found = [_windows(outcome, target, of_target, history), _by_step(outcome, target, of_target)]
     return [*found, _calibration(outcome, of_target)] if len(_levels(chosen)) > 1 else found
 
 
@@ -57,43 +60,54 @@ def _key(frame: pd.DataFrame) -> list[str]:
     return [name for name in ("series", "origin") if name in frame]
 
 
-def _windows(outcome: Outcome, target: str, answers: Mapping[str, pd.DataFrame]) -> Drawing:
+def _windows(
+    outcome: Outcome, target: str, answers: Mapping[str, pd.DataFrame], history: pd.DataFrame | None
+) -> Drawing:
     chosen, rival = answers[outcome.chosen], _rival(outcome)
-    groups = [part for _, part in chosen.groupby(_key(chosen), sort=False)]
+    keys = _key(chosen)
+    groups = dict(iter(chosen.groupby(keys, sort=False)))
+    before = {} if history is None else dict(iter(history.groupby(keys, sort=False)))
     places = np.unique(np.linspace(0, len(groups) - 1, min(PANELS, len(groups))).round().astype(int))
-    figure, grid = grid_of(len(places), 2, share_x=False)
-    colour, levels = COLOURS[0], _levels(chosen)
-    drawn: list[str] = []
-    for panel, place in enumerate(places):
-        axes, part = grid.flat[panel], groups[place]
-        step = part["step"].to_numpy()
-        for low, high, name, alpha in BANDS:
-            if low in levels and high in levels:
-                axes.fill_between(step, part[levels[low]], part[levels[high]], color=colour, alpha=alpha, linewidth=0)
-                drawn += [name] if name not in drawn else []
-        axes.plot(step, _median(part), color=colour)
-        axes.plot(step, part["truth"], color="black", marker=".", markersize=4, linestyle="none")
-        if rival is not None:
-            same = answers[rival].loc[part.index]
-            axes.plot(step, _median(same), color=COLOURS[3], linestyle=LINES[3], linewidth=1.2)
-        series = f"{part['series'].iloc[0]}, " if "series" in part and part["series"].nunique() else ""
+    shown = [key for key in groups if key in before] or [list(groups)[place] for place in places]
+    figure, grid = grid_of(len(shown), 2, share_x=False)
+    for axes, key in zip(grid.flat, shown, strict=False):
+        part = groups[key]
+        _window(axes, part, before.get(key), None if rival is None else answers[rival].loc[part.index])
+        series = f"{part['series'].iloc[0]}, " if "series" in keys else ""
         axes.set_title(f"{series}from {_moment(part['origin'].iloc[0])}", fontsize=9.5)
-    figure.supxlabel("steps ahead", fontsize=LABEL_SIZE)
+    figure.supxlabel("steps ahead" if not before else "steps ahead of the last known value", fontsize=LABEL_SIZE)
     figure.supylabel(target, fontsize=LABEL_SIZE)
-    shades = {name: alpha for _, _, name, alpha in BANDS}
+    levels = _levels(chosen)
+    drawn = {name: alpha for low, high, name, alpha in BANDS if low in levels and high in levels}
     handles = [
+        *([Line2D([], [], color=GREY, label="what was known")] if before else []),
         Line2D([], [], color="black", marker=".", linestyle="none", label="what came"),
-        Line2D([], [], color=colour, label=f"{outcome.chosen}, median"),
-        *(Patch(color=colour, alpha=2 * shades[name], label=name) for name in drawn),
+        Line2D([], [], color=COLOURS[0], label=f"{outcome.chosen}, median"),
+        *(Patch(color=COLOURS[0], alpha=2 * alpha, label=name) for name, alpha in drawn.items()),
         *([Line2D([], [], color=COLOURS[3], linestyle=LINES[3], label=rival)] if rival is not None else []),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=3 if len(handles) > 4 else len(handles))
-    bands = f" and the intervals that are to hold {formatting.listed(drawn)} of what comes" if drawn else ""
+    figure.legend(handles=handles, loc="outside upper left", ncols=4 if len(handles) > 4 else len(handles))
+    bands = f" and the intervals that are to hold {formatting.listed(list(drawn))} of what comes" if drawn else ""
     caption = (
         f"Forecasts of {target} in the evaluation part, evenly spaced in time: the median of {outcome.chosen}{bands}"
         f"{'' if rival is None else f', beside {rival}, the best method without a network'}."
     )
     return Drawing("fit-forecasts", outcome.job, figure, caption, caption)
+
+
+def _window(axes: Axes, part: pd.DataFrame, before: pd.DataFrame | None, rival: pd.DataFrame | None) -> None:
+    """One window: what was known before, what came, and forecasts of it."""
+    step, levels = part["step"].to_numpy(), _levels(part)
+    for low, high, _, alpha in BANDS:
+        if low in levels and high in levels:
+            axes.fill_between(step, part[levels[low]], part[levels[high]], color=COLOURS[0], alpha=alpha, linewidth=0)
+    if before is not None:
+        axes.plot(before["step"], before["value"], color=GREY, linewidth=1.3)
+        axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.plot(step, _median(part), color=COLOURS[0])
+    axes.plot(step, part["truth"], color="black", marker=".", markersize=4, linestyle="none")
+    if rival is not None:
+        axes.plot(step, _median(rival), color=COLOURS[3], linestyle=LINES[3], linewidth=1.2)
 
 
 def _moment(value: object) -> str:
