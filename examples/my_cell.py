@@ -94,6 +94,12 @@ def compare(out, **settings):
         return capax.run(str(Path(__file__).with_suffix(".toml")), out=out, display=shown, **settings)
 
 
+def table(compared):
+    """The mean squared error of three fresh seeds on the evaluation data, with its interval."""
+    frame = compared.frame[["cell", "units", "parameters", "best", "low", "high"]]
+    return frame.rename(columns={"best": "squared error"}).to_string(index=False, float_format="%.2g")
+
+
 def main(out=OUT, characters=100_000, steps=400, **settings):
     """The cell on real text, beside a GRU; `settings`: of `capax.fit`."""
     return writing.main(f"{out}/fit", characters, cells=("gru", CELL), steps=steps, **{"budget": 10_000, **settings})
@@ -102,6 +108,6 @@ def main(out=OUT, characters=100_000, steps=400, **settings):
 if __name__ == "__main__":
     check()
     compared = compare(f"{OUT}/compare")
-    print(compared.frame[["cell", "units", "parameters", "score", "score_low", "score_high"]].to_string(index=False))
+    print(table(compared))
     print(f"report: {compared.path}\n")
     print(main())

@@ -96,6 +96,7 @@ def test_the_own_cell_is_compared_on_the_own_task_and_fitted(example, tmp_path):
     module = example("my_cell")
     compared = module.compare(tmp_path / "compare", trials=1, steps=4, reruns=1, budgets=[200])
     assert list(compared.frame["cell"]) == ["rnn", "gru", module.CELL] and compared.path.exists()
+    assert [line.split()[0] for line in module.table(compared).splitlines()] == ["cell", "rnn", "gru", module.CELL]
     options, _ = BESIDE["my_cell"]
     quick = {key: value for key, value in QUICK.items() if key != "cells"}
     fitted = module.main(tmp_path / "own", **{**quick, **options})
