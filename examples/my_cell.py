@@ -102,7 +102,9 @@ def table(compared):
 
 def main(out=OUT, characters=100_000, steps=400, **settings):
     """The cell on real text, beside a GRU; `settings`: of `capax.fit`."""
-    return writing.main(f"{out}/fit", characters, cells=("gru", CELL), steps=steps, **{"budget": 10_000, **settings})
+    return writing.main(
+        f"{out}/fit", characters, cells=("gru", CELL), **{"depth": 1, "steps": steps, "budget": 10_000, **settings}
+    )
 
 
 if __name__ == "__main__":

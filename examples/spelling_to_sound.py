@@ -21,7 +21,7 @@ def pairs():
     return pd.DataFrame(rows, columns=["spelling", "sound"]).drop_duplicates(ignore_index=True)
 
 
-def main(out=OUT, words=30_000, cells=("gru",), steps=1500, **settings):
+def main(out=OUT, words=30_000, cells=("gru",), steps=3000, **settings):
     """`words`: only so many, drawn at random, None for all; `settings`: of `capax.fit`."""
     data = pairs()
     if words is not None:
