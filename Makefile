@@ -2,6 +2,7 @@
 #
 #   make quickstart   set up, run a first small experiment, write its report to runs/quickstart
 #   make test         set up, run the tests          (make test ARGS="tests/cells -k gru")
+#   make test ALL=1   every case of every grid (more than 40 minutes on two cores)
 #   make test WHEEL=1 the same against the built wheel, in a virtual environment of its own
 #   make check        format, lint, types, and the floors of the house
 #   make format       mend what can be mended mechanically
@@ -33,7 +34,7 @@ quickstart: $(RUNTIME)
 	@$(BIN)/capax run quickstart --out runs/quickstart
 
 test: $(TESTED)
-	@$(dir $(TESTED))bin/python -m pytest -n auto $(ARGS)
+	@$(dir $(TESTED))bin/python -m pytest -n auto $(if $(ALL),--all) $(ARGS)
 
 check: $(DEVELOPMENT)
 	@$(BIN)/ruff format --check

@@ -61,6 +61,7 @@ def test_every_example_is_tried_here_and_has_a_section_on_the_page():
     assert scripts == set(re.findall(r"^python examples/(\w+)\.py$", page, re.MULTILINE))
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("name", [name for name in BESIDE if name != "my_cell"])
 def test_an_example_scores_its_network_beside_methods_without_one(name, example, tmp_path):
     options, method = BESIDE[name]

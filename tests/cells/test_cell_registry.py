@@ -97,6 +97,7 @@ def test_a_users_cell_is_found_in_the_working_directory(tmp_path, monkeypatch):
     assert cells.get("cells_of_this_directory:Leaky").__name__ == "Leaky"
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("plain", ["GRUCell", "LSTMCell"])
 @pytest.mark.parametrize("steps", [3, 20], ids=["unrolled", "scanned"])
 def test_a_plain_equinox_cell_gives_the_same_as_calling_it_in_a_loop(plain, steps):

@@ -107,6 +107,7 @@ def referee(network, cell, nonlinearity, x):
     return session.run(None, {"x": np.transpose(x, (0, 2, 1))})[0]
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @pytest.mark.parametrize("cell", ONNX)
@@ -183,6 +184,7 @@ DIAGONAL = {
 }
 
 
+@pytest.mark.grid(keep=4)
 @pytest.mark.parametrize("cell", DIAGONAL)
 @pytest.mark.parametrize("depth", [1, 2])
 def test_diagonal_recurrences_agree_with_a_plain_numpy_loop_in_complex_numbers(cell, depth):
@@ -242,6 +244,7 @@ def test_chrono_initialisation_spreads_the_times_that_units_remember(longest):
     np.testing.assert_array_equal(layer.gates.bias[:300], 0)
 
 
+@pytest.mark.grid(keep=5)
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_gradients_of_all_parameters_agree_with_finite_differences(cell):
     h = 1e-5  # central differences in float64: an error of about h^2 = 1e-10 by curvature, 1e-11 by rounding

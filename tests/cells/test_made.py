@@ -51,6 +51,7 @@ def read_out(network, states, x):
     return np.einsum("on,tnb->otb", weight, states) + bias[:, None, None] + np.einsum("oi,tib->otb", direct, x)
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("heads", [1, 2, 4, 8])
 def test_heads_are_a_block_diagonal_linear_system(heads):
     network, x = make(f"heads-{heads}"), values()
@@ -68,6 +69,7 @@ def test_heads_are_a_block_diagonal_linear_system(heads):
     assert count_parameters(network) == expected
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("heads", [1, 2, 8])
 def test_eigenvalues_of_heads_start_on_the_ring(heads):
     network = make(f"heads-{heads}", units=400, least_modulus=0.8, largest_phase=0.5)
@@ -101,6 +103,7 @@ def test_a_system_is_one_complex_diagonal_linear_system(cell):
     np.testing.assert_allclose(network.run(Dense(jnp.asarray(x))), read_out(network, np.array(states), x), **ROUNDING)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("cell", ["gru", "lru"])
 def test_a_block_is_norm_recurrence_gelu_glu_skip(cell):
     network, x = make(f"block-{cell}"), values()
@@ -131,6 +134,7 @@ def test_a_block_is_norm_recurrence_gelu_glu_skip(cell):
     np.testing.assert_allclose(network.run(Dense(jnp.asarray(x))), expected, rtol=1e-4, atol=3e-5)
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("name", NAMES)
 def test_made_cells_looped_fused_and_all_at_once_agree_in_outputs_and_gradients(name):
     network, x = make(name, depth=2), jnp.asarray(values())

@@ -81,6 +81,7 @@ class Squashed(Cell):
         return h, h
 
 
+@pytest.mark.grid(keep=1)
 # Cells without and with an entry map, with one projection and with two; and one that is not a sum
 # of columns.
 @pytest.mark.parametrize(("cell", "unroll_up_to"), [("gru", 16), ("intersection", 0), (f"{__name__}:Squashed", 0)])
@@ -102,6 +103,7 @@ def test_a_held_sequence_shows_its_vector_first_or_always():
     np.testing.assert_array_equal(first, np.stack([shown] + [np.zeros((2, 3))] * 3))
 
 
+@pytest.mark.grid(keep=1)
 # Cells without and with an entry map, unrolled and scanned.
 @pytest.mark.parametrize(("cell", "unroll_up_to"), [("gru", 16), ("intersection", 0)])
 def test_a_one_hot_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, monkeypatch):
@@ -110,6 +112,7 @@ def test_a_one_hot_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, 
     assert_same(make(cell), sequence)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize(("cell", "unroll_up_to"), [("lstm", 0), ("intersection", 16)])
 def test_a_held_sequence_gives_the_same_as_the_dense_one(cell, unroll_up_to, monkeypatch):
     monkeypatch.setattr("capax.networks.ways.UNROLL_UP_TO", unroll_up_to)

@@ -230,6 +230,7 @@ def test_a_users_cell_that_breaks_the_contract_is_one_line_after_its_own_traceba
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_users_cell_runs_by_its_module_path(capax, tmp_path, monkeypatch):
     (tmp_path / "my_cells.py").write_text(
         CELL.replace("Mine", "Mirror") + "        return super().step(-state, projected)\n"

@@ -32,6 +32,7 @@ def start(folder, **options):
     return process
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_run_with_the_line_and_keeps_checkpoints(tmp_path, number):
     process = start(tmp_path)
@@ -41,6 +42,7 @@ def test_a_signal_ends_a_run_with_the_line_and_keeps_checkpoints(tmp_path, numbe
     assert list((tmp_path / "r").glob("checkpoints/*/*.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_to_outlive_its_terminal_does(tmp_path):
     """`nohup` starts a command with SIGHUP ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 import capax
 from capax.errors import CapaxError
 
-SMALL = {"cells": ("gru",), "budget": 300, "trials": 1, "steps": 20, "context": 12}
+SMALL = {"cells": ("rnn",), "budget": 300, "trials": 1, "steps": 20, "context": 12}
 TRAINED, HORIZON = 140, 6
 DAYS = pd.date_range("2024-01-01", periods=170, freq="D", name="day")
 
@@ -88,7 +88,7 @@ def test_the_score_is_that_of_forecasts_from_every_origin(fitted):
 def test_the_attributes_say_what_was_fitted(fitted):
     assert fitted.horizon_ == HORIZON and fitted.n_features_in_ == 2
     assert list(fitted.feature_names_in_) == ["holiday", "visitors"]
-    assert fitted.scores_["name"][0] == "gru" and len(fitted.scores_) > 2
+    assert fitted.scores_["name"][0] == "rnn" and len(fitted.scores_) > 2
     assert "MAE" in fitted.verdict_[0]
 
 
@@ -110,12 +110,14 @@ def test_a_pickle_holds_the_model_as_the_bytes_of_its_file(fitted, tmp_path):
         capax.Forecaster().__setstate__({"model_": "code"})
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_cross_validated_over_time():
     chain = make_pipeline(StandardScaler(), capax.Forecaster(HORIZON, future=["x0"], season=7, **SMALL))
     scores = cross_val_score(chain, X[:120], Y[:120], cv=TimeSeriesSplit(n_splits=2, test_size=2 * HORIZON))
     assert scores.shape == (2,) and (scores < 0).all() and np.isfinite(scores).all()
 
 
+@pytest.mark.slow
 def test_several_targets_without_time_stamps():
     y = np.stack([np.arange(120) % 7, np.arange(120) % 5], axis=1)
     model = capax.Forecaster(4, season=1, **SMALL).fit(None, y)

@@ -6,7 +6,7 @@ from sklearn.exceptions import NotFittedError
 
 import capax
 
-SMALL = {"cells": ("gru",), "budget": 4000, "trials": 1, "steps": 40}
+SMALL = {"cells": ("rnn",), "budget": 4000, "trials": 1, "steps": 40}
 KINDS = {"the": "D", "a": "D", "cat": "N", "dog": "N", "house": "N", "runs": "V", "sleeps": "V"}
 
 
@@ -53,6 +53,7 @@ def test_a_kept_estimator_gives_the_same_bits(fitted):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_numbers_are_labelled_step_by_step():
     random = np.random.default_rng(0)
     numbers = [random.choice([-1.0, 1.0], random.integers(3, 8)) for _ in range(50)]

@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 
 import capax
 
-SMALL = {"cells": ("gru",), "budget": 3000, "trials": 1, "steps": 20, "window": 20, "warm_up": 4}
+SMALL = {"cells": ("rnn",), "budget": 3000, "trials": 1, "steps": 20, "window": 20, "warm_up": 4}
 TEXT = topics["assignment"][:6000]
 
 

@@ -6,7 +6,7 @@ from sklearn.exceptions import NotFittedError
 
 import capax
 
-SMALL = {"cells": ("gru",), "budget": 4000, "trials": 1, "steps": 30, "beam": 2}
+SMALL = {"cells": ("rnn",), "budget": 4000, "trials": 1, "steps": 30, "beam": 2}
 WORDS = ["".join(np.random.default_rng(number).choice(list("abc"), 1 + number % 4)) for number in range(90)]
 SOUNDS = [[letter.upper() * 2 for letter in word] for word in WORDS]
 

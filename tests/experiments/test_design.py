@@ -40,6 +40,7 @@ def test_a_minimal_file_has_defaults_and_the_name_of_the_file(file):
     )
 
 
+@pytest.mark.grid(keep=5)
 @pytest.mark.parametrize("name", named())
 def test_every_named_experiment_can_be_planned(name):
     assert plan(load(name)).studies

@@ -52,6 +52,7 @@ def test_both_presets_of_every_study_are_there(paper, studies, at_desk_alone):
     assert {file.stem for file in (PAPERS / paper / "desk").glob("*.toml")} == studies | at_desk_alone
 
 
+@pytest.mark.grid(keep=10)
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
 def test_it_parses_stops_nothing_and_states_its_cost(file):
     experiment = loaded(file)
@@ -73,6 +74,7 @@ def test_the_named_experiment_is_the_desk_preset(file):
     assert named.model_copy(update={"stopping": "none", "searches": paper.searches, "smaller": paper.smaller}) == paper
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("file", DESK, ids=[file.stem for file in DESK])
 def test_it_runs_in_small(file, tmp_path):
     """`capax run FILE --set trials=2 --set steps=20`, with one cell at the smallest size and

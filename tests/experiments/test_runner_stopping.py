@@ -220,6 +220,7 @@ def test_the_number_of_lanes_changes_nothing(trained, tmp_path):
     pd.testing.assert_frame_equal(comparable(train(tmp_path / "run", lanes=1)), comparable(trained[1]))
 
 
+@pytest.mark.slow
 def test_kills_between_any_two_writes_change_nothing(trained, tmp_path, monkeypatch):
     real, left, kills = JournalFileBackend.append_logs, [0], 0
 

@@ -92,6 +92,7 @@ def test_a_pause_longer_than_what_is_kept_keeps_the_last_known_value(predictor):
     check(made, rows, (45, 79, 83, 84, 88, 93))
 
 
+@pytest.mark.slow
 def test_days_of_months_weekdays_counts_and_rows_without_stamps(predictor):
     months = table(200, begin="1990-01-31", step="ME")
     check(predictor(months, context=12), table(40, seed=2, begin="2010-01-31", step="ME"), (12, 39))

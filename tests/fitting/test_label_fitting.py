@@ -52,6 +52,7 @@ def sentences(tmp_path):
     return frame, tasks.get("label", path=str(tmp_path / "words.csv"))
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("kind", [Bidirectional, Network])
 def test_a_network_s_answers_are_its_scores_on_the_evaluation_set(kind, series, sentences):
     for task, fitting in ((series[1], ClassifyFitting), (sentences[1], LabelsFitting)):

@@ -59,6 +59,7 @@ def test_the_joint_ngram_knows_a_rule_of_letters(fitting):
     assert scores["exact match"].value > 0.95 and scores["symbol error rate"].value < 0.02
 
 
+@pytest.mark.slow
 def test_a_network_is_scored_by_its_decoded_answers_and_its_cross_entropy(fitting, task):
     answers = fitting.answers(network(task.inputs, task.outputs))
     part = task.prepared.parts["evaluation"]

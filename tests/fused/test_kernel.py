@@ -80,6 +80,7 @@ def test_a_kernel_called_again_and_again_gives_the_same_bits():
         assert [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(call(plain, samples, SAMPLES))] == first
 
 
+@pytest.mark.grid(keep=1)
 @needs_compiler
 @pytest.mark.parametrize("case", CASES)
 def test_loss_and_gradient_are_those_of_the_compiled_program(case):
@@ -228,6 +229,7 @@ def test_training_with_and_without_a_kernel_agree(monkeypatch):
     np.testing.assert_allclose(result.parameters, expected.parameters, atol=1e-3)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_cells_of_a_users_module(monkeypatch):
     """One with declared maps is fused; a plain one-sample cell is trained, fused or not."""

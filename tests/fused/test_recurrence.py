@@ -40,6 +40,7 @@ def leaky(plain, state, x):
     return (h, c), jnp.exp(-h * h)[1:]
 
 
+@pytest.mark.grid(keep=1)
 @needs_compiler
 @pytest.mark.parametrize("batch", [32, 128])
 def test_outputs_states_and_gradients_are_those_of_a_scan(batch):
@@ -87,6 +88,7 @@ def test_what_cannot_be_done_is_said(case, reason):
     assert recurrence(step, (), state, inputs) == Refusal(reason)
 
 
+@pytest.mark.grid(keep=1)
 @needs_compiler
 @pytest.mark.parametrize(("streams", "rows"), [(1, 21), (4, 32)])
 def test_lookups_are_sums_of_columns(streams, rows):
@@ -121,6 +123,7 @@ SEQUENCES = {
 }
 
 
+@pytest.mark.grid(keep=1)
 @needs_compiler
 @pytest.mark.parametrize(
     ("kind", "cell", "depth", "nonlinearity"),
@@ -153,6 +156,8 @@ def test_networks_give_the_same_outputs_and_gradients(kind, cell, depth, nonline
     close(run(True), run(False))
 
 
+@pytest.mark.slow
+@pytest.mark.grid(keep=1)
 @needs_compiler
 @pytest.mark.parametrize("kind", ["dense", "one-hot"])
 def test_inputs_units_outputs_steps_and_batch_may_all_be_as_many_as_a_tile_has_samples(kind):
@@ -175,6 +180,7 @@ def test_inputs_units_outputs_steps_and_batch_may_all_be_as_many_as_a_tile_has_s
     close(gradient(True), gradient(False))
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_task_of_7919_numbers_trains_with_kernels(monkeypatch):
     """A length that once stood for the samples; its inputs and outputs are 7919 numbers each."""
@@ -234,6 +240,7 @@ def train(monkeypatch, switch, name, cell, steps=15, budget=2500, **options):
     return population.program.fused, result
 
 
+@pytest.mark.grid(keep=1)
 @needs_compiler
 @pytest.mark.parametrize(
     ("name", "options"),

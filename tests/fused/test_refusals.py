@@ -33,11 +33,13 @@ def program(task, cell, budget=50_000):
     return Program(ProgramKey(task, shape, nonlinearity), "mapped", task.data(size.parameters))
 
 
+@pytest.mark.grid(keep=7)
 @pytest.mark.parametrize("cell", [*cells.BUILT_IN, "heads-2", "heads-4", "system-lru", "block-gru"])
 def test_every_cell_is_fused_or_says_why_not(cell):
     assert program(tasks.get("parentheses", time_steps=20), cell).refusal == NOT_FUSED.get(cell)
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("name", list(known.BUILT_IN))
 def test_every_task_is_fused(name):
     assert program(tasks.get(name), "gru").refusal is None

@@ -41,6 +41,7 @@ def header(file):
         return opened.metadata()
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize(
     ("network", "options"),
     [
@@ -81,6 +82,7 @@ def test_a_file_that_says_something_else_is_not_written(tmp_path, monkeypatch):
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
 
 
+@pytest.mark.grid(keep=5)
 @pytest.mark.parametrize("kind", [Network, Bidirectional])
 @pytest.mark.parametrize("cell", NATIVE)
 def test_a_pytorch_file_reads_back_as_the_same_network(tmp_path, cell, kind):
@@ -99,6 +101,7 @@ def test_a_pytorch_file_reads_back_as_the_same_network(tmp_path, cell, kind):
     np.testing.assert_allclose(again(x), network(x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_pytorch_itself_runs_the_exported_file():
     torch = ROOT / ".venv-torch" / "bin" / "python"
     if not torch.exists() or subprocess.run([torch, "-c", "import torch"], capture_output=True).returncode:
@@ -129,6 +132,7 @@ def test_safetensors_hold_every_array_by_the_name_of_its_place(tmp_path, network
     assert os.fsencode(tmp_path) not in file.read_bytes()
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("to", ["onnx", "torch", "safetensors"])
 def test_a_model_goes_out_with_what_it_was_trained_on(tmp_path, to):
     if to == "onnx":

@@ -95,6 +95,7 @@ def assert_equal(found, due):
     assert np.abs(found - due).max() <= TOLERANCE * np.abs(due).max()
 
 
+@pytest.mark.grid(keep=8)
 @pytest.mark.parametrize(("case", "depth", "directions"), CASES)
 def test_weights_become_a_network_with_keras_outputs_on_ragged_batches(case, depth, directions):
     layers, readout = stack(case, depth, directions), random(7, (directions * UNITS, OUTPUTS), (OUTPUTS,))
@@ -103,6 +104,7 @@ def test_weights_become_a_network_with_keras_outputs_on_ragged_batches(case, dep
     assert_equal(outputs_of(net), expected(case, layers, readout, sequences()))
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("case", BLOCKS)
 def test_one_layer_needs_no_list_around_it_and_no_readout(case):
     weights = layer(case, INPUTS)

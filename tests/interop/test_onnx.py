@@ -83,6 +83,7 @@ def path(tmp_path):
     return tmp_path / "network.onnx"
 
 
+@pytest.mark.grid(keep=12)
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("cell", ALL)
 def test_a_file_says_what_its_network_says(path, cell, depth):
@@ -90,6 +91,7 @@ def test_a_file_says_what_its_network_says(path, cell, depth):
     close(run(network, path, x), expected(network, x))
 
 
+@pytest.mark.grid(keep=12)
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("cell", ALL)
 def test_so_it_does_of_sequences_of_several_lengths_whatever_stands_behind_them(path, cell, depth):
@@ -101,6 +103,7 @@ def test_so_it_does_of_sequences_of_several_lengths_whatever_stands_behind_them(
     np.testing.assert_array_equal(found[behind], 0)
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("cell", [cell for cell in ALL if makes_pairs(cell)])
@@ -109,6 +112,7 @@ def test_a_bidirectional_network_likewise(path, cell, depth, lengths):
     close(run(network, path, x, lengths), expected(network, x, lengths))
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("kind", [Network, Bidirectional])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "gru-reset-after", "lstm", "ugrnn"])
 def test_with_the_other_nonlinearity(path, cell, kind):
@@ -120,6 +124,7 @@ def operators(network, **options):
     return list(to_model(network, **options).graph.node)
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize("cell", [cell for cell in ALL if issubclass(cells.get(cell), Cell)])
 def test_each_layer_is_one_node_of_its_own_operator_or_a_scan(cell):
     network = made(cell, 2)
@@ -145,6 +150,7 @@ def test_one_file_serves_every_batch_and_every_number_of_steps(path, cell):
         close(session.run(None, {"x": x})[0], expected(network, x))
 
 
+@pytest.mark.grid(keep=4)
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("embedding", [0, 5])
 @pytest.mark.parametrize("kind", [Network, Bidirectional])
@@ -159,6 +165,7 @@ def test_a_direct_part_reads_symbols(path):
     close(run(network, path, x, symbols=True), expected(network, x))
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("kind", [Network, Bidirectional])
 @pytest.mark.parametrize("cell", ["lstm", "ugrnn"])
 def test_norms_an_embedding_of_numbers_and_dropout(path, cell, kind):
@@ -174,6 +181,7 @@ def test_time_may_come_first(path, cell):
     close(np.swapaxes(found, 0, 1), expected(network, x, LENGTHS))
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("cell", ["gru", "lstm", "ugrnn", "lru", "intersection"])
 def test_a_long_sequence_is_run_in_parts_by_its_states(path, cell):
     network, x = made(cell, 2), numbers()
@@ -244,6 +252,7 @@ def translates(cell):
     return issubclass(kind, Cell) and not cells.wiring(kind).direct
 
 
+@pytest.mark.grid(keep=5)
 @pytest.mark.parametrize("attention", [None, "dot", "additive"])
 @pytest.mark.parametrize("cell", [cell for cell in ALL if translates(cell)])
 def test_an_encoder_decoder_is_two_files_that_say_what_it_says_of_a_target(path, cell, attention):
@@ -253,6 +262,7 @@ def test_an_encoder_decoder_is_two_files_that_say_what_it_says_of_a_target(path,
     assert difference(network, *files) < TOLERANCE
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("wiring", [capax.Wiring(), capax.Wiring(embedding=5, norm=True, between=True)])
 @pytest.mark.parametrize("cell", ["lstm", "ugrnn"])
 def test_an_encoder_decoder_of_symbols_with_norms_and_embeddings(path, cell, wiring):
@@ -262,6 +272,7 @@ def test_an_encoder_decoder_of_symbols_with_norms_and_embeddings(path, cell, wir
     assert difference(translating(cell, 2, "additive", wiring=wiring), *save(network, path, symbols=True)) > 1e-3
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("attention", [None, "dot"])
 @pytest.mark.parametrize("cell", ["gru", "lru"])
 def test_a_decoder_is_run_symbol_by_symbol_from_what_its_encoder_gave(path, cell, attention):
@@ -309,6 +320,7 @@ class Changed(LSTM):
         return (jnp.tanh(c), c), jnp.tanh(c)
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("kind", [Network, Bidirectional])
 @pytest.mark.parametrize("cell", [Unusual, Changed, eqx.nn.GRUCell, eqx.nn.LSTMCell])
 def test_a_users_own_cell_is_a_scan(path, cell, kind):

@@ -52,12 +52,14 @@ def assert_equal(found, expected):
     assert np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max()
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize(("case", "depth", "directions"), CASES)
 def test_a_state_dict_becomes_a_network_with_pytorchs_outputs_on_ragged_batches(case, depth, directions):
     state = state_dict(case, depth, directions)
     assert_equal(outputs_of(read(case, state)), by_hand.outputs(case, state, depth, directions, sequences()))
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("case", by_hand.BLOCKS)
 @pytest.mark.parametrize("directions", [1, 2])
 def test_without_a_readout_outputs_are_those_of_the_top_layer(case, directions):
@@ -81,6 +83,7 @@ def effective(state):
     return found
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize(("case", "depth", "directions"), CASES)
 def test_a_state_dict_comes_back_with_the_same_effective_weights_to_the_bit(case, depth, directions):
     state = state_dict(case, depth, directions)
@@ -104,6 +107,7 @@ def ours(case, depth, directions, **wiring):
     return randomise(net)
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize(("case", "depth", "directions"), CASES)
 def test_a_network_goes_out_with_its_initial_states_and_forget_bias(case, depth, directions):
     net = ours(case, depth, directions)
@@ -324,11 +328,13 @@ def peer(tmp_path_factory):
         return dict(found)
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize(("case", "depth", "directions"), CASES)
 def test_pytorch_gives_our_outputs_with_the_state_dict_of_our_network(peer, case, depth, directions):
     assert_equal(peer[f"{case} {depth} {directions}|outputs"], outputs_of(ours(case, depth, directions)))
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize(("case", "depth", "directions"), CASES)
 def test_our_network_gives_pytorchs_outputs_with_its_own_state_dict(peer, case, depth, directions):
     own = f"{case} {depth} {directions}|"

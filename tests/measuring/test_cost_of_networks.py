@@ -87,6 +87,7 @@ def test_a_users_cell_is_counted_and_timed_without_help():
     assert found["training_peak_bytes"] > 0
 
 
+@pytest.mark.slow
 def test_checkpoints_save_memory_at_two_thousand_steps():
     found = cost(["gru"], units=16, batch=4, length=2000, checkpoint_every=[45])
     again = found.checkpointing.set_index("checkpoint_every")

@@ -47,6 +47,7 @@ def every_target(network, alpha):
         yield padded[order], total[order], scores[order]
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize(
     ("attention", "cell", "alpha"), [("dot", "gru", 0.6), (None, "lstm", 0.0), ("additive", "rnn", 1.5)]
 )
@@ -60,6 +61,7 @@ def test_a_wide_beam_finds_what_listing_all_targets_finds(attention, cell, alpha
         np.testing.assert_array_equal(found.lengths[b], (np.cumsum(symbols[:6] == END, axis=1) == 0).sum(axis=1))
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("seed", range(4))
 def test_a_width_of_1_is_greedy_decoding(seed):
     network = make(seed=seed)
@@ -70,6 +72,7 @@ def test_a_width_of_1_is_greedy_decoding(seed):
     np.testing.assert_array_equal(found.lengths[:, 0], lengths)
 
 
+@pytest.mark.slow
 def test_without_normalisation_a_wider_beam_is_no_worse_and_the_best_come_first():
     network, (source, lengths) = make(seed=3), sources()
     widths = [beam_search(network, source, lengths, width=w, limit=8, end=END, alpha=0.0).logs[:, 0] for w in (1, 200)]
@@ -79,6 +82,7 @@ def test_without_normalisation_a_wider_beam_is_no_worse_and_the_best_come_first(
     assert all(len({tuple(row.tolist()) for row in each}) == 5 for each in np.asarray(found.symbols))
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 @pytest.mark.parametrize("score", ["dot", "additive"])
 def test_attention_of_a_pair_makes_the_contexts_that_the_network_reads(score, cell):

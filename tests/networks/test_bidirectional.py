@@ -76,12 +76,14 @@ def test_both_directions_are_plain_loops_and_padding_is_never_read(between):
     np.testing.assert_allclose(network(alone), by_hand(network, A(alone)), **ROUNDING)
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_cell_gives_a_padded_batch_what_its_sequences_have_alone(name):
     """By the plain way; test_lengths.py has every way of every cell."""
     check(name, ways.LAYERS)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way.kind} {way.steps}")
 @pytest.mark.parametrize("name", ["lstm", "lru"])
 def test_every_way_gives_a_padded_batch_what_its_sequences_have_alone(name, way):

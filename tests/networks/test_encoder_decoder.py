@@ -84,6 +84,7 @@ def by_hand(network, source, target):
     return np.array(logits).reshape(len(logits), OUTPUTS)
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_teacher_forcing_is_a_plain_loop_and_padding_is_never_read(attention):
     network = make(attention)
@@ -117,6 +118,7 @@ def test_greedy_decoding_takes_the_likeliest_symbol_and_stops_at_the_end(attenti
         np.testing.assert_array_equal(symbols[b], expected[:stop] + [end] * (limit - stop))
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("cell", ["lstm", "intersection", "lru", "block-gru"])
 def test_step_by_step_the_decoder_says_what_it_says_of_the_whole_target(cell):
     network = make("dot", cell=cell, between=True, norm=True)
@@ -139,6 +141,7 @@ def test_members_of_a_batch_can_be_chosen_again_as_a_beam_does():
     np.testing.assert_allclose(logits, jnp.stack([one[2], other[2], one[0]]), **ROUNDING)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_gradients_reach_all_parameters_and_no_padding(attention):
     network = make(attention, cell="gru", embedding=3)

@@ -126,6 +126,7 @@ def network_space(cell):
     return {name: distribution(each) for name, each in hyperparameters_of(cell).items() if each.tuned}
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize("cell", cells.BUILT_IN)
 def test_every_name_of_the_search_space_changes_the_network(cell):
     """With each name of the space at another value: something changes; nothing else has a say."""

@@ -96,6 +96,7 @@ def can(way, network):
     return way.kind != "at once" or isinstance(network.layers[0], LinearCell)
 
 
+@pytest.mark.grid(keep=7)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_padded_batch_gives_what_its_sequences_give_alone(name, way):
@@ -118,6 +119,7 @@ def test_a_padded_batch_gives_what_its_sequences_give_alone(name, way):
         np.testing.assert_allclose(one, other, **ROUNDING)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("filling", [np.nan, np.inf, 1e30])
 def test_what_is_behind_a_length_changes_no_bit(filling):
     network, lengths = make("lstm"), jnp.asarray(LENGTHS)
@@ -135,6 +137,7 @@ SEQUENCES = {
 }
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("way", ["unrolled", "blocks", "kernels"])
 @pytest.mark.parametrize("kind", SEQUENCES)
 def test_lengths_of_symbols_and_held_vectors_are_those_of_the_dense_sequence(kind, way):
@@ -155,6 +158,7 @@ def test_lengths_of_symbols_and_held_vectors_are_those_of_the_dense_sequence(kin
     np.testing.assert_allclose(found, expected, **ROUNDING)
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("name", [name for name in NAMES if issubclass(cells.get(name), Cell)])
 def test_step_by_step_is_the_whole_call(name):
     network, x = make(name), jnp.asarray(np.moveaxis(values(), 2, 0))

@@ -38,6 +38,7 @@ def run(network, x, first=0):
     return eqx.filter_jit(lambda network, x: network.run(Dense(x), first))(network, x)
 
 
+@pytest.mark.grid(keep=4)
 @pytest.mark.parametrize("cell", RECURRENT)
 def test_unrolled_and_scanned_outputs_agree(cell, monkeypatch):
     network, x = make(cell), values()
@@ -48,6 +49,7 @@ def test_unrolled_and_scanned_outputs_agree(cell, monkeypatch):
     np.testing.assert_allclose(unrolled, run(network, x), **SUMS_IN_ANOTHER_ORDER)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize(("cell", "first"), [("gru", 5), ("lru", 0)])
 def test_outputs_and_gradients_in_blocks_with_a_rest_are_those_of_the_unrolled_network(cell, first, monkeypatch):
     network, x = make(cell, 1), values(7)
@@ -72,6 +74,7 @@ def test_blocks_are_near_16_steps_and_make_up_the_whole_where_they_can(length, s
     assert ways.block_size(length) == size
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_long_run_exist_in_both_modes_and_to_second_order():
     network, x = make("gru", 1), values(18)
     arrays, static = eqx.partition(network, eqx.is_array)
@@ -94,6 +97,7 @@ def test_derivatives_of_a_long_run_exist_in_both_modes_and_to_second_order():
         np.testing.assert_allclose(reverse, bend, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize("cell", RECURRENT)
 def test_the_first_state_is_a_batch_of_one_and_gives_the_same_as_the_full_one(cell):
     layer = make(cell).layers[1]
@@ -184,6 +188,7 @@ def leaves_of(network):
     return jax.tree.leaves(eqx.filter(network, eqx.is_array))
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("cell", ["ugrnn", "equinox.nn:GRUCell"])
 def test_create_depends_on_its_key_alone_also_compiled_and_mapped(cell):
     def create(key):
@@ -228,6 +233,7 @@ def test_create_says_what_is_wrong_with_its_arguments(arguments, line):
         Network.create(cell, inputs=2, outputs=1, key=jax.random.key(0), **arguments)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("cell", ["gru", "lru", "transformer"])
 def test_checkpoints_over_time_give_the_same_gradients(cell):
     network, x = make(cell), values(steps=50)

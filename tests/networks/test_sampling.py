@@ -53,6 +53,7 @@ def test_a_temperature_of_0_takes_the_likeliest_symbol():
     np.testing.assert_array_equal(found, [0, 1, 0, 0])
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.5}, {"top_k": 3}, {"temperature": 1.5, "top_p": 0.6}])
 def test_drawn_symbols_have_these_probabilities(settings):
     """Each symbol follows its context with the probabilities that the network says of it: a test of
@@ -69,6 +70,7 @@ def test_drawn_symbols_have_these_probabilities(settings):
     assert scipy.stats.chisquare(counts[p > 0], 3000 * p[p > 0]).pvalue > 1e-4
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("cell", ["gru", "lstm", "lru"])
 def test_what_is_generated_is_what_the_network_says_of_the_whole(cell):
     network, prompt = make(cell), np.random.default_rng(1).integers(0, SYMBOLS, 150)

@@ -65,6 +65,7 @@ def test_the_size_is_the_largest_within_the_budget(cell, depth, budget, inputs, 
     assert (found.cell, found.depth, found.budget) == (cell, depth, budget)
 
 
+@pytest.mark.grid(keep=12)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_every_built_in_cell_is_sized_at_every_depth(cell, depth):

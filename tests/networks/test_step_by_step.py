@@ -35,6 +35,7 @@ def assert_equal(found, whole):
     assert np.abs(found - whole).max() <= TOLERANCE * max(1.0, np.abs(whole).max())
 
 
+@pytest.mark.grid(keep=6)
 @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize("name", CELLS)
 def test_step_by_step_is_the_whole_sequence_to_a_millionth(name, steps):
@@ -47,6 +48,7 @@ def test_step_by_step_is_the_whole_sequence_to_a_millionth(name, steps):
     assert_equal(np.stack(outputs, axis=1), whole)
 
 
+@pytest.mark.grid(keep=4)
 @pytest.mark.parametrize("name", CELLS)
 def test_in_parts_it_is_the_whole_sequence_to_a_millionth(name):
     net, x = network(name), sequences(60)

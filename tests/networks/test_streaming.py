@@ -15,6 +15,7 @@ from tests.networks.random_networks import randomise
 RECURRENT = [name for name, cell in registry.BUILT_IN.items() if issubclass(cell, Cell)]
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("cell", RECURRENT)
 def test_a_stream_says_what_the_whole_sequence_says(cell):
     network = randomise(Network.create(cell, inputs=3, outputs=2, depth=2, units=4, key=jax.random.key(0)), seed=1)

@@ -57,6 +57,7 @@ def can(way):
     return way != ways.KERNELS or library.compiler() is not None
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_norms_between_layers_are_those_of_a_plain_loop(way):
     if not can(way):
@@ -76,6 +77,7 @@ def test_a_step_goes_through_the_norms_between_layers():
         np.testing.assert_allclose(outputs, expected, **ROUNDING)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_dropout_is_of_what_goes_upwards_alone_and_the_same_by_every_way(way):
     if not can(way):

@@ -86,6 +86,7 @@ RECURRENT = {
 }
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("cell", RECURRENT)
 def test_recurrent_parameters_are_those_that_multiply_the_state(cell):
     depth = 2 if cell == "gru" else 1
@@ -93,6 +94,7 @@ def test_recurrent_parameters_are_those_that_multiply_the_state(cell):
     assert adam.recurrent_groups(network) == {f"layers.{l}.{name}" for l in range(depth) for name in RECURRENT[cell]}
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("cell", ["system-lru", "block-gru", "tests.cells.examples:Plain"])
 def test_any_cell_trains(cell):
     found = probe("adam", make(cell), steps=2)
@@ -107,6 +109,7 @@ def test_where_training_diverges_rates_are_those_before():
     assert np.isfinite(found.arrays["effective_learning_rate"]).all() and math.isfinite(found.summary["median_rate"])
 
 
+@pytest.mark.slow
 def test_an_unstable_network_has_infinite_gradients_and_learns_at_no_rate():
     found = probe("adam", unstable(2), steps=20)
     assert found.summary["diverged_at_step"] == 1 and found.summary["steps"] == 0

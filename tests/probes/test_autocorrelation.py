@@ -70,6 +70,7 @@ def test_noise_at_long_lags_does_not_enter_the_correlation_time():
     assert measured.summary["input_correlation_time"] == pytest.approx(1.0, abs=0.25)
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("cell", [*CELLS, *USERS])
 def test_every_cell_has_layers_with_an_autocorrelation(cell):
     measured = probe("autocorrelation", Subject.create(cell, units=4, depth=2, length=20, batch=3))

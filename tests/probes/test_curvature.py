@@ -169,6 +169,7 @@ def test_without_convergence_there_is_one_line(given, monkeypatch):
         curvature._lanczos(given(1 + 1e-9 * np.random.default_rng(1).normal(size=100)), 3)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("cell", ["block-lru", "tests.cells.examples:Plain"])
 def test_any_cell_has_a_spectrum(cell):
     found = probe("curvature", make(cell, 2, tasks.get("memory", numbers=2, time_steps=2)), eigenvalues=2)

@@ -55,6 +55,7 @@ def test_a_horizon_within_the_sequences_is_measured_and_what_no_float_holds_has_
     assert last["log10"] == pytest.approx(-400, rel=1e-6) and last["norm"] == 0.0
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("cell", ["gru", "lstm", "system-lru"])
 def test_products_are_those_of_the_steps_jacobians(cell):
     subject = Subject.create(cell, units=6, depth=2, length=9, batch=2, hyperparameters={})

@@ -23,6 +23,7 @@ def column(measurement, quantity, name="measured"):
     return frame[frame["quantity"] == quantity][name].to_numpy(float)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_linear_recurrence_has_the_powers_of_its_matrix(layer):
     subject = Subject.create("heads-1", units=5, depth=2, length=60, batch=6)
@@ -114,6 +115,7 @@ def test_a_gru_whose_update_gates_are_constant_is_diagonal_and_predicted():
         assert measured.summary[f"{quantity}_predicted_to_measured"] == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("cell", [*CELLS, *USERS])
 def test_every_cell_has_a_jacobian(cell):
     measured = probe("jacobian", Subject.create(cell, units=4, depth=2, length=12, batch=3), layer=1)

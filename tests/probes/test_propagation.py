@@ -50,6 +50,7 @@ def complex_states(cell, x):
     return np.stack(found)
 
 
+@pytest.mark.slow
 def test_a_diagonal_network_has_the_states_of_a_plain_loop_and_gradients_of_modulus_and_angle():
     subject = teacher("diagonal")
     measured = probe("propagation", subject)
@@ -69,6 +70,7 @@ def test_a_diagonal_network_has_the_states_of_a_plain_loop_and_gradients_of_modu
         np.testing.assert_allclose(value(measured, layer, "gradient", "angle"), np.mean(by_theta**2), **SINGLE)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("cell", ["lru", "gru"])
 def test_gradients_of_groups_are_those_of_the_task_loss_without_initial_states(cell):
     subject = teacher(cell)
@@ -119,6 +121,7 @@ def test_without_a_task_targets_are_white_noise_at_the_top_layer():
     assert measured.summary["loss"] == pytest.approx(expected, rel=0.03)
 
 
+@pytest.mark.slow
 def test_the_layer_norm_of_blocks_is_their_own_and_that_of_the_whole_batch_is_over_time_too():
     subject = Subject.create("block-lru", units=6, length=40, batch=8, inputs=2)
     own, layer, batch, none = (
@@ -134,6 +137,7 @@ def test_the_layer_norm_of_blocks_is_their_own_and_that_of_the_whole_batch_is_ov
     np.testing.assert_allclose(value(batch, 0, "state"), np.mean(np.abs(states) ** 2), **SINGLE)
 
 
+@pytest.mark.slow
 def test_a_norm_puts_plain_cells_into_blocks_with_their_own_scalars():
     subject = Subject.create("diagonal", units=8, depth=2, length=30, batch=4, hyperparameters={"least_modulus": 0.0})
     long = Subject.create("diagonal", units=8, depth=2, length=30, batch=4, hyperparameters={"least_modulus": 0.99})
@@ -143,6 +147,7 @@ def test_a_norm_puts_plain_cells_into_blocks_with_their_own_scalars():
     assert {"modulus", "angle", "rest", "all", ""} == set(found[0].frame["group"])
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("cell", [*CELLS, *USERS])
 def test_every_cell_has_signals_and_gradients(cell):
     measured = probe("propagation", Subject.create(cell, units=4, length=8, batch=3))

@@ -23,6 +23,7 @@ def small(cell, **kwargs):
     return Subject.create(cell, **{"units": 4, "inputs": 2, "length": 12, "batch": 3, **kwargs})
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("cell", CELLS)
 def test_sensitivities_are_the_squares_of_the_jacobian(cell):
     subject = small(cell, depth=2)

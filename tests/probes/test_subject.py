@@ -24,6 +24,7 @@ from capax.probes.subject import layer_outputs
 from capax.training import model
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("cell", ["gru", "block-gru", "block-lru", "intersection", "equinox.nn:LSTMCell"])
 def test_the_top_layer_s_outputs_are_what_is_read_out(cell):
     subject = Subject.create(cell, units=4, depth=2, inputs=2, outputs=3, length=9, batch=5)
@@ -156,6 +157,7 @@ class Ragged(tasks.Generated):
         return tasks.mean_loss(sums)
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("name", sorted(PROBES))
 def test_what_stands_behind_a_length_is_measured_by_no_probe(name):
     subject = Subject.create("lru", units=4, task=Ragged(), batch=5)

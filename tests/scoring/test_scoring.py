@@ -55,6 +55,8 @@ def test_the_naive_scale_is_the_mean_seasonal_difference():
     assert forecasts.naive_scale(np.ones(9), 2) == 1.0 and forecasts.naive_scale(series, 6) == 1.0
 
 
+@pytest.mark.slow
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("memory", [0.0, 0.8])
 def test_intervals_cover_the_mean_of_errors_that_hang_together(memory):
     """Of 200 series each: the interval with blocks holds the true mean in about 95%, that of single

@@ -248,6 +248,7 @@ def test_several_objectives_are_refused():
         study.ask({"x": FloatDistribution(0.0, 1.0)})
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize(
     ("space", "loss", "batches", "size"),
     [(MIXED, _loss, 4, 8), (BOWL, _bowl, 20, 1)],

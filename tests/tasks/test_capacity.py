@@ -92,6 +92,7 @@ def columns(bits, number, seed=0):
     return np.asarray(inputs), np.asarray(labels)
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize(
     ("bits", "number"), [(4, 1), (4, 15), (4, 16), (5, 32), (6, 33), (9, 512), (10, 1000), (13, 8192), (20, 20_000)]
 )

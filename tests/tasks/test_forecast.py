@@ -179,6 +179,7 @@ def test_several_targets_weigh_the_same_and_what_is_missing_nothing(task):
     )
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("of", ["anchor", "autoregression"])
 def test_it_passes_the_conformance_of_tasks(task, of):
     under_test = TaskUnderTest(task(batch_size=32, reference=of))
@@ -208,6 +209,7 @@ def test_options_are_hashable_and_the_file_is_held_to(task):
         dataclasses.replace(made, sha256="0" * 64)
 
 
+@pytest.mark.slow
 def test_a_network_learns_a_season_that_persistence_does_not_know(task):
     t = np.arange(900)
     frame = table(900).assign(load=5 * np.sin(2 * np.pi * t / 24) + RNG.normal(size=900) * 0.1)

@@ -39,6 +39,7 @@ def distinct(*sets):
     return len(np.unique(rows, axis=0)) == len(rows)
 
 
+@pytest.mark.grid(keep=1)
 def test_a_held_out_set_has_its_number_of_sequences_whatever_the_batch_size(task):
     assert len(sequences(task, "validation")) == len(sequences(task, "evaluation")) == 20
     assert len(sequences(task, "train")) == 8

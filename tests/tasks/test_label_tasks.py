@@ -56,6 +56,7 @@ CHECKS = [
 ]
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("kind", ["classify", "label"])
 def test_the_tasks_keep_the_contract_of_tasks(kind, classify, label):
     under_test = checks.TaskUnderTest({"classify": classify, "label": label}[kind]())

@@ -39,6 +39,7 @@ def is_number(name, option):
     return bool({int, float} & set(_allowed(_kinds(tasks.BUILT_IN[name])[option])))
 
 
+@pytest.mark.grid(keep=7)
 @pytest.mark.parametrize(("name", "option"), [pair for pair in OPTIONS if is_number(*pair)])
 def test_any_value_of_a_numeric_option_is_refused_in_one_line_or_gives_a_task_that_works(name, option):
     accepted = 0
@@ -101,6 +102,7 @@ def traces(task):
     return [np.asarray(leaf) for leaf in jax.tree.leaves([found, task.sample(key, 3)])]
 
 
+@pytest.mark.grid(keep=7)
 @pytest.mark.parametrize(
     ("name", "option"),
     [

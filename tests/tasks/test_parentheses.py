@@ -74,6 +74,7 @@ def decode(batch):
     return [["".join(characters[i, :, stream]) for stream in range(TYPES)] for i in range(len(characters))]
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("steps", [1, 2, 3, 50, 175])
 def test_a_batch_has_the_counts_of_its_streams(steps):
     task = tasks.get("parentheses", time_steps=steps)

@@ -75,6 +75,7 @@ def whole(task, split="evaluation"):
     return np.concatenate(x, axis=1), np.concatenate(y), np.concatenate(w)
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("samples", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2500])
 def test_every_sample_is_scored_once_with_its_weight(samples):
     task = tasks.get("rcf", **{**SMALL, "samples": samples})

@@ -83,6 +83,7 @@ def test_what_is_surely_wrong_is_named_and_refused_wherever_the_cell_is_used(cel
     assert line == f"cell '{cell.__name__}': {found.findings[-1].message}" and "\n" not in line
 
 
+@pytest.mark.grid(keep=10)
 @pytest.mark.filterwarnings("ignore::capax.errors.CapaxWarning")
 @pytest.mark.parametrize(("cell", "check", "message"), FOUND, ids=lambda part: getattr(part, "__name__", None))
 def test_other_faults_are_named_by_their_check(cell, check, message):
@@ -125,6 +126,7 @@ def test_checks_may_be_run_in_any_order(first):
     assert [found.name for found in (ask(check, cell) for check in CONTRACT) if not found.passed] == []
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("name", [*cells.BUILT_IN, "heads-2", "system-lru", "block-gru"])
 def test_built_in_cells_pass_every_check(name):
     found = examine(name)

@@ -75,6 +75,7 @@ def test_a_task_with_few_sequences_is_not_blamed_for_meeting_them_again():
     assert [finding.message for finding in examine(faulty.FewSequences).findings if finding.message] == []
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize("name", tasks.BUILT_IN)
 def test_built_in_tasks_pass_every_check(name):
     found = examine(tasks.get(name, **SMALL.get(name, {})))

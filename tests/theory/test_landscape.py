@@ -31,6 +31,7 @@ def test_the_loss_is_that_of_simulated_units(normalised):
     assert abs(samples.mean() - float(landscape.loss(own, teacher, normalised=normalised))) < 3 * error
 
 
+@pytest.mark.grid(keep=3)
 @pytest.mark.parametrize("name", landscape.PARAMETRISATIONS)
 @pytest.mark.parametrize("normalised", [False, True])
 def test_the_loss_is_least_and_zero_at_the_teacher(name, normalised):

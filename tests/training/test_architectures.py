@@ -94,6 +94,7 @@ def train(trial, batching="mapped"):
     return program, results[0][1]
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("architecture", [STACK, BOTH, PAIRS], ids=lambda each: each.kind)
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_kernels_and_the_compiled_program_train_every_kind_alike(architecture, dropout, monkeypatch):
@@ -108,6 +109,7 @@ def test_kernels_and_the_compiled_program_train_every_kind_alike(architecture, d
         assert getattr(found[0], split) == pytest.approx(getattr(found[1], split), rel=1e-3)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("architecture", [STACK, BOTH, PAIRS], ids=lambda each: each.kind)
 def test_dropout_changes_training_and_follows_from_the_seed_of_the_data(architecture):
     without, some, again = (train(make(architecture, dropout=p))[1].parameters for p in (0.0, 0.3, 0.3))
@@ -130,6 +132,7 @@ def test_nothing_is_dropped_when_a_network_is_scored():
     assert scores[0][1]["loss"] == pytest.approx(loss, rel=1e-5)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize(("architecture", "reached"), [(BOTH, 0.6), (PAIRS, 1.2)], ids=["both", "pairs"])
 def test_what_only_this_kind_can_learn_is_learned(architecture, reached):
     """A stack cannot know the next symbol: ln 5 = 1.61 but for the zeros behind the end."""
@@ -137,6 +140,7 @@ def test_what_only_this_kind_can_learn_is_learned(architecture, reached):
     assert result.evaluation["loss"] < reached
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize("architecture", [BOTH, PAIRS], ids=lambda each: each.kind)
 def test_a_model_file_gives_every_kind_back_to_the_bit(tmp_path, architecture):
     trial = make(architecture, steps=2)

@@ -80,6 +80,7 @@ def train(trial, batching):
     return results[0][1]
 
 
+@pytest.mark.grid(keep=2)
 @pytest.mark.parametrize(
     ("cell", "batching", "kernels"),
     [

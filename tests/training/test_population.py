@@ -78,6 +78,7 @@ def alone(trials):
     return {name: result for trial in trials for name, result in train([trial]).items()}
 
 
+@pytest.mark.grid(keep=2)
 def test_a_population_gives_what_each_trial_gives_alone_to_the_bit(trials, alone):
     assert_same(train(trials, slots=3), alone)
 
@@ -166,6 +167,7 @@ def test_a_damaged_checkpoint_starts_the_trial_anew(trials, alone, tmp_path):
     assert_same(train([trial]), {trial.name: alone[trial.name]})
 
 
+@pytest.mark.grid(keep=2)
 def test_vectorised_agrees_with_mapped_to_rounding(trials, alone):
     # Batched products sum in another order: the same arithmetic to float32 rounding, which 50
     # training steps amplify.
@@ -260,6 +262,7 @@ def test_training_does_what_a_plain_loop_does(batch_size):
     np.testing.assert_allclose(result.parameters, jax.flatten_util.ravel_pytree(trained)[0], atol=2e-4)
 
 
+@pytest.mark.grid(keep=1)
 @pytest.mark.parametrize(
     ("name", "options"),
     [
