@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load as from_bytes
@@ -27,7 +25,7 @@ from capax.interop.description import description, network_of
 from capax.networks.assembling import AnyNetwork
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.network import Network
-from capax.training.model import Model
+from capax.training.model import Model, named_arrays
 
 ENTRY = "capax"
 """The entry of a safetensors header that holds what the network is, as JSON."""
@@ -142,12 +140,6 @@ FORMATS: dict[str, Callable[[Any, Path, dict[str, bool]], list[Checked]]] = {
     "safetensors": _to_safetensors,
 }
 _ENDINGS = {"onnx": "onnx", "torch": "safetensors", "safetensors": "safetensors"}
-
-
-def named_arrays(net: AnyNetwork) -> dict[str, np.ndarray]:
-    """All arrays of a network by the names of their places, such as `layers.0.hidden.recurrent`."""
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(net, eqx.is_array))
-    return {jax.tree_util.keystr(place, simple=True, separator="."): np.asarray(leaf) for place, leaf in leaves}
 
 
 def _packed(arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> bytes:

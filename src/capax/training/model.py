@@ -87,7 +87,7 @@ def save(path: Path, trial: Trial, result: Result) -> None:
     """Write the network that came of a trial."""
     template = _template(trial.shape, trial.hyperparameters, trial.task.inputs, trial.task.outputs)
     _, constants = template.initial(trial.hyperparameters, trial.seed)
-    arrays = _named(template.network(jnp.asarray(result.parameters), constants))
+    arrays = named_arrays(template.network(jnp.asarray(result.parameters), constants))
     made_from = trial.task.contents()
     named_files = {content.option for content in made_from}
     options = {key: value for key, value in dataclasses.asdict(trial.task).items() if key not in named_files}
@@ -131,7 +131,7 @@ def _write(path: Path, card: Card, arrays: Mapping[str, np.ndarray]) -> None:
 
 def write(path: Path, model: Model) -> None:
     """Write a model that was loaded. Raises `CapaxError` where that fails; the old file stays."""
-    _write(path, model.card, _named(model.network))
+    _write(path, model.card, named_arrays(model.network))
 
 
 def load(path: str | Path) -> Model:
@@ -217,8 +217,8 @@ def _template(shape: NetworkShape, hyperparameters: Mapping[str, Any], inputs: i
     return Template(shape, hyperparameters.get("nonlinearity"), inputs, outputs)
 
 
-def _named(network: AnyNetwork) -> dict[str, np.ndarray]:
-    """All arrays of a network by the names of their places."""
+def named_arrays(network: AnyNetwork) -> dict[str, np.ndarray]:
+    """All arrays of a network by the names of their places, such as `layers.0.hidden.recurrent`."""
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_array))
     return {_name(place): np.array(leaf, order="C") for place, leaf in leaves}
 
