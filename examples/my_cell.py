@@ -100,7 +100,7 @@ def table(compared):
     return frame.rename(columns={"best": "squared error"}).to_string(index=False, float_format="%.2g")
 
 
-def main(out=OUT, characters=100_000, steps=400, **settings):
+def main(out=OUT, characters=100_000, steps=2000, **settings):
     """The cell on real text, beside a GRU; `settings`: of `capax.fit`."""
     return writing.main(
         f"{out}/fit", characters, cells=("gru", CELL), **{"depth": 1, "steps": steps, "budget": 10_000, **settings}
