@@ -297,14 +297,16 @@ def test_the_figure_of_forecasts_shows_what_was_known_what_came_and_the_best_met
     made = task()
     fitting, network = ForecastFitting(made), network_of(made)
     answers = {"gru": fitting.examples(fitting.answers(network))}
-    answers["persistence"] = fitting.examples(dict(fitting.baselines())["persistence"])
+    answers["linear autoregression"] = fitting.examples(dict(fitting.baselines())["persistence"])
     contenders = (
         Contender("gru", "network", {"MAE": (1.0, None, None)}, "0", cell="gru"),
-        Contender("persistence", "baseline", {"MAE": (2.0, None, None)}, "1"),
+        Contender("linear autoregression", "baseline", {"MAE": (2.0, None, None)}, "1"),
     )
     outcome = Outcome("forecast", "data.csv", (), (), (), (ScoreColumn("MAE", True),), contenders, "gru", 1.0)
     history = fitting.further(network)
     drawn, _, _ = draw_forecast(outcome, {**answers, **history})
+    (legend,) = drawn.figure.legends
+    assert legend.get_tightbbox().x1 <= drawn.figure.bbox.width + 1
     panels = drawn.figure.axes
     assert len(panels) == 4
     origins = history["history"]["origin"].unique()
@@ -312,7 +314,7 @@ def test_the_figure_of_forecasts_shows_what_was_known_what_came_and_the_best_met
         known, _, median, came, best = axes.lines
         part = history["history"][history["history"]["origin"] == origin]
         np.testing.assert_allclose(known.get_xydata(), part[["step", "value"]])
-        of_gru, of_other = (answers[name][answers[name]["origin"] == origin] for name in ("gru", "persistence"))
+        of_gru, of_other = (answers[name][answers[name]["origin"] == origin] for name in ("gru", "linear autoregression"))
         np.testing.assert_allclose(median.get_ydata(), of_gru["q0.5"])
         np.testing.assert_allclose(came.get_ydata(), of_gru["truth"])
         np.testing.assert_allclose(best.get_ydata(), of_other["q0.5"])

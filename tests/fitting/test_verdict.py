@@ -39,3 +39,9 @@ def test_the_best_is_least_or_most_and_what_is_not_known_is_not_the_best():
     }
     assert best(scores, LESS) == "b" and best(scores, Score("MAE", False)) == "a"
     assert best({"a": {}}, LESS) is None
+
+
+def test_where_both_answer_alike_no_interval_of_width_0_is_printed():
+    own = Estimate(0.9, 0.8, 1.0)
+    (said,) = sentences(Score("accuracy", False), ("gru", own), ("majority", own), Estimate(0.0, 0.0, 0.0), "texts")
+    assert "cannot be told apart" in said and "equally well on each of the texts" in said and "[0, 0]" not in said

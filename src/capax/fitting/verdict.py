@@ -37,6 +37,8 @@ def sentences(
     low, high = sorted((factor * behind.low, factor * behind.high))
     numbers = f"{score.name} {own} against {theirs}"
     interval = f"the difference in pairs of {unit} has the 95% interval [{behind.low:.3g}, {behind.high:.3g}]"
+    if low == high == 0:
+        interval = f"they do equally well on each of the {unit}"
     if math.isnan(low):
         return (f"Too few {unit} to tell {name} from {other}: {numbers}.",)
     if low > 0:

@@ -3,6 +3,7 @@ those of methods without a network, figures of the job, and how to use the model
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,26 @@ class FitSection:
         better = [column.name for column in self.outcome.columns if column.less_is_better is False]
         if better:
             said.append(f"More is better: {', '.join(better)}.")
+        said += self._coverage
         return [*said, *(formatting.capital(note.rstrip(".")) + "." for note in self.outcome.left_out)]
+
+    @property
+    def _coverage(self) -> list[str]:
+        """A warning where the chosen network's intervals do not hold what they say."""
+        said = []
+        for name, found in self.outcome.contender(self.outcome.chosen).scores.items():
+            level = re.fullmatch(r"coverage of (\d+)%", name)
+            value, low, high = found
+            if level is None or value is None or low is None or high is None:
+                continue
+            due = int(level[1]) / 100
+            if not low <= due <= high:
+                narrow = "narrow" if value < due else "wide"
+                said.append(
+                    f"The {level[1]}% intervals of {self.outcome.chosen} are too {narrow}: "
+                    f"they hold {100 * value:.0f}% of what came in this part."
+                )
+        return said
 
     @property
     def text(self) -> str:

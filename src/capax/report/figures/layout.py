@@ -1,9 +1,11 @@
 """What figures share: their width, grids of panels, legends, and axes."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -22,12 +24,12 @@ LABEL_SIZE = 10.5
 LOG = "(log scale)"
 
 
-def grid_of(panels: int, most: int, *, share_x: bool) -> tuple[Figure, np.ndarray]:
+def grid_of(panels: int, most: int, *, share_x: bool, share_y: bool = True) -> tuple[Figure, np.ndarray]:
     """A figure with so many panels, at most `most` in a row."""
     columns = min(most, panels)
     rows = math.ceil(panels / columns)
     figure = Figure(figsize=(WIDTH, 1.2 + 2.8 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=True)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
     drop_unused(grid, panels)
     return figure, grid
 
@@ -90,13 +92,13 @@ def handle(style: Style, *, line: Any = None, marker: str | None = None) -> Line
     )
 
 
-def legend(figure: Figure, handles: list[Line2D], width: float = WIDTH) -> None:
+def legend(figure: Figure, handles: Sequence[Artist], width: float = WIDTH) -> None:
     """Above the panels, where it covers nothing."""
     texts = [len(str(handle.get_label())) for handle in handles]
     fitting = [number for number in range(1, len(texts) + 1) if _legend_width(texts, number) <= width]
     rows = math.ceil(len(texts) / max(fitting, default=1))
     columns = math.ceil(len(texts) / rows)
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.4, handletextpad=0.5)
+    figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, columnspacing=1.4, handletextpad=0.5)
 
 
 def _legend_width(texts: list[int], columns: int) -> float:

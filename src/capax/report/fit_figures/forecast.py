@@ -69,7 +69,7 @@ def _windows(
     before = {} if history is None else dict(iter(history.groupby(keys, sort=False)))
     places = np.unique(np.linspace(0, len(groups) - 1, min(PANELS, len(groups))).round().astype(int))
     shown = [key for key in groups if key in before] or [list(groups)[place] for place in places]
-    figure, grid = grid_of(len(shown), 2, share_x=False)
+    figure, grid = grid_of(len(shown), 2, share_x=False, share_y="series" not in keys)
     for axes, key in zip(grid.flat, shown, strict=False):
         part = groups[key]
         _window(axes, part, before.get(key), None if rival is None else answers[rival].loc[part.index])
@@ -86,7 +86,7 @@ def _windows(
         *(Patch(color=COLOURS[0], alpha=2 * alpha, label=name) for name, alpha in drawn.items()),
         *([Line2D([], [], color=COLOURS[3], linestyle=LINES[3], label=rival)] if rival is not None else []),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=4 if len(handles) > 4 else len(handles))
+    legend(figure, handles)
     bands = f" and the intervals that are to hold {formatting.listed(list(drawn))} of what comes" if drawn else ""
     caption = (
         f"Forecasts of {target} in the evaluation part, evenly spaced in time: the median of {outcome.chosen}{bands}"
