@@ -105,6 +105,50 @@ def test_what_may_be_a_decimal_comma_or_thousands_is_asked(read, refused):
     assert numbers(read("x;y\n1,299;1\n2,500;2\n", decimal="."), "x") == [1299, 2500]
 
 
+@pytest.mark.parametrize(
+    ("content", "cell"),
+    [
+        ("d;y\na;1.006\nb;993\nc;1.065\n", "1.006"),
+        ("d;y\na;5.000\nb;5.328\n", "5.000"),
+        ("d,y\na,993\nb,1.006\nc,836\n", "1.006"),
+        ("d,r,y\na,0.5,993\nb,0.25,1.006\nc,1.5,836\n", "1.006"),
+    ],
+    ids=["semicolons", "semicolons alone", "beside much larger whole numbers", "beside other columns' decimals"],
+)
+def test_what_may_be_a_decimal_point_or_thousands_is_asked(read, refused, content, cell):
+    line = refused(content)
+    assert f"'{cell}' (column 'y', row" in line and "--decimal ," in line and "--decimal ." in line
+    assert float(cell) in numbers(read(content, decimal="."), "y")
+    if "0.5" not in content:
+        assert float(cell) * 1000 in numbers(read(content, decimal=","), "y")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        "0.123;1.500;2.250",
+        "12.500;13.25;14.125",
+        "1.500;2.250;1234",
+        "-0.500;1.125;12.000",
+    ],
+    ids=["below 1", "two digits", "four digits before no point", "below 0"],
+)
+def test_decimals_with_three_digits_that_can_be_nothing_else_are_no_question(read, cells):
+    rows = cells.split(";")
+    expected = [float(cell) for cell in rows]
+    assert numbers(read("d;y\n" + "".join(f"a;{cell}\n" for cell in rows)), "y") == expected
+
+
+@pytest.mark.parametrize("cells", ["12.500,13.250,14.125", "1.125,2,3.250,40", "1.125,999,1.250,999"])
+def test_three_digits_behind_a_point_are_decimals_where_commas_part_cells(read, cells):
+    rows = cells.split(",")
+    assert numbers(read("d,y\n" + "".join(f"a,{cell}\n" for cell in rows)), "y") == [float(cell) for cell in rows]
+
+
+def test_decimals_in_another_column_settle_what_points_are(read):
+    assert numbers(read("x;y\n0.5;1.125\n0.25;2.250\n"), "y") == [1.125, 2.25]
+
+
 def test_decimal_marks_that_contradict_each_other_are_asked(refused):
     line = refused("x;y\n1,5;1\n2;2.5\n")
     assert "'1,5' (column 'x', row 1)" in line and "'2.5' (column 'y', row 2)" in line and "--decimal" in line
@@ -228,6 +272,16 @@ def test_day_and_month_are_told_apart_by_the_order_of_rows_or_the_doubt_is_said(
     assert said(
         read("date,x\n01/02/2024,1\n02/02/2024,2\n"), "month/day/year, though dates as day/month/year fits, too"
     )
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%m/%d/%Y"])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_day_and_month_are_told_apart_by_an_even_step(read, form, shuffled):
+    months = list(pd.date_range("2015-01-01", periods=30, freq="MS"))
+    rows = [f"{month.strftime(form)},{number}\n" for number, month in enumerate(months)]
+    order = np.random.default_rng(0).permutation(30) if shuffled else range(30)
+    found = read("date,x\n" + "".join(rows[number] for number in order))
+    assert found.frame["date"].tolist() == months and not said(found, "fits, too")
 
 
 def test_epoch_seconds_years_and_counts_of_steps_are_time(read):

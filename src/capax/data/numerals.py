@@ -25,6 +25,12 @@ GROUPED_WHOLE = rf"[+-]?[1-9]\d{{0,2}}(?:{_GROUP}\d{{3}})+"
 CERTAIN_POINT = r".*\.(?:\d{1,2}|\d{4,})(?:[eE][+-]?\d+)?|[+-]?0?\.\d+"
 """A number that Python reads and that no point between thousands can explain."""
 
+EITHER_POINT = r"[+-]?[1-9]\d{0,2}\.\d{3}"
+"""1.006: a decimal point, or one between thousands."""
+MUCH_LARGER = 100
+"""Where whole numbers are so many times as large as those with a point beside them, as 993 beside
+1.006, the point may stand between thousands."""
+
 NUMERIC_SHARE = 0.5
 """A column with more numbers than this among its known cells is one of numbers."""
 
@@ -94,6 +100,23 @@ class Column:
             raise CapaxError(f"{file}: {infinite} is not finite; write a finite number, or leave the cell empty.")
         return values
 
+    def doubtful_point(self, separator: str) -> str | None:
+        """The first cell whose point may stand between thousands, where no cell of the column says
+        which: all have three digits behind it, as in 1.006, and no whole number has four digits.
+        Semicolons make that a question; else only whole numbers that are much larger do.
+        """
+        known = self.plain[np.isfinite(self.plain)]
+        whole = known % 1 == 0
+        if not len(known) or (np.abs(known) >= 1000).any() or ((np.abs(known) < 1) & ~whole).any():
+            return None
+        pointed = self.cells.str.contains(".", regex=False).to_numpy(bool) & ~self.missing
+        either = self.cells.where(pointed, "").str.fullmatch(EITHER_POINT).to_numpy(bool)
+        if not pointed.any() or not np.array_equal(pointed, either):
+            return None
+        others = np.abs(self.plain[~pointed & np.isfinite(self.plain)])
+        larger = len(np.unique(others)) > 1 and np.median(others) > MUCH_LARGER * np.median(np.abs(self.plain[pointed]))
+        return self.first(pointed) if separator == ";" or larger else None
+
     def missing_note(self) -> str | None:
         """How many values are missing and how the file writes it."""
         number = int(self.missing.sum())
@@ -126,12 +149,26 @@ def decimal_mark(columns: list[Column], separator: str, file: str) -> tuple[str,
     if point is not None:
         return ".", f"commas stand between thousands, as in {point}"
     if either is None:
+        _check_points(columns, separator, file)
         return ".", None
     if separator == ",":  # where commas part cells, they are not decimal marks
         return ".", f"commas stand between thousands, as in {either}"
     raise CapaxError(
         f"{file}: {either} may have a decimal comma, or thousands; say which with --decimal , or --decimal . (a point)."
     )
+
+
+def _check_points(columns: list[Column], separator: str, file: str) -> None:
+    """Raise `CapaxError` where points may stand between thousands. That a column elsewhere has a
+    certain decimal point settles what semicolons alone make doubtful."""
+    found = [cell for column in columns if (cell := column.doubtful_point(separator)) is not None]
+    if found and any((c.cells.str.fullmatch(CERTAIN_POINT).to_numpy(bool) & ~np.isnan(c.plain)).any() for c in columns):
+        found = [cell for column in columns if (cell := column.doubtful_point("")) is not None]
+    if found:
+        raise CapaxError(
+            f"{file}: {found[0]} may have a decimal point, or one between thousands; say which with --decimal . (a "
+            "decimal point) or --decimal , (a decimal comma, points between thousands)."
+        )
 
 
 def _first(columns: list[Column], which: list[np.ndarray]) -> str | None:

@@ -35,6 +35,8 @@ UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nano
 
 EVEN_SHARE = 0.9
 """With this share of equal steps, time is even but for gaps."""
+FULL_SHARE = 0.5
+"""With this share of the steps of a grid, stamps speak for the form in which they are read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,10 @@ def from_words(name: str, cells: pd.Series, file: str) -> Stamps | None:
     if not chosen:
         return None
     parsed = {form: _parsed(trimmed, form) for form in chosen}
-    quality = {form: (int(moments.notna().sum()), _in_order(moments)) for form, moments in parsed.items()}
+    quality = {
+        form: (int(moments.notna().sum()), _in_order(moments), len(parsed) > 1 and _even(moments))
+        for form, moments in parsed.items()
+    }
     form = max(quality, key=lambda form: quality[form])  # the first of equals
     values = parsed[form]
     rivals = [_words(other) for other in chosen if quality[other] == quality[form] and not values.equals(parsed[other])]
@@ -169,6 +174,18 @@ def _has_offset(cell: str) -> bool:
 
 def _in_order(moments: pd.Series) -> bool:
     return bool(moments.is_monotonic_increasing or moments.is_monotonic_decreasing)
+
+
+def _even(moments: pd.Series) -> bool:
+    """Whether different stamps, put in order, fill most of a grid of their usual step, of time or
+    of months."""
+    ordered = moments.dropna().drop_duplicates().sort_values()
+    if len(ordered) < 3:
+        return False
+    if _monthly(ordered):
+        return True
+    usual: Any = ordered.diff().iloc[1:].value_counts().index[0]
+    return len(ordered) >= FULL_SHARE * (1 + (ordered.iloc[-1] - ordered.iloc[0]) / usual)
 
 
 def _words(form: str) -> str:
