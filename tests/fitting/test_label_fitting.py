@@ -198,6 +198,31 @@ def test_new_data_need_not_say_parts(tmp_path):
     assert len(model.predict(pd.DataFrame({"text": ["ab"], "split": ["new"]}))) == 1
 
 
+def test_columns_that_the_model_does_not_read_are_given_back_as_they_were_written(tmp_path, sentences):
+    frame = pd.DataFrame({"text": ["aab", "bba"] * 10, "label": ["x", "y"] * 10})
+    frame.to_csv(tmp_path / "texts.csv", index=False)
+    model = predictor(ClassifyPredictor, tasks.get("classify", path=str(tmp_path / "texts.csv")))
+    lines = ["id,text,customer,label", '007,ab,"1,50",1', "12345678901234567891,aab,9007199254740993,"]
+    (tmp_path / "new.csv").write_text("\n".join(lines))
+    found = model.predict(tmp_path / "new.csv")
+    assert list(found["id"]) == ["007", "12345678901234567891"]
+    assert list(found["customer"]) == ["1,50", "9007199254740993"] and list(found["label"]) == ["1", ""]
+    stamps = pd.date_range("2024-01-01", periods=2, freq="h", tz="Europe/Berlin")
+    new = pd.DataFrame({"id": [7, 2**53 + 1], "text": ["ab", None], "when": stamps})
+    for given in (new, new.set_index("id")):
+        pd.testing.assert_frame_equal(model.predict(given)[["id", "text", "when"]], new)
+    assert pd.isna(model.predict(new)["label"][1])  # a missing text has no symbols
+    new.to_parquet(tmp_path / "new.parquet")
+    assert model.predict(tmp_path / "new.parquet")["id"].tolist() == new["id"].tolist()
+    pd.testing.assert_series_equal(
+        model.predict(pd.DataFrame({"text": [110, 11]}))["probability"],
+        model.predict(pd.DataFrame({"text": ["110", "11"]}))["probability"],
+    )
+    words = sentences[0].head(9).assign(number=range(9))
+    steps = predictor(LabelsPredictor, sentences[1]).predict(words)
+    pd.testing.assert_frame_equal(steps[["sentence", "word", "tag", "number"]], words)
+
+
 def test_a_sequence_without_steps_has_no_label(series):
     found = predictor(ClassifyPredictor, series[1]).predict([np.zeros((0, 1)), np.zeros((3, 1))])
     assert pd.isna(found["label"][0]) and np.isnan(found["probability"][0]) and found["label"][1] in ("up", "down")

@@ -57,19 +57,31 @@ def read_labels(path: Path, said: Said, *, encoding: str | None = None, decimal:
 
 
 def read_again(
-    source: Any, layout: Layout, *, a_label_each: bool, encoding: str | None = None, decimal: str | None = None
+    source: Any,
+    layout: Layout,
+    *,
+    a_label_each: bool,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    as_written: bool = False,
 ) -> Labelled:
     """New data in the layout of those that a model was trained on; labels need not be there.
 
     **Arguments:** `source`: a path, a DataFrame, or a list of sequences, each a text, a list of
-    words, or an array (time, features).
+    words, or an array (time, features); `as_written`: whether columns that the layout does not
+    read, and those of series and of labels, are kept as the source has them.
 
     Raises `CapaxError` for data of another layout.
     """
     layout = dataclasses.replace(layout, split=None)  # new data are no part of the training's
+    typed = _read_as_numbers(layout) if as_written else None
     if isinstance(source, pd.DataFrame):
-        frame, _ = table.columns(source)
-        return _by_layout(frame, "the table", layout, a_label_each=a_label_each)
+        frame, _ = table.columns(source, typed=typed)
+        found = _by_layout(frame, "the table", layout, a_label_each=a_label_each)
+        given = source.reset_index() if any(source.index.names) else source
+        if as_written and layout.time in given and layout.time in found.rows:  # it may bear a zone
+            found.rows[layout.time] = given[layout.time].set_axis(found.rows.index)
+        return found
     if not isinstance(source, str | Path):
         return _of_list(source, layout, a_label_each=a_label_each)
     path = Path(source)
@@ -80,18 +92,31 @@ def read_again(
     if layout.form in ("conllu", "columns") and path.suffix.lower() not in table.PARQUET:
         return conllu.of_words(path, conllu.text_of(path, encoding), layout)
     texts = _texts(layout.text, layout.series)
-    frame, _ = table.columns(path, encoding=encoding, decimal=decimal, texts=texts)
+    frame, _ = table.columns(path, encoding=encoding, decimal=decimal, texts=texts, typed=typed)
     return _by_layout(frame, str(path), layout, a_label_each=a_label_each)
+
+
+def _read_as_numbers(layout: Layout) -> tuple[str, ...] | None:
+    """The columns that may become numbers or time stamps; None for all, where rows without names of
+    columns may come without the one of labels."""
+    if layout.form == "rows" and all(name.startswith("column ") for name in layout.features):
+        return None
+    return (*layout.features, *_texts(layout.time))
 
 
 def _texts(*names: str | None) -> tuple[str, ...]:
     return tuple(name for name in names if name is not None)
 
 
+def _as_texts(column: Any) -> Any:
+    """Cells as texts, what is missing as an empty one."""
+    return column.astype("str").where(column.notna(), "").astype("str")
+
+
 def _by_layout(frame: Frame, file: str, layout: Layout, *, a_label_each: bool) -> Labelled:
     if layout.form == "texts":
         _require(frame, file, [str(layout.text)])
-        texts = [str(cell) for cell in frame[layout.text]]
+        texts = _as_texts(frame[layout.text]).tolist()
         steps: list[Any] = [symbols_of(text, layout.kind) for text in texts]
         return _of_rows(frame, file, layout, steps)
     if layout.form == "rows":
@@ -183,6 +208,7 @@ def _in_order(frame: Frame, file: str, series: str, time: str | None) -> tuple[n
 def _filled(column: Any, file: str) -> Any:
     """Names of series; an empty cell has the name above it, as in tables that say a sentence's name
     once."""
+    column = column if pd.api.types.is_numeric_dtype(column) else _as_texts(column)
     missing = column.isna() if pd.api.types.is_numeric_dtype(column) else column.str.strip() == ""
     if not missing.any():
         return column
@@ -193,7 +219,7 @@ def _filled(column: Any, file: str) -> Any:
 
 def _steps(ordered: Frame, file: str, layout: Layout, begin: int, end: int) -> Any:
     if layout.text is not None:
-        return tuple(str(cell) for cell in ordered[layout.text].iloc[begin:end])
+        return tuple(_as_texts(ordered[layout.text].iloc[begin:end]))
     odd = next((name for name in layout.features if not pd.api.types.is_numeric_dtype(ordered[name])), None)
     if odd is not None:
         raise CapaxError(f"{file}: column '{odd}' has no numbers, though the model reads it as numbers.")

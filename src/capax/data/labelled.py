@@ -141,7 +141,7 @@ def part(name: str, where: str) -> str:
 
 def as_label(value: Any) -> Label:
     """A cell as a label: whole numbers without a decimal point; None for what is missing."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))

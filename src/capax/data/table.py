@@ -2,7 +2,7 @@
 taken for, in plain words."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def read(
     series: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
+    taken: Collection[str] = (),
     gridded: bool = False,
 ) -> Table:
     """A table from a Parquet file, or from text with a separator (commas, semicolons, tabs, bars),
@@ -57,17 +58,23 @@ def read(
 
     **Arguments:** `time`, `series`: the column of time stamps, and the one that tells series apart,
     by name; "none" says that there is none. `encoding`, by Python's name; `decimal`: "." or ",";
-    `gridded`: the caller puts rows on a grid of time, and says itself what of gaps and doubles.
+    `taken`: columns of another role, which, if they hold numbers, tell no series apart; `gridded`:
+    the caller puts rows on a grid of time, and says itself what of gaps and doubles.
 
     Raises `CapaxError` for a file that cannot be read, or can be read in more than one way; the
     line says what to name.
     """
     cells, notes = _cells(path, encoding, decimal, lambda cells, name: _named(cells, time, series, name))
-    return _table(*roles.assign(cells, str(path), time=time, series=series, gridded=gridded), notes)
+    return _table(*roles.assign(cells, str(path), time=time, series=series, taken=taken, gridded=gridded), notes)
 
 
 def of_frame(
-    given: pd.DataFrame, *, time: str | None = None, series: str | None = None, gridded: bool = False
+    given: pd.DataFrame,
+    *,
+    time: str | None = None,
+    series: str | None = None,
+    taken: Collection[str] = (),
+    gridded: bool = False,
 ) -> Table:
     """A table from a DataFrame, whose columns are recognised as those of a Parquet file are. Its
     index counts as a column where it has a name, or holds time stamps.
@@ -80,23 +87,34 @@ def of_frame(
     cells = _plain_columns(given, name)
     typed, notes = _typed(cells, "", None, name, keep=_named(cells, time, series, name))
     notes = [f"{name}: {len(cells):,} rows of {cells.shape[1]} columns", *notes]
-    return _table(*roles.assign(typed, name, time=time, series=series, gridded=gridded), notes)
+    return _table(*roles.assign(typed, name, time=time, series=series, taken=taken, gridded=gridded), notes)
 
 
 def columns(
-    source: Path | pd.DataFrame, *, encoding: str | None = None, decimal: str | None = None, texts: Iterable[str] = ()
+    source: Path | pd.DataFrame,
+    *,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    texts: Iterable[str] = (),
+    typed: Iterable[str] | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The columns of a table as they are, rows in their order: numbers as float64, time stamps of
     Parquet as such, all else as text; and what the file was taken for, one line each.
 
     **Arguments:** a path as for `read`, or a DataFrame; `texts`: columns that are kept as text even
-    where they hold numbers.
+    where they hold numbers; `typed`: where given, all other columns are kept as they are, too.
 
     Raises `CapaxError` as `read` does.
     """
+    wanted = None if typed is None else frozenset(typed)
     if isinstance(source, pd.DataFrame):
-        return _plain_columns(source, "the table"), []
-    return _cells(source, encoding, decimal, lambda cells, name: [], frozenset(texts))
+        return _plain_columns(source, "the table", wanted), []
+    return _cells(source, encoding, decimal, lambda cells, name: [], frozenset(texts), wanted)
+
+
+def named(wish: str | None) -> list[str]:
+    """The columns that a wish may name: one, or several with commas between."""
+    return [] if wish is None else [wish, *(name.strip() for name in wish.split(","))]
 
 
 def _cells(
@@ -105,13 +123,15 @@ def _cells(
     decimal: str | None,
     keep: Callable[[pd.DataFrame, str], list[str]],
     texts: frozenset[str] = frozenset(),
+    wanted: frozenset[str] | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The columns of a file in their types. `keep` says which stay though they have no value."""
+    """The columns of a file in their types. `keep` says which stay though they have no value;
+    `texts` and `wanted`: `texts` and `typed` of `columns`."""
     if decimal not in (None, ".", ","):
         raise CapaxError(f"a decimal mark is . (a point) or , (a comma), not '{decimal}'.")
     name, notes = str(path), []
     if path.suffix.lower() in PARQUET:
-        cells, separator = _parquet(path), ""
+        cells, separator = _parquet(path, wanted), ""
         notes.append(f"{name}: a Parquet table, {len(cells):,} rows of {cells.shape[1]} columns")
     else:
         text, used = decode(content(path), name, encoding)
@@ -119,7 +139,7 @@ def _cells(
         if used != "utf-8":
             notes.append(f"encoding: {used.upper()}")
     kept = keep(cells, name)
-    as_text = {name: cells[name] for name in cells if name in texts}
+    as_text = {n: cells[n] for n in cells if n in texts or (wanted is not None and n not in wanted)}
     typed, more = _typed(cells.drop(columns=list(as_text)), separator, decimal, name, keep=kept)
     if as_text:
         typed = typed.assign(**as_text).reindex(columns=[n for n in cells if n in typed or n in as_text])
@@ -155,7 +175,7 @@ def _typed(
     return pd.DataFrame(typed, index=cells.index), notes
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _parquet(path: Path, wanted: frozenset[str] | None) -> pd.DataFrame:
     """The columns of a Parquet file."""
     import pyarrow.parquet
 
@@ -165,12 +185,12 @@ def _parquet(path: Path) -> pd.DataFrame:
         raise CapaxError(f"{path} cannot be read as Parquet: {_line(error)}.") from None
     except (ValueError, NotImplementedError) as error:
         raise CapaxError(f"{path} is no Parquet file: {_line(error)}.") from None
-    return _plain_columns(found, path)
+    return _plain_columns(found, path, wanted)
 
 
-def _plain_columns(found: Any, where: Path | str) -> pd.DataFrame:
+def _plain_columns(found: Any, where: Path | str, wanted: frozenset[str] | None = None) -> pd.DataFrame:
     """Columns of a frame: numbers as float64, truth values as 0 and 1, time stamps in UTC, all else
-    as text. An index with a name is a column.
+    as text; those that are not `wanted` as they are. An index with a name is a column.
 
     Raises `CapaxError` for a table without rows or columns, and for columns of other things.
     """
@@ -178,7 +198,9 @@ def _plain_columns(found: Any, where: Path | str) -> pd.DataFrame:
         found = found.reset_index()
     if not len(found) or not found.shape[1]:
         raise CapaxError(f"{where} holds no row." if found.shape[1] else f"{where} holds no column.")
-    return pd.DataFrame({str(column): _plain(found[column], str(column), where) for column in found})
+    kept = [column for column in found if wanted is not None and str(column) not in wanted]
+    plain = {c: None if c in kept and found[c].dtype != object else _plain(found[c], str(c), where) for c in found}
+    return pd.DataFrame({str(c): found[c] if c in kept else plain[c] for c in found}, index=found.index)
 
 
 def _plain(column: pd.Series, name: str, path: Path | str) -> Any:

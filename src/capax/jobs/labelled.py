@@ -78,7 +78,9 @@ class LabelPreparation(Preparation):
     def read_again(self, source: Any, *, encoding: str | None = None, decimal: str | None = None) -> Labelled:
         """New data; labels need not be there. Raises `CapaxError` for data of another layout."""
         each = self.job == "classify"
-        found = label_tables.read_again(source, self.layout, a_label_each=each, encoding=encoding, decimal=decimal)
+        found = label_tables.read_again(
+            source, self.layout, a_label_each=each, encoding=encoding, decimal=decimal, as_written=True
+        )
         return cut(found, self.longest) if self.longest else found
 
     def encode(self, steps: Sequence[Any]) -> tuple[Encoded, Int[np.ndarray, " sequences"]]:
