@@ -232,6 +232,23 @@ def test_what_is_no_table_is_one_line(refused, content, line):
     assert line in refused(content)
 
 
+@pytest.mark.parametrize("units", [",°C,%", "UTC,[°C],[%]", "time,m/s,1/min"])
+def test_a_row_of_units_below_the_names_is_left_out_and_said(read, units):
+    rows = "".join(f"2024-01-{day:02},{day}.5,{day}\n" for day in range(1, 5))
+    found = read(f"time,a,b\n{units}\n{rows}")
+    assert found.time == "time" and numbers(found, "a") == [1.5, 2.5, 3.5, 4.5] and numbers(found, "b") == [1, 2, 3, 4]
+    assert said(found, "the row below the names holds units, not values (") and said(found, "4 rows of 3 columns")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["2024-01-01,n/v\n2024-01-02,1\n2024-01-03,2\n", "rain,n/v\nsun,1\nsun,2\n", ",12abc\n3,1\n4,2\n"],
+    ids=["beside a time", "beside a word", "a number and more"],
+)
+def test_a_first_row_with_a_cell_that_is_no_number_is_no_row_of_units(refused, rows):
+    assert "(column 'y', row 1) is no number" in refused(f"x,y\n{rows}")
+
+
 # Time
 
 

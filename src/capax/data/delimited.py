@@ -41,15 +41,18 @@ def parse(text: str, name: str, is_value: Callable[[str], bool]) -> tuple[pd.Dat
     if _names_columns(first, rest.head(LOOKED_AT_FOR_NAMES), is_value):
         said = "the first line names the columns"
         names, duplicated = _distinct(first)
-        cells = rest.reset_index(drop=True)
+        units = _units(rest.head(LOOKED_AT_FOR_NAMES + 1), is_value) if len(rest) > 1 else []
+        cells = (rest.iloc[1:] if units else rest).reset_index(drop=True)
     else:
         said = "the first line holds values like the others, so that columns are named by number"
-        names, duplicated = [f"column {number + 1}" for number in range(len(first))], []
+        names, duplicated, units = [f"column {number + 1}" for number in range(len(first))], [], []
     if not len(cells):
         raise CapaxError(f"{name} holds names of columns and no row.")
     cells.columns = names
     between = f"separated by {SEPARATORS[separator]}" if separator in SEPARATORS else "a value a line"
     notes = [f"{name}: {len(cells):,} rows of {len(names)} {_plural('column', len(names))}, {between}; {said}"]
+    if units:
+        notes.append(f"the row below the names holds units, not values ({', '.join(units)}): left out")
     if duplicated:
         notes.append(f"columns of the same name are told apart by a number: {', '.join(duplicated)}")
     return _without_empty(cells), separator, notes
@@ -120,6 +123,20 @@ def _names_columns(first: list[str], rest: pd.DataFrame, is_value: Callable[[str
     numbers = [int(cell) for cell in above if cell.isdecimal()]
     years = len(numbers) == len(above) > 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     return years and 0 not in in_values and not first[0].isdecimal()
+
+
+def _units(rows: pd.DataFrame, is_value: Callable[[str], bool]) -> list[str]:
+    """The cells of a first row of units, such as m/s: texts above columns of values, and no value
+    nor word in it that others could be like. Empty where the first row is none."""
+    first, rest = [str(cell).strip() for cell in rows.iloc[0]], rows.iloc[1:]
+    found = []
+    for number, cell in enumerate(first):
+        below = [str(other) for other in rest.iloc[:, number] if str(other).strip()]
+        of_values = bool(below) and all(map(is_value, below))
+        if cell and (not of_values or is_value(cell)):
+            return []
+        found += [cell] if cell else []
+    return found if any(not cell[0].isdigit() for cell in found) else []
 
 
 def _distinct(names: list[str]) -> tuple[list[str], list[str]]:
