@@ -69,7 +69,7 @@ def test_what_is_missing_is_left_out_and_counted(tmp_path):
         ("one\ntwo\n", {}, "has one column; pairs are due"),
         ("a\tb\nc\td\te\n", {}, "line 2 has 3 cells where 2 are due"),
         ("a\t\n\tb\n", {}, "no pair of a source and a target"),
-        ("p,q,r\n1,2,3\n4,5,6\n", {}, "say which holds the sources: source=COLUMN"),
+        ("p,q,r\n1,2,3\n4,5,6\n", {}, "say which holds the sources: --set source=COLUMN"),
         ("source,target\n1,2\n", {"target": "targte"}, r"no column 'targte' \(did you mean 'target'\?\)"),
         ("source,target\n1,2\n", {"source": "target", "target": "target"}, "cannot be both"),
         (b"a\t\xff\n", {}, "not a text file in UTF-8"),

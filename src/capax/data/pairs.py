@@ -90,7 +90,7 @@ def of_frame(
     """Pairs from two columns of a DataFrame. Raises as `read`."""
     names = [str(name) for name in frame]
     one, other = _columns(names, source, target, where)
-    said = [f"source: '{one}', target: '{other}'; otherwise: source=COLUMN, target=COLUMN"]
+    said = [f"source: '{one}', target: '{other}'; otherwise: --set source=COLUMN, --target COLUMN"]
     by_name = {str(name): frame[name] for name in frame}
     return of_texts(_texts(by_name[one]), _texts(by_name[other]), (one, other), where, [*notes, *said])
 
@@ -150,7 +150,7 @@ def cells(
     first = "the first line names the columns" if named else "the first line is a pair like the others"
     rows = rows[1:] if named else rows
     notes = [
-        f"{name}: {len(rows):,} pairs, separated by {between}; {first}; otherwise: header={str(not named).lower()}"
+        f"{name}: {len(rows):,} pairs, separated by {between}; {first}; otherwise: --set header={str(not named).lower()}"
     ]
     return pd.DataFrame(rows, columns=pd.Index(names), dtype="str"), notes
 
@@ -215,9 +215,9 @@ def _columns(names: list[str], source: str | None, target: str | None, where: st
         one = one if one is not None and one != other else next(name for name in names if name != other)
         other = next(name for name in names if name != one)
     if one is None or other is None:
-        missing = "source" if one is None else "target"
+        missing, option = ("source", "--set source=COLUMN") if one is None else ("target", "--target COLUMN")
         raise CapaxError(
-            f"{where} has {len(names)} columns; say which holds the {missing}s: {missing}=COLUMN, of {', '.join(names)}."
+            f"{where} has {len(names)} columns; say which holds the {missing}s: {option}, of {', '.join(names)}."
         )
     return one, other
 

@@ -210,7 +210,8 @@ def _said(preparation: Language, parts: Mapping[str, Section], characters: int) 
     other = KINDS[preparation.kind == KINDS[0]]
     vocabulary = preparation.vocabulary
     notes = [
-        f"symbols: {preparation.kind}, {len(vocabulary.symbols):,} different ones in the training section; otherwise: symbols={other}",
+        f"symbols: {preparation.kind}, {len(vocabulary.symbols):,} different ones in the training section; "
+        f"otherwise: --set symbols={other}",
         f"sections, one behind the other: {', '.join(f'{len(part.symbols):,} for {name}' for name, part in parts.items())}",
     ]
     for name, part in parts.items():

@@ -279,11 +279,11 @@ def _said(
     several = sum(len(targets) > 1 for targets in grouped.values())
     notes = [
         f"{side.name}: {side.kind}, {len(side.vocabulary.symbols):,} different ones in the training part, up to "
-        f"{side.longest:,} in a row; otherwise: {role}_symbols={KINDS[side.kind == KINDS[0]]}"
+        f"{side.longest:,} in a row; otherwise: --set {role}_symbols={KINDS[side.kind == KINDS[0]]}"
         for role, side in (("source", preparation.source), ("target", preparation.target))
     ]
     if preparation.backwards:
-        notes.append("networks read a source from its last symbol to its first; otherwise: backwards=false")
+        notes.append("networks read a source from its last symbol to its first; otherwise: --set backwards=false")
     if several:
         notes.append(
             f"{several:,} of {len(grouped):,} sources have several targets: each of them is right; all targets of a source are "
