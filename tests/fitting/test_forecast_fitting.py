@@ -12,6 +12,7 @@ from capax.baselines.exponential_smoothing import ExponentialSmoothing
 from capax.baselines.forecasting import SeasonalNaive
 from capax.errors import CapaxError
 from capax.fitting.forecast import ForecastFitting, ForecastPredictor, at_levels
+from capax.fitting.forecast_baselines import REGRESSION
 from capax.fitting.outcome import Contender, Outcome, ScoreColumn
 from capax.report.fit_figures.forecast import draw as draw_forecast
 
@@ -129,7 +130,7 @@ def test_baselines_are_named_and_forecast_as_they_do_alone(task):
     made = task()
     fitting = ForecastFitting(made)
     found = dict(fitting.baselines())
-    names = ["persistence", "seasonal naive (24)", "linear autoregression", "exponential smoothing"]
+    names = ["persistence", "seasonal naive (24)", "linear autoregression", REGRESSION, "exponential smoothing"]
     assert list(found) == names and fitting.notes == []
     panel, windows = made.prepared.panel, made.prepared.windows("evaluation")
     series, end = panel.values[:, 0], int(made.prepared.parts.validation[0])
@@ -140,6 +141,19 @@ def test_baselines_are_named_and_forecast_as_they_do_alone(task):
     for name in names:
         covered = fitting.scores(found[name])["coverage of 80%"].value
         assert 0.5 < covered <= 1.0, name
+
+
+def test_the_regression_reads_what_is_known_ahead_and_before_and_the_unit_of_each_series(task):
+    one, other = table(seed=1).assign(site="A"), table(seed=2).assign(site="B")
+    for frame in (one, other):
+        frame["load"] += 4 * frame["price"] + 4 * frame["wind"].shift(5, fill_value=0.0)
+    other["load"] = 1000 * other["load"]
+    made = task(pd.concat([one, other]), series="site", future="price", covariates="wind")
+    fitting = ForecastFitting(made)
+    error = {name: fitting.scores(found)["MASE"].value for name, found in fitting.baselines()}
+    assert error[REGRESSION] < 0.75 * min(value for name, value in error.items() if name != REGRESSION)
+    alone = ForecastFitting(task(pd.concat([one, other]), series="site"))
+    assert dict(alone.baselines())[REGRESSION].shape == (len(made.prepared.windows("evaluation").origins), 5, 1, 7)
 
 
 def test_baselines_of_several_series_in_different_units_share_their_errors(task):
@@ -314,9 +328,56 @@ def test_the_figure_of_forecasts_shows_what_was_known_what_came_and_the_best_met
         known, _, median, came, best = axes.lines
         part = history["history"][history["history"]["origin"] == origin]
         np.testing.assert_allclose(known.get_xydata(), part[["step", "value"]])
-        of_gru, of_other = (answers[name][answers[name]["origin"] == origin] for name in ("gru", "linear autoregression"))
+        of_gru, of_other = (
+            answers[name][answers[name]["origin"] == origin] for name in ("gru", "linear autoregression")
+        )
         np.testing.assert_allclose(median.get_ydata(), of_gru["q0.5"])
         np.testing.assert_allclose(came.get_ydata(), of_gru["truth"])
         np.testing.assert_allclose(best.get_ydata(), of_other["q0.5"])
     without, _, _ = draw_forecast(outcome, answers)
     assert [len(axes.lines) for axes in without.figure.axes] == [3] * 4
+
+
+# How files are read
+
+
+def as_loaded(made):
+    """A predictor as a model file makes it."""
+    given = made.preprocessing()
+    return ForecastPredictor(network_of(made), jobs.from_json(given), given["reading"])
+
+
+def test_new_files_are_read_with_the_decimal_mark_and_the_encoding_of_the_fit(tmp_path):
+    values = table()["load"].round(3)
+
+    def written(name, digits, mark):
+        stamps = table()["time"]
+        rows = [f"{at};{x:.{digits}f}".replace(".", mark) for at, x in zip(stamps, values, strict=True)]
+        (tmp_path / name).write_text("time;Größe\n" + "\n".join(rows), encoding="cp1252")
+        return tmp_path / name
+
+    options = {"horizon": 5, "context": 30}
+    path = written("fit.csv", 2, ",")
+    made = as_loaded(tasks.get("forecast", path=str(path), encoding="cp1252", **options))
+    assert made.reading["decimal"] == "," and made.reading["encoding"] == "cp1252"
+    due = made.predict(written("new.csv", 3, ","))  # which might be thousands
+    frame = pd.DataFrame({"time": table()["time"], "Größe": values})
+    pd.testing.assert_frame_equal(due, made.predict(frame), rtol=1e-5)
+    thousands = made.predict(written("thousands.csv", 3, "."))
+    pd.testing.assert_frame_equal(thousands, made.predict(frame.assign(Größe=1000 * values)), rtol=1e-5)
+    frame.to_csv(tmp_path / "other.csv", index=False)  # commas part cells: the mark is a point
+    pd.testing.assert_frame_equal(due, made.predict(tmp_path / "other.csv"), rtol=1e-5)
+    pd.testing.assert_frame_equal(due, made.predict(tmp_path / "thousands.csv", decimal="."), rtol=1e-5)
+
+
+def test_names_of_series_stay_as_they_are_written(tmp_path):
+    several = pd.concat([table(300, seed).assign(shop=f"00{seed}") for seed in (1, 2)])
+    several.to_csv(tmp_path / "shops.csv", index=False)
+    options = {"target": "load", "horizon": 5, "context": 30}
+    made = as_loaded(tasks.get("forecast", path=str(tmp_path / "shops.csv"), series="shop", **options))
+    assert list(made.preparation.scales) == ["001", "002"]
+    found = made.predict(tmp_path / "shops.csv")
+    assert list(found["shop"].unique()) == ["001", "002"]
+    of_numbers = made.predict(several.assign(shop=several["shop"].astype(int)))
+    assert list(of_numbers["shop"].unique()) == ["1", "2"]
+    pd.testing.assert_frame_equal(found.drop(columns="shop"), of_numbers.drop(columns="shop"), rtol=1e-5)

@@ -3,6 +3,7 @@
 import codecs
 
 from capax.data.content import kind
+from capax.data.usual import Usual
 from capax.errors import CapaxError
 
 MARKS = (
@@ -20,11 +21,14 @@ def decode(raw: bytes, name: str, encoding: str | None = None, *, option: str = 
 
     Everything else is kept as it is: line ends, tabs, composed and decomposed letters.
 
-    **Arguments:** `name` of the file and `option` that names the encoding, for the message.
+    **Arguments:** `name` of the file and `option` that names the encoding, for the message; an
+    `encoding` that is only `Usual` is taken for what is neither marked nor UTF-8.
 
     Raises `CapaxError` for an unknown encoding and for what is no text in it, naming line and byte.
     """
     mark, marked = next(((mark, name) for mark, name in MARKS if raw.startswith(mark)), (b"", None))
+    if isinstance(encoding, Usual) and (marked is not None or _is_utf_8(raw)):
+        encoding = None
     chosen = _known(encoding) if encoding is not None else marked or "utf-8"
     other = kind(raw)
     if other is not None and encoding is None:
@@ -37,6 +41,13 @@ def decode(raw: bytes, name: str, encoding: str | None = None, *, option: str = 
     if "\0" in text:
         raise CapaxError(f"{name} is not a text file (it has NUL bytes); if it is UTF-16, say so: {option} utf-16-le.")
     return text, chosen
+
+
+def _is_utf_8(raw: bytes) -> bool:
+    try:
+        return "\0" not in raw.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _known(encoding: str) -> str:

@@ -12,9 +12,10 @@ import pandas as pd
 from capax.data import delimited, roles
 from capax.data.content import content
 from capax.data.decoding import decode
-from capax.data.numerals import Column, decimal_mark, is_number
+from capax.data.numerals import CERTAIN_POINT, Column, decimal_mark, is_number
 from capax.data.sequences import Sequences
 from capax.data.stamps import is_stamp
+from capax.data.usual import Usual
 from capax.errors import CapaxError
 
 PARQUET = (".parquet", ".pq")
@@ -64,7 +65,8 @@ def read(
     Raises `CapaxError` for a file that cannot be read, or can be read in more than one way; the
     line says what to name.
     """
-    cells, notes = _cells(path, encoding, decimal, lambda cells, name: _named(cells, time, series, name))
+    texts = frozenset([series]) if series is not None and roles.says(series) else frozenset()
+    cells, notes = _cells(path, encoding, decimal, lambda cells, name: _named(cells, time, series, name), texts)
     return _table(*roles.assign(cells, str(path), time=time, series=series, taken=taken, gridded=gridded), notes)
 
 
@@ -160,7 +162,9 @@ def _typed(
     texts = [Column.of(name, column) for name, column in columns.items() if isinstance(column.dtype, pd.StringDtype)]
     numeric = [column for column in texts if column.numeric]
     notes: list[str] = []
-    if decimal is None:
+    if isinstance(decimal, Usual):
+        decimal = _usual_mark(numeric, separator, name, decimal)
+    elif decimal is None:
         decimal, said = decimal_mark(numeric, separator, name)
         notes += [] if said is None else [f"{said}; otherwise: --decimal"]
     typed = dict(columns)
@@ -173,6 +177,18 @@ def _typed(
         elif column in numeric and (said := column.missing_note()) is not None:
             notes.append(said)
     return pd.DataFrame(typed, index=cells.index), notes
+
+
+def _usual_mark(columns: list[Column], separator: str, name: str, usual: Usual) -> str:
+    """The decimal mark that a file of numbers shows, or, where it leaves that open, the usual one."""
+    try:
+        found, _ = decimal_mark(columns, separator, name)
+    except CapaxError:  # there are two ways to read it
+        return str(usual)
+    certain = (c.cells.str.fullmatch(CERTAIN_POINT).to_numpy(bool) & ~np.isnan(c.plain) for c in columns)
+    grouped = (c.by_point.any() for c in columns)
+    doubt = found == "." and separator != "," and not any(each.any() for each in certain) and not any(grouped)
+    return str(usual) if doubt else found
 
 
 def _parquet(path: Path, wanted: frozenset[str] | None) -> pd.DataFrame:

@@ -7,11 +7,12 @@ matter (`Answers`). One table holds the scores of all.
 
 import abc
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pandas as pd
 
+from capax.data.usual import Usual
 from capax.jobs.preparation import Preparation
 from capax.networks.parts import Assembled
 from capax.scoring import Estimate
@@ -75,11 +76,17 @@ class Fitting(abc.ABC, Generic[OfTask, Answers]):
 
 class Predictor(abc.ABC):
     """A trained network with its preparation, on new data. `model.predict` and `capax predict` are
-    made of it.
+    made of it. `reading`: how the file of the training was read, as `tasks.FromFile.reading` says;
+    new files that leave it open are read so.
     """
 
-    def __init__(self, network: Assembled, preparation: Preparation):
-        self.network, self.preparation = network, preparation
+    def __init__(self, network: Assembled, preparation: Preparation, reading: Mapping[str, Any] | None = None):
+        self.network, self.preparation, self.reading = network, preparation, dict(reading or {})
+
+    def usual(self, name: str, given: str | None) -> str | None:
+        """The "encoding" or "decimal" mark that is given, or else that of the training."""
+        found = self.reading.get(name)
+        return given if given is not None or not isinstance(found, str) else Usual(found)
 
     @abc.abstractmethod
     def predict(self, data: Any, **options: Any) -> pd.DataFrame:

@@ -195,6 +195,7 @@ class ForecastPredictor(Predictor):
         preparation = self.preparation
         steps, levels = self._steps(horizon), self._levels(quantiles)
         source = Path(data) if isinstance(data, str) else data
+        encoding, decimal = self.usual("encoding", encoding), self.usual("decimal", decimal)
         new = extended(preparation, source, steps, encoding=encoding, decimal=decimal)
         scales = preparation.scales_of(new.panel)
         arrays = preparation.arrays(new.panel)

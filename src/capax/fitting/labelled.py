@@ -164,6 +164,7 @@ class LabelPredictor(Predictor):
     def read(self, data: Any, encoding: str | None, decimal: str | None) -> Labelled:
         """Raises `CapaxError` for data of another kind than those of the training."""
         source = Path(data) if isinstance(data, str) and _is_file(data) else data
+        encoding, decimal = self.usual("encoding", encoding), self.usual("decimal", decimal)
         return self.preparation.read_again(source, encoding=encoding, decimal=decimal)
 
     def with_answers(

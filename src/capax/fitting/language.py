@@ -170,7 +170,7 @@ class LanguagePredictor(Predictor):
         """
         if each not in ("line", "symbol"):
             raise CapaxError(f"each must be line or symbol, not '{each}'.")
-        frame, texts, apart = _texts(data, encoding)
+        frame, texts, apart = _texts(data, self.usual("encoding", encoding))
         parts = [list(self.preparation.split(one)) for one in texts]
         numbers = [self.preparation.vocabulary.encode(part) for part in parts]
         if apart:

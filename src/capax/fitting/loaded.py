@@ -43,7 +43,9 @@ class LoadedModel(Model):
             raise CapaxError(
                 f"this network learned the task {self.card.task}: it predicts nothing of your own data; call its network."
             )
-        return kinds.predictor(str(given["job"]))(self.network, jobs.from_json(given))
+        named = {name: self.card.task_options.get(name) for name in ("encoding", "decimal")}
+        reading = given.get("reading") or {name: value for name, value in named.items() if value is not None}
+        return kinds.predictor(str(given["job"]))(self.network, jobs.from_json(given), reading)
 
     def predict(self, data: Any, **options: Any) -> pd.DataFrame:
         """Answers to new data, beside the data's own columns: a file, a DataFrame, or what the job

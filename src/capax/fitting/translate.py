@@ -185,7 +185,7 @@ class TranslatePredictor(Predictor):
         Raises `CapaxError` for data without sources, and for a `best` above `beam`.
         """
         side, target = self.preparation.source, self.preparation.target
-        frame, texts = _new(data, side.name, encoding)
+        frame, texts = _new(data, side.name, self.usual("encoding", encoding))
         numbers = side.encode(texts)
         empty = np.array([not len(each) for each in numbers], bool)
         sources, lengths = _padded([each for each in numbers if len(each)])

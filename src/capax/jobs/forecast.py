@@ -130,8 +130,17 @@ class Forecasting(Preparation):
         found = []
         for number, name in enumerate(panel.names):
             begin, end = panel.offsets[number : number + 2]
-            found.append(self.scales.get(name) or Scale.of(panel.values[begin:end], len(self.targets), self.horizon))
+            known = self.known(name)
+            own = Scale.of(panel.values[begin:end], len(self.targets), self.horizon) if known is None else None
+            found.append(own or self.scales[str(known)])
         return found
+
+    def known(self, series: str) -> str | None:
+        """The name that a series had in training, which may differ in zeros before a number, as 7 and
+        007 do; None where it was not there.
+        """
+        alike = [name for name in self.scales if name.isdecimal() and series.isdecimal() and int(name) == int(series)]
+        return series if series in self.scales else alike[0] if len(alike) == 1 else None
 
     def arrays(self, panel: Panel) -> dict[str, np.ndarray]:
         """What windows are gathered from, float32 (steps, ..), of a panel with these `columns`:

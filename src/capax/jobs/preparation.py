@@ -52,7 +52,8 @@ class Preparation(abc.ABC):
 
 
 def from_json(given: Mapping[str, Any]) -> Preparation:
-    """The preparation that a model file holds: what `to_json` gave, and under "job" the job's name.
+    """The preparation that a model file holds: what `to_json` gave, under "job" the job's name, and
+    under "reading" how the file was read, which is no part of it.
 
     Raises `CapaxError` for an unknown job, and for what is no preparation.
     """
@@ -61,4 +62,4 @@ def from_json(given: Mapping[str, Any]) -> Preparation:
         raise CapaxError(f"unknown job {job!r}; this capax knows {', '.join(JOBS)}.")
     module, _, name = JOBS[job].partition(":")
     found: type[Preparation] = getattr(importlib.import_module(module), name)
-    return found.from_json({key: value for key, value in given.items() if key != "job"})
+    return found.from_json({key: value for key, value in given.items() if key not in ("job", "reading")})

@@ -82,7 +82,18 @@ class FromFile(Task, Generic[Kind]):
 
     def preprocessing(self) -> dict[str, Any]:
         preparation = self.prepared.preparation
-        return {"job": preparation.job, **preparation.to_json()}
+        return {"job": preparation.job, **preparation.to_json(), "reading": self.reading()}
+
+    def reading(self) -> dict[str, Any]:
+        """How the file was read, for others of its kind: "encoding", where it was named, and
+        "decimal", where that was named or found.
+        """
+        found = {name: getattr(self, name, None) for name in ("encoding", "decimal")}
+        notes = self.prepared.notes
+        comma = any(note.startswith("numbers have a decimal comma") for note in notes)
+        point = any(note.startswith("commas stand between thousands") for note in notes)
+        found["decimal"] = found["decimal"] or ("," if comma else "." if point else None)
+        return {name: value for name, value in found.items() if value is not None}
 
     def contents(self) -> tuple[Content, ...]:
         return (self._content(),)
