@@ -1,5 +1,7 @@
 """What a file is taken for."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,6 +112,35 @@ def test_a_named_job_is_taken_without_a_word(tmp_path):
 
 def test_a_target_of_words_asks_for_labels(tmp_path):
     assert recognise(forecast_with_words(tmp_path), None, {"target": "weather"}).job == "classify"
+
+
+def test_a_target_of_numbers_tells_no_series_apart(tmp_path):
+    days = pd.date_range("2024-01-01", periods=60).repeat(2)
+    path = table(tmp_path / "a.csv", {"day": days, "shop": [1, 2] * 60, "sold": np.arange(120) + 1000})
+    assert recognise(path, None, {"target": "sold"}).job == "forecast"
+
+
+@pytest.mark.parametrize("options", [{}, {"target": "y"}])
+@pytest.mark.parametrize("cell", ["5.0{} €", "$ 1,2{}", "-1{} %", "1{} EUR", "€{}.50"])
+def test_numbers_with_a_sign_are_no_labels_but_named(tmp_path, options, cell):
+    cells = [cell.format(n) for n in range(10, 40)]
+    path = table(tmp_path / "a.csv", {"day": pd.date_range("2024-01-01", periods=30), "y": cells})
+    with pytest.raises(CapaxError, match=f"'{re.escape(cells[0])}' in column 'y' is no number; take the sign away"):
+        recognise(path, None, options)
+
+
+def test_names_with_a_number_may_be_labels(tmp_path):
+    texts = [f"{WORDS[n % 8]} and {WORDS[n // 8 % 8]} number {n}" for n in range(60)]
+    path = table(tmp_path / "a.csv", {"text": texts, "shelf": ["SKU1", "SKU2", "SKU3"] * 20})
+    assert recognise(path, None, {}).job == "classify"
+
+
+def test_how_to_go_on_is_said_where_a_column_may_be_labels(tmp_path):
+    texts = [f"{WORDS[n % 8]} and {WORDS[n // 8 % 8]} number {n}" for n in range(60)]
+    path = table(tmp_path / "a.csv", {"id": np.arange(60), "message": texts, "class": ["good", "bad", "so"] * 20})
+    with pytest.raises(CapaxError, match=r"is to be predicted, such as --target class[.]"):
+        recognise(path, None, {})
+    assert recognise(path, None, {"target": "class"}).job == "classify"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_an_hourly_series_has_a_day_for_season_and_horizon_and_the_calendar_that
     assert (preparation.season, preparation.horizon, preparation.context) == (24, 24, 72)
     assert preparation.calendar == ("time of day", "day of week") and preparation.gaps == ()
     assert said(found, "forecast: 'temp', 24 steps of 1 hour ahead; otherwise: --horizon STEPS")
-    assert said(found, "season: 24 steps; otherwise: season=STEPS, 1 for none")
+    assert said(found, "season: 24 steps; otherwise: --set season=STEPS, 1 for none")
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,41 @@ def test_several_targets_are_named_with_commas_and_the_only_number_is_taken():
     found = prepared(frame, target="temp, load")
     assert found.preparation.targets == ("temp", "load") and found.panel.columns == ("temp", "load")
     line = refused(prepared, frame)
-    assert "which column is to be forecast? Name it as target: choose of temp, load" in line
+    assert "which column is to be forecast? Name it with --target COLUMN: choose of temp, load" in line
     assert prepared(frame, future="load").preparation.targets == ("temp",)
     assert "no column 'tmp' (did you mean 'temp'?)" in refused(prepared, frame, target="tmp")
     assert "'temp' is named twice" in refused(prepared, frame, target="temp", covariates="temp")
-    assert "column 'note' (target) holds no numbers" in refused(prepared, frame, target="note")
+    assert "column 'note' (--target) holds text, not numbers (such as 'x')" in refused(prepared, frame, target="note")
+
+
+def of_shops():
+    days = pd.date_range("2024-01-01", periods=60).repeat(2)
+    return pd.DataFrame({"day": days, "shop": [1.0, 2.0] * 60, "sold": np.arange(120.0) + 1000})
+
+
+def test_a_column_with_another_role_tells_no_series_apart():
+    found = prepared(of_shops(), target="sold")
+    assert found.preparation.series == "shop" and found.preparation.targets == ("sold",)
+
+
+@pytest.mark.parametrize("option", ["target", "covariates", "future"])
+def test_a_column_of_text_is_called_one_where_it_tells_series_apart_too(option):
+    frame = of_shops().assign(shop=["A", "B"] * 60)
+    line = refused(prepared, frame, **{"target": "sold", option: "shop"})
+    assert f"column 'shop' (--{option}) holds text, not numbers (such as 'A'), and tells series apart" in line
+
+
+def test_numbers_with_a_sign_are_named(of_text):
+    line = refused(of_text, "day;y\n" + "".join(f"{day:02}.01.2024;5.{day:03} €\n" for day in range(1, 32)), target="y")
+    assert "column 'y' (--target) holds '5.001 €', which is no number; take the sign away" in line
+
+
+def test_the_steps_of_several_series_are_said_to_be_those_of_all_together():
+    assert said(
+        prepared(of_shops(), target="sold", horizon=2),
+        "split by time, in each series first training, then validation, last evaluation: 96, 12, and 12 steps of 2 series "
+        "together",
+    )
 
 
 def test_a_column_whose_name_has_a_comma_is_found_whole():
@@ -204,7 +234,7 @@ def test_missing_ends_are_no_part_of_a_series():
 
 def test_a_target_without_any_value_is_refused_and_a_constant_one_is_not(of_text):
     line = refused(of_text, "time,x,y\n" + "".join(f"2024-01-{d:02},,{d}\n" for d in range(1, 29)), target="x")
-    assert "column 'x' (target) has no value at all" in line
+    assert "column 'x' (--target) has no value at all" in line
     nothing = hourly().assign(temp=np.nan, other=1.0)
     assert "'temp'" in refused(prepared, nothing, target="temp")
     found = prepared(hourly().assign(temp=7.0))

@@ -31,6 +31,9 @@ MUCH_LARGER = 100
 """Where whole numbers are so many times as large as those with a point beside them, as 993 beside
 1.006, the point may stand between thousands."""
 
+SIGN = r"(?:[$€£¥₹₽%‰]|EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|CZK|kr|Fr\.?|zł)"
+"""Of a currency, or of a share: in front of a number or behind it."""
+
 NUMERIC_SHARE = 0.5
 """A column with more numbers than this among its known cells is one of numbers."""
 
@@ -174,6 +177,22 @@ def _check_points(columns: list[Column], separator: str, file: str) -> None:
 def _first(columns: list[Column], which: list[np.ndarray]) -> str | None:
     found = (column.first(cells) for column, cells in zip(columns, which, strict=True))
     return next((cell for cell in found if cell is not None), None)
+
+
+def signed(cells: Any) -> str | None:
+    """The first cell of a column of texts, each a number with a sign of a currency or of percent;
+    None where the column is another one."""
+    if not all(cell.strip().lower() in MISSING or _without_sign(cell.strip()) for cell in cells.head(100)):
+        return None  # nearly all columns of words
+    known = [cell for cell in cells.str.strip() if cell.lower() not in MISSING]
+    if not known or not all(_without_sign(cell) for cell in known):
+        return None
+    return next((cell for cell in known if not is_number(cell)), None)
+
+
+def _without_sign(cell: str) -> bool:
+    bare = re.sub(rf"^([+-]?)\s*{SIGN}\s*|\s*{SIGN}$", r"\1", cell)
+    return bare != "" and bare[-1].isdigit() and is_number(bare)
 
 
 def is_number(cell: str) -> bool:

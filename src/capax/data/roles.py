@@ -1,5 +1,6 @@
 """Which column of a table is time, and which tells several series apart."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,19 @@ def existing(column: Any, known: list[Any], option: str, file: str) -> str:
 
 
 def assign(
-    frame: Frame, file: str, *, time: str | None, series: str | None, gridded: bool = False
+    frame: Frame, file: str, *, time: str | None, series: str | None, taken: Collection[str] = (), gridded: bool = False
 ) -> tuple[Frame, str | None, str | None, list[str]]:
     """The rows in order, the columns of time and series, and what was decided, one line each.
 
-    `gridded`: the caller puts rows on a grid of time, and says itself what of gaps and doubles.
+    `taken`: columns that have another role if they hold numbers, so that none of these tells series
+    apart. `gridded`: the caller puts rows on a grid of time, and says itself what of gaps and
+    doubles.
 
     Raises `CapaxError` where rows share time stamps and no column, or more than one, could tell
     them apart."""
     frame = frame.copy()
     when, notes = _time(frame, file, time)
-    which, said = _series(frame, file, when, series)
+    which, said = _series(frame, file, when, series, taken)
     notes += said
     if which is not None:
         frame[which] = _as_names(frame[which])
@@ -111,12 +114,15 @@ def _stamps(column: Column, name: str, file: str, *, named: bool) -> stamps.Stam
     return stamps.from_words(name, column, file)
 
 
-def _series(frame: Frame, file: str, time: str | None, given: str | None) -> tuple[str | None, list[str]]:
+def _series(
+    frame: Frame, file: str, time: str | None, given: str | None, taken: Collection[str]
+) -> tuple[str | None, list[str]]:
     if given == NO:
         return None, []
     if given is not None:
         return given, [_said(frame, given)]
-    found = _in_blocks(frame) if time is None else _by_doubles(frame, time)
+    free = frame[[n for n in frame if n == time or n not in taken or not pd.api.types.is_numeric_dtype(frame[n])]]
+    found = _in_blocks(free) if time is None else _by_doubles(free, time)
     if len(found) > 1:
         raise CapaxError(
             f"{file}: {' or '.join(repr(name) for name in found)} may tell series apart; say which with --series, "

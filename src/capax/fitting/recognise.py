@@ -8,6 +8,8 @@ import numpy as np
 
 from capax.data import table
 from capax.data.arrays import SUFFIXES
+from capax.data.label_roles import TARGETS
+from capax.data.numerals import signed
 from capax.data.table import Table
 from capax.errors import CapaxError, closest
 from capax.fitting.kinds import KINDS
@@ -78,8 +80,12 @@ def _by_arrays(path: Path) -> tuple[str, str]:
 
 def _by_columns(path: Path, options: dict[str, Any]) -> tuple[str, str]:
     reading: dict[str, Any] = {key: options.get(key) for key in ("time", "series", "encoding", "decimal")}
-    found = table.read(path, **reading)
     target = options.get("target")
+    taken = [name for key in ("target", "covariates", "future") for name in table.named(options.get(key))]
+    found = table.read(path, **reading, taken=taken)
+    for word in found.words if target is None else {target}.intersection(found.words):
+        if (cell := signed(found.frame[word])) is not None:
+            raise CapaxError(f"{path}: '{cell}' in column '{word}' is no number; take the sign away.")
     if target in found.words:
         return _of_labels(found, target)
     if found.numbers and (found.time is not None or not found.words):
@@ -97,8 +103,16 @@ def _by_columns(path: Path, options: dict[str, Any]) -> tuple[str, str]:
         return "classify", f"a sequence of numbers and a label ('{found.words[0]}') in each row"
     raise CapaxError(
         f"{path}: which job this is cannot be told from its columns ({', '.join(map(str, found.frame))}); say it with "
-        f"--job {' or '.join(KINDS)}."
+        f"--job {' or '.join(KINDS)}{_likely(found)}."
     )
+
+
+def _likely(found: Table) -> str:
+    """How to name what is to be predicted, of columns of words the one that may be labels."""
+    few = [word for word in found.words if _different(found, word) <= _most(found)]
+    by_name = [word for word in found.words if word.lower() in TARGETS]
+    likely = next(iter([*by_name, *reversed(few)]), None)
+    return "" if likely is None else f", or name the column that is to be predicted, such as --target {likely}"
 
 
 def _of_labels(found: Table, target: str) -> tuple[str, str]:

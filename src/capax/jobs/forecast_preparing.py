@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from capax.data import table
 from capax.errors import CapaxError
 from capax.jobs import forecast_calendar as calendar
 from capax.jobs import forecast_fitting_reference as fitting_reference
@@ -66,9 +67,9 @@ def prepare(source: Path | pd.DataFrame, wishes: Wishes) -> Prepared:
     """Read a file and learn from its training part. Raises `CapaxError` for one that cannot be
     forecast.
     """
-    rows = read(
-        source, time=wishes.time, series=wishes.series, encoding=wishes.encoding, decimal=wishes.decimal
-    )  # fmt: skip
+    reading = {"time": wishes.time, "series": wishes.series, "encoding": wishes.encoding, "decimal": wishes.decimal}
+    named = [name for wish in (wishes.target, wishes.covariates, wishes.future) for name in table.named(wish)]
+    rows = read(source, **reading, taken=named)
     targets, past, future = roles(rows, wishes)
     panel, gridded = rows.panel([*targets, *past, *future], rows.step())
     panel = panel.cut(*known_steps(panel, targets))
@@ -106,14 +107,14 @@ def roles(rows: Rows, wishes: Wishes) -> tuple[tuple[str, ...], tuple[str, ...],
     Raises `CapaxError` for a column that there is not, one with two roles, and where the target
     must be named.
     """
-    past = _columns(rows, wishes.covariates, "covariates")
-    future = _columns(rows, wishes.future, "future")
-    targets = _columns(rows, wishes.target, "target")
+    past = _columns(rows, wishes.covariates, "--covariates")
+    future = _columns(rows, wishes.future, "--future")
+    targets = _columns(rows, wishes.target, "--target")
     if not targets:
         choices = [name for name in rows.columns if name not in (*past, *future)]
         if len(choices) != 1:
             shown = f"choose of {', '.join(choices)} (several with commas between)" if choices else "it has no number"
-            raise CapaxError(f"{rows.file}: which column is to be forecast? Name it as target: {shown}.")
+            raise CapaxError(f"{rows.file}: which column is to be forecast? Name it with --target COLUMN: {shown}.")
         targets = (choices[0],)
     every = [*targets, *past, *future]
     twice = next((name for name in every if every.count(name) > 1), None)
@@ -190,10 +191,10 @@ def _said(found: Forecasting, wishes: Wishes) -> Sequence[str]:
     said = [f"forecast: {_named(found.targets)}, {ahead}{other}"]
     if found.season > 1:
         said.append(
-            f"season: {found.season} steps" + ("" if wishes.season else "; otherwise: season=STEPS, 1 for none")
+            f"season: {found.season} steps" + ("" if wishes.season else "; otherwise: --set season=STEPS, 1 for none")
         )
     elif not wishes.season:
-        said.append("season: none was found; otherwise: season=STEPS")
+        said.append("season: none was found; otherwise: --set season=STEPS")
     if found.past or found.future:
         known = [f"{name} (known until the origin)" for name in found.past]
         said.append("covariates: " + ", ".join([*known, *(f"{name} (known ahead)" for name in found.future)]))

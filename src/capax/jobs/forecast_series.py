@@ -1,7 +1,7 @@
 """Series that are to be forecast: read from a file or a DataFrame, and put on a regular grid."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ from jaxtyping import Float, Int, Shaped
 
 from capax.data import arrays, grid, table
 from capax.data.grid import Step
+from capax.data.numerals import is_number, signed
 from capax.data.roles import existing
+from capax.data.table import Table
 from capax.errors import CapaxError
 
 
@@ -65,7 +67,8 @@ class Panel:
 class Rows:
     """A table as it was read: `columns` of numbers by name; `stamps` of the rows, in order within
     each series, None where there are none; `keys`: to which series each row belongs, from 0, in
-    blocks; `time` and `series`: the columns of these roles.
+    blocks; `time` and `series`: the columns of these roles; `words`: why columns of words
+    are none of numbers.
     """
 
     file: str
@@ -76,6 +79,7 @@ class Rows:
     time: str | None
     series: str | None
     notes: tuple[str, ...]
+    words: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def column(self, name: str, option: str) -> str:
         """A column of numbers by the name that the user gives as `option`. Raises `CapaxError`
@@ -83,8 +87,8 @@ class Rows:
         """
         if any(note.startswith(f"column '{name}' has no value") for note in self.notes):
             raise CapaxError(f"{self.file}: column '{name}' ({option}) has no value at all; name another.")
-        if any(note.startswith("no numbers: ") and f"'{name}' (such as" in note for note in self.notes):
-            raise CapaxError(f"{self.file}: column '{name}' ({option}) holds no numbers.")
+        if name in self.words:
+            raise CapaxError(f"{self.file}: column '{name}' ({option}) {self.words[name]}.")
         return existing(name, list(self.columns), option, self.file)
 
     def step(self) -> Step:
@@ -109,6 +113,7 @@ def read(
     series: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
+    taken: Collection[str] = (),
 ) -> Rows:
     """The rows of a table, of a DataFrame, or of a NumPy file (`data.arrays`; its series have no
     time stamps). Options as of `data.table.read`. Raises `CapaxError` as that does.
@@ -116,9 +121,11 @@ def read(
     if isinstance(source, Path) and source.suffix.lower() in arrays.SUFFIXES:
         return _of_arrays(source)
     if isinstance(source, Path):
-        found = table.read(source, time=time, series=series, encoding=encoding, decimal=decimal, gridded=True)
+        found = table.read(
+            source, time=time, series=series, encoding=encoding, decimal=decimal, taken=taken, gridded=True
+        )
     else:
-        found = table.of_frame(source, time=time, series=series, gridded=True)
+        found = table.of_frame(source, time=time, series=series, taken=taken, gridded=True)
     frame = found.frame
     names, keys = ("",), np.zeros(len(frame), int)
     if found.series is not None:
@@ -133,7 +140,22 @@ def read(
         found.time,
         found.series,
         found.notes,
+        _no_numbers(found),
     )
+
+
+def _no_numbers(found: Table) -> dict[str, str]:
+    """Why columns are none of numbers."""
+    why = {}
+    for name in found.words:
+        cell = signed(found.frame[name])
+        text = f"holds text, not numbers (such as '{found.frame[name].iloc[0]}')"
+        why[name] = text if cell is None else f"holds '{cell}', which is no number; take the sign away"
+    if found.series is not None:
+        example = found.frame[found.series].iloc[0]
+        text = "" if is_number(str(example)) else f"holds text, not numbers (such as '{example}'), and "
+        why[found.series] = f"{text}tells series apart"
+    return why
 
 
 def _of_arrays(path: Path) -> Rows:

@@ -104,8 +104,12 @@ def split(panel: Panel, horizon: int, share: float) -> tuple[Panel, Parts, list[
 
 def _said(panel: Panel, held: np.ndarray) -> str:
     steps, kept = int(panel.lengths.sum()), int(2 * held.sum())
-    each = "" if len(panel.names) == 1 else "of each series "
+    if len(panel.names) == 1:
+        return (
+            f"split by time: {steps - kept:,} steps for training, then {kept // 2:,} for validation, and the last "
+            f"{kept // 2:,} for evaluation"
+        )
     return (
-        f"split by time: {steps - kept:,} steps for training, then {kept // 2:,} for validation, and the last "
-        f"{kept // 2:,} {each}for evaluation"
+        f"split by time, in each series first training, then validation, last evaluation: {steps - kept:,}, "
+        f"{kept // 2:,}, and {kept // 2:,} steps of {len(panel.names):,} series together"
     )
