@@ -20,6 +20,7 @@ from capax.fitting import asking, comparing
 from capax.fitting import fit as fitting
 from capax.fitting.loaded import LoadedModel
 from capax.fitting.loaded import load as load_model
+from capax.fitting.loaded import model_file as resolved
 from capax.fitting.outcome import Outcome
 from capax.interop import exporting
 from capax.measuring import complexity as measuring_complexity
@@ -181,6 +182,7 @@ def export(model_file: str | Path, to: str, out: str | Path | None = None) -> li
     **Returns:** each file, and how it was checked. Raises `CapaxError` for a model that has no such
     form.
     """
+    model_file = resolved(model_file)
     loaded = load_model(model_file)
     path = Path(out) if out is not None else Path(model_file).with_suffix(ENDINGS.get(to, f".{to}"))
     if path.resolve() == Path(model_file).resolve():

@@ -2,6 +2,8 @@
 data.
 """
 
+from unittest.mock import Mock
+
 import jax
 import numpy as np
 import pandas as pd
@@ -10,11 +12,13 @@ import pytest
 from capax import jobs, networks, tasks
 from capax.baselines.exponential_smoothing import ExponentialSmoothing
 from capax.baselines.forecasting import SeasonalNaive
-from capax.errors import CapaxError
+from capax.errors import CapaxError, CapaxWarning
 from capax.fitting.forecast import ForecastFitting, ForecastPredictor, at_levels
 from capax.fitting.forecast_baselines import REGRESSION
+from capax.fitting.loaded import LoadedModel
 from capax.fitting.outcome import Contender, Outcome, ScoreColumn
 from capax.report.fit_figures.forecast import draw as draw_forecast
+from capax.training.model import Card
 
 RNG = np.random.default_rng(0)
 
@@ -381,3 +385,36 @@ def test_names_of_series_stay_as_they_are_written(tmp_path):
     of_numbers = made.predict(several.assign(shop=several["shop"].astype(int)))
     assert list(of_numbers["shop"].unique()) == ["1", "2"]
     pd.testing.assert_frame_equal(found.drop(columns="shop"), of_numbers.drop(columns="shop"), rtol=1e-5)
+
+
+def test_forecasts_are_in_the_zone_of_the_data(tmp_path):
+    stamps = pd.date_range("2024-03-01", periods=600, freq="h", tz="Europe/Berlin")
+    frame = pd.DataFrame({"time": stamps, "load": table()["load"]})
+    frame.assign(time=stamps.map(lambda at: at.isoformat())).to_csv(tmp_path / "zone.csv", index=False)
+    naive = frame.assign(time=stamps.tz_localize(None))[:600]
+    made = as_loaded(tasks.get("forecast", path=str(tmp_path / "zone.csv"), horizon=5, context=30))
+    due = stamps[-1] + pd.Timedelta(hours=1)
+    found = [made.predict(given)["time"] for given in (tmp_path / "zone.csv", frame, frame.set_index("time"))]
+    assert [times[0] for times in found] == [due] * 3
+    assert found[0][0].utcoffset() == stamps[-1].utcoffset() and str(found[1].dt.tz) == "Europe/Berlin"
+    frame.to_parquet(tmp_path / "zone.parquet")
+    assert made.predict(tmp_path / "zone.parquet")["time"][0] == due
+    naive = frame.assign(time=pd.date_range("2024-03-01", periods=600, freq="h"))
+    with pytest.warns(CapaxWarning, match="have no zone, though those of the training have one"):
+        assert made.predict(naive)["time"].dt.tz is None
+
+
+def test_a_series_that_was_not_there_is_said(tmp_path):
+    several = pd.concat([table(300, seed).assign(shop=name) for seed, name in enumerate("ab")])
+    several.to_csv(tmp_path / "shops.csv", index=False)
+    options = {"target": "load", "horizon": 5, "context": 30}
+    made = as_loaded(tasks.get("forecast", path=str(tmp_path / "shops.csv"), series="shop", **options))
+    with pytest.warns(CapaxWarning, match="not among the series of the training: 'c'; each is scaled by its own"):
+        made.predict(several.replace({"shop": {"a": "c"}}))
+
+
+def test_a_loaded_model_is_told_in_a_line(task):
+    made = task()
+    card = Mock(spec=Card, preprocessing=made.preprocessing(), cell="gru", depth=1, units=6)
+    said = str(LoadedModel(network_of(made), card))
+    assert said.startswith("<capax model, forecast: load; gru, 1 x 6 units, ") and said.endswith(" parameters>")

@@ -175,7 +175,7 @@ def report(directory: Annotated[Path, typer.Argument(help="A run directory.")], 
 
 
 Data = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet, .npy, .npz, CoNLL-U, or plain text.")]
-ModelFile = Annotated[Path, typer.Argument(help="A model file (.safetensors).")]
+ModelFile = Annotated[Path, typer.Argument(help="A model file (.safetensors), or the directory of a fit.")]
 
 
 @app.command()

@@ -16,6 +16,7 @@ from capax.cli import terminal
 from capax.errors import CapaxError
 from capax.experiments.design import parse_setting
 from capax.files import write_atomically
+from capax.fitting.contract import ANSWERS
 from capax.fitting.loaded import LoadedModel
 from capax.report.fit_section import FitSection
 
@@ -63,8 +64,9 @@ def answer(found: Fitted) -> dict[str, Any]:
 
 def table(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
     """Predictions: into a file, CSV or Parquet by its name; else CSV or JSON on standard output."""
+    written = _in_digits(frame)
     if out is None:
-        as_text = f"{frame.to_json(orient='records', date_format='iso')}\n" if as_json else frame.to_csv(index=False)
+        as_text = f"{frame.to_json(orient='records', date_format='iso')}\n" if as_json else written.to_csv(index=False)
         sys.stdout.write(as_text)
         return
     if out.suffix.lower() in PARQUET:
@@ -75,9 +77,19 @@ def table(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
         write_atomically(out, buffer.getvalue())
     else:
         separator = "\t" if out.suffix.lower() == ".tsv" else ","
-        write_atomically(out, frame.to_csv(index=False, sep=separator))
+        write_atomically(out, written.to_csv(index=False, sep=separator))
     said = {"file": str(out), "rows": len(frame), "columns": list(map(str, frame))}
     print(json.dumps(said) if as_json else f"{len(frame):,} rows: {out}")
+
+
+DIGITS = 7
+"""Of a number in 32 bits."""
+
+
+def _in_digits(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the digits that answers have; the data's own columns stay as they are."""
+    answers = [name for name in frame.attrs.get(ANSWERS, []) if frame[name].dtype.kind == "f"]
+    return frame.assign(**{name: [float(f"{value:.{DIGITS}g}") for value in frame[name]] for name in answers})
 
 
 def further(settings: list[str]) -> dict[str, Any]:

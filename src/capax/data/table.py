@@ -180,7 +180,7 @@ def _typed(
 
 
 def _usual_mark(columns: list[Column], separator: str, name: str, usual: Usual) -> str:
-    """The decimal mark that a file of numbers shows, or, where it leaves that open, the usual one."""
+    """The decimal mark that a file shows, or, where it leaves that open, the usual one."""
     try:
         found, _ = decimal_mark(columns, separator, name)
     except CapaxError:  # there are two ways to read it

@@ -2,6 +2,6 @@
 
 
 class Usual(str):
-    """An encoding or a decimal mark that counts only where a file itself leaves it open: in place of
-    one that the user names.
+    """An encoding or a decimal mark that counts only where a file itself leaves it open, in place
+    of one that the user names.
     """

@@ -21,6 +21,9 @@ from capax.tasks.from_file import FromFile
 Answers = TypeVar("Answers")
 OfTask = TypeVar("OfTask", bound=FromFile[Any])
 
+ANSWERS = "answers"
+"""The attribute of a table of predictions (`DataFrame.attrs`) that names the columns of answers."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:

@@ -3,6 +3,7 @@ part, and forecasts of new data.
 """
 
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,9 +12,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
-from capax.errors import CapaxError
+from capax.data import zones
+from capax.errors import CapaxError, CapaxWarning
 from capax.fitting import forecast_baselines
-from capax.fitting.contract import Fitting, Predictor, Score
+from capax.fitting.contract import ANSWERS, Fitting, Predictor, Score
 from capax.fitting.forecast_baselines import Points, Quantiles, values_at
 from capax.fitting.forecast_frame import by_level, frame
 from capax.fitting.forecast_network import Forward, at_levels
@@ -25,6 +27,8 @@ from capax.networks.parts import Assembled
 from capax.scoring import Estimate, forecasts
 from capax.tasks.forecast import Forecast
 
+MOST_NAMED = 5
+"""Unknown series that a warning names."""
 MOST_EXAMPLES = 200
 """Windows that the table of examples shows."""
 DRAWN, HORIZONS_BEFORE = 4, 3
@@ -189,8 +193,12 @@ class ForecastPredictor(Predictor):
         **Returns** the columns of series and of time, where there are any; "step" ahead, from 1;
         and for each target and level a column such as "temperature q0.5".
 
+        Time stamps are in the zone of the column, or have the offset of its last one, where it has
+        any.
+
         Raises `CapaxError` for data of another kind than those of the training: a column that is
-        missing, another step of time, too few rows.
+        missing, another step of time, too few rows. Warns of series that were not among those of
+        the training, and of time stamps without a zone where those of the training have one.
         """
         preparation = self.preparation
         steps, levels = self._steps(horizon), self._levels(quantiles)
@@ -201,12 +209,33 @@ class ForecastPredictor(Predictor):
         arrays = preparation.arrays(new.panel)
         windows = Windows(np.arange(len(new.origins)), new.origins)
         found = at_levels(self._forward(arrays, windows, scales)[:, :steps], preparation.levels, levels)
+        zone = zones.zone(source, preparation.time, encoding)
+        self._warn(new.panel.names, zone is not None)
         frames = []
         for number, name in enumerate(new.panel.names):
             stamps = new.panel.stamps(number, new.origins[number] - new.panel.offsets[number] + np.arange(steps))
             shown = name if preparation.series is not None or len(new.panel.names) > 1 else None
             frames.append(frame(preparation, shown, stamps, found[number], levels))
-        return pd.concat(frames, ignore_index=True)
+        result = pd.concat(frames, ignore_index=True)
+        if zone is not None and preparation.time in result and result[preparation.time].dtype.kind == "M":
+            result[preparation.time] = result[preparation.time].dt.tz_localize("UTC").dt.tz_convert(zone)
+        first = 1 + list(result).index("step")
+        result.attrs[ANSWERS] = list(result)[first:]
+        return result
+
+    def _warn(self, names: Sequence[str], zone: bool) -> None:
+        """Of what is read otherwise than in the training, and of series that were not there."""
+        preparation, trained = self.preparation, self.reading.get("zone")
+        if trained is not None and trained != zone and preparation.step.kind not in ("rows", "count"):
+            have = "have a zone, though those of the training have none"
+            said = have if zone else "have no zone, though those of the training have one"
+            warnings.warn(f"time stamps {said}: they are taken in UTC", CapaxWarning, stacklevel=3)
+        unknown = [name for name in names if preparation.known(name) is None]
+        if preparation.series is not None and unknown:
+            shown = ", ".join(f"'{name}'" for name in unknown[:MOST_NAMED]) + (", .." if unknown[MOST_NAMED:] else "")
+            how = "by its own values here" if len(preparation.scales) > 1 else "as the only one of the training"
+            text = f"not among the series of the training: {shown}; each is scaled {how}"
+            warnings.warn(text, CapaxWarning, stacklevel=3)
 
     def stream(self, *, horizon: int | None = None, quantiles: Sequence[float] | None = None) -> ForecastStream:
         """Forecasts of series that go on: a row at a time, in constant memory. Arguments as of

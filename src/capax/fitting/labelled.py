@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from capax.data.labelled import Labelled
 from capax.errors import CapaxError
-from capax.fitting.contract import Fitting, OfTask, Predictor, Score
+from capax.fitting.contract import ANSWERS, Fitting, OfTask, Predictor, Score
 from capax.jobs.labelled import LabelPreparation, Part
 from capax.networks.parts import Assembled
 from capax.scoring import Estimate, calibration, labels
@@ -185,7 +185,9 @@ class LabelPredictor(Predictor):
             columns |= {f"probability of {name}": each[:, number] for number, name in enumerate(names)}
         taken = {str(name) for name in rows}
         named = {f"predicted {name}" if name in taken else name: values for name, values in columns.items()}
-        return pd.concat([rows.reset_index(drop=True), pd.DataFrame(named)], axis=1)
+        result = pd.concat([rows.reset_index(drop=True), pd.DataFrame(named)], axis=1)
+        result.attrs[ANSWERS] = list(named)
+        return result
 
 
 def _is_file(data: str) -> bool:

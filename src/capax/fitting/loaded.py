@@ -19,10 +19,22 @@ from capax.networks.streaming import Stream
 from capax.training import model as files
 from capax.training.model import Model
 
+MODEL = "model.safetensors"
+"""In the directory of a fit."""
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class LoadedModel(Model):
     """A trained network with its card. `capax.load` gives it."""
+
+    def __repr__(self) -> str:
+        """Job, network, parameters, and what is answered, in a line."""
+        card, given = self.card, self.card.preprocessing or {}
+        size = sum(array.size for array in files.named_arrays(self.network).values())
+        layout = given.get("layout") or {}
+        named = given.get("targets") or ([layout["target"]] if "target" in layout else [])
+        about = f"{self.job}: {', '.join(named)}" if named else self.job or f"task {card.task}"
+        return f"<capax model, {about}; {card.cell}, {card.depth} x {card.units} units, {size:,} parameters>"
 
     @property
     def job(self) -> str | None:
@@ -98,14 +110,26 @@ class LoadedModel(Model):
         files.write(Path(path), self)
 
 
+def model_file(path: str | Path) -> Path:
+    """The file of a model, which may be given as the directory of a fit. Raises `CapaxError` for
+    another directory.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if not (path / MODEL).is_file():
+        raise CapaxError(f"{path} is a directory without {MODEL}, which a fit writes at its end; name a model file.")
+    return path / MODEL
+
+
 def load(path: str | Path) -> LoadedModel:
     """The network of a model file, such as `models/STUDY.safetensors` in a run directory, or the
-    `model.safetensors` of a fit.
+    `model.safetensors` of a fit, which may be given as its directory.
 
     It needs neither what the network was trained on nor a compiler; of a user's own cell it needs
     the module.
 
     Raises `CapaxError` for a file that is no model, is damaged, or was written by a newer capax.
     """
-    found = files.load(path)
+    found = files.load(model_file(path))
     return LoadedModel(found.network, found.card)

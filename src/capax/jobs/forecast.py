@@ -136,8 +136,8 @@ class Forecasting(Preparation):
         return found
 
     def known(self, series: str) -> str | None:
-        """The name that a series had in training, which may differ in zeros before a number, as 7 and
-        007 do; None where it was not there.
+        """The name that a series had in training, which may differ in zeros before a number, as 7
+        and 007 do; None where it was not there.
         """
         alike = [name for name in self.scales if name.isdecimal() and series.isdecimal() and int(name) == int(series)]
         return series if series in self.scales else alike[0] if len(alike) == 1 else None

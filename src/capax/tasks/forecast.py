@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from capax.cells.sequence import Dense
+from capax.data import zones
 from capax.errors import CapaxError
 from capax.hyperparameters import Interval
 from capax.jobs.forecast import LEVELS, Forecasting
@@ -95,6 +96,11 @@ class Forecast(FromFile[Prepared]):
             field.name: getattr(self, field.name) for field in dataclasses.fields(Wishes) if field.name != "levels"
         }
         return prepare(Path(self.path), Wishes(**fields, levels=self.levels))
+
+    def reading(self) -> dict[str, Any]:
+        """With "zone", whether time stamps have one."""
+        time, path = self.preparation.time, Path(self.path)
+        return {**super().reading(), "zone": zones.zone(path, time, self.encoding) is not None}
 
     @property
     def preparation(self) -> Forecasting:
