@@ -45,7 +45,7 @@ def test_another_column_holds_the_labels_where_it_is_named(file):
 @pytest.mark.parametrize(
     ("text", "target", "line"),
     [
-        (TWO, "pos", "has no column 'pos' .* for target; it has id, form"),
+        (TWO, "pos", "has no column 'pos' .* for --target; it has id, form"),
         ("# nothing\n\n", None, "holds no sentence"),
         ("a b c\nd e f\n", None, "is no CoNLL-U file: "),
     ],

@@ -60,7 +60,7 @@ def read(path: Path, text: str, said: Said | None = None) -> Labelled:
     target = TARGET if said is None or said.target is None else said.target
     if target not in FIELDS[2:]:
         raise CapaxError(
-            f"{path} has no column '{target}'{closest(target, list(FIELDS))} for target; it has {', '.join(FIELDS)}."
+            f"{path} has no column '{target}'{closest(target, list(FIELDS))} for --target; it has {', '.join(FIELDS)}."
         )
     plain: Any = {name: _as_it_is for name in FIELDS[1:]}
     try:
