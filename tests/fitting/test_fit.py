@@ -35,7 +35,7 @@ def fitted(tmp_path_factory):
 
 def test_networks_and_methods_without_one_stand_in_one_table_with_intervals(fitted):
     scores = fitted.scores.set_index("name")
-    assert list(scores["kind"]) == ["network", *["baseline"] * 4]
+    assert list(scores["kind"]) == ["network", *["baseline"] * 5]
     assert {"persistence", "seasonal naive (24)", "linear autoregression", "exponential smoothing"} < set(scores.index)
     assert (scores["MAE, low"] < scores["MAE"]).all() and (scores["MAE"] < scores["MAE, high"]).all()
     assert scores.loc["gru", "parameters"] <= 300

@@ -14,7 +14,8 @@ from capax.baselines import forecasting
 from capax.baselines.exponential_smoothing import ExponentialSmoothing, can_have
 from capax.baselines.forecasting import Baseline, LinearAutoregression, SeasonalNaive
 from capax.errors import CapaxError
-from capax.jobs.forecast_preparing import Prepared
+from capax.jobs import forecast_reference as reference
+from capax.jobs.forecast_preparing import Prepared, linear_reference
 from capax.jobs.forecast_scales import stacked
 from capax.jobs.forecast_split import Windows
 
@@ -25,9 +26,12 @@ OfAll = Float[np.ndarray, "all horizon targets"]
 Make = Callable[[Float[np.ndarray, " steps"]], Baseline]
 """Fits a method on a training part."""
 
+AT_ONCE = 1000
+"""Windows of which all terms are in memory."""
 MOST_SMOOTHED = 60
 """Exponential smoothing is fitted on at most so many series, about a second each."""
 MOST_LAGS = 100
+REGRESSION = "linear regression (lags, calendar, covariates)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,7 @@ def forecasts(prepared: Prepared, notes: list[str]) -> Iterator[tuple[str, Quant
         name = SeasonalNaive(season).name
         methods.append((name, lambda: _points(prepared, every.windows, lambda _: SeasonalNaive(season))))
     methods.append(("linear autoregression", lambda: _autoregression(prepared, every)))
+    methods.append((REGRESSION, lambda: _regression(prepared, every)))
     count = len(prepared.panel.names) * len(prepared.preparation.targets)
     if count <= MOST_SMOOTHED:
         smooth = lambda: _points(prepared, every.windows, lambda part: ExponentialSmoothing.fit(part, season))  # noqa: E731
@@ -134,6 +139,28 @@ def _autoregression(prepared: Prepared, every: _Windows) -> Points:
     if best is None:
         raise refused
     return best[1]
+
+
+def _regression(prepared: Prepared, every: _Windows) -> Points:
+    """Of all series together, on all that a network sees; lags, ridge, and calendar are chosen
+    within the training parts (`jobs.forecast_fitting_reference`).
+    """
+    given = prepared.preparation
+    fitted = prepared.fitted or linear_reference(prepared.panel, prepared.parts, given)
+    if fitted is None:
+        raise CapaxError(f"{REGRESSION}: the training part is too short for it.")
+    found, windows, arrays = fitted.reference, every.windows, given.arrays(prepared.panel)
+    phases = [given.calendar.index(name) for name in found.calendar]
+    sizes = given.horizon, found.lags, given.season, len(given.past)
+    mean, _, change = stacked(given.scales_of(prepared.panel))
+    points = np.empty((len(windows.origins), given.horizon, len(given.targets)))
+    for begin in range(0, len(points), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        series, origins = windows.series[part], windows.origins[part]
+        seen = reference.terms(np, arrays, series, origins, sizes, phases)
+        scaled = reference.forecasts(np, seen, found.arrays[0]) + arrays["last"][origins - 1][:, None]
+        points[part] = scaled * change[series][:, None] + mean[series][:, None, : points.shape[2]]
+    return points
 
 
 def _changes(prepared: Prepared, every: _Windows) -> Float[np.ndarray, "windows one targets"]:

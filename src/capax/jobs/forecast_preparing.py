@@ -81,15 +81,17 @@ def prepare(source: Path | pd.DataFrame, wishes: Wishes) -> Prepared:
     except CapaxError as error:
         raise CapaxError(f"{rows.file}: {error}") from None
     preparation = _learned(panel, parts, wishes, (targets, past, future), horizon, rows)
-    found = _reference(panel, parts, preparation) if wishes.reference == "autoregression" else None
+    found = linear_reference(panel, parts, preparation) if wishes.reference == "autoregression" else None
     if found is not None:
         preparation = dataclasses.replace(preparation, reference=found.reference)
     notes = (*rows.notes, *gridded, *_said(preparation, wishes), *cut)
     return Prepared(preparation, panel, parts, notes, found)
 
 
-def _reference(panel: Panel, parts: Parts, preparation: Forecasting) -> Fitted | None:
-    """The autoregression of the training parts."""
+def linear_reference(panel: Panel, parts: Parts, preparation: Forecasting) -> Fitted | None:
+    """The autoregression of the training parts, with calendar and covariates; None where they are
+    too short for one.
+    """
     horizon, targets = preparation.horizon, len(preparation.targets)
     most = min(fitting_reference.MOST_FITTED, fitting_reference.MOST_FORECASTS // (horizon * targets))
     windows = parts.windows(panel, horizon, "train", max(100, most))
