@@ -55,10 +55,15 @@ def example(monkeypatch):
 
 
 def test_every_example_is_tried_here_and_has_a_section_on_the_page():
-    scripts = {path.stem for path in FOLDER.glob("*.py")} - {"packaged"}
+    scripts = {path.stem for path in FOLDER.glob("*.py")} - {"packaged", "tables"}
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert scripts == set(BESIDE) == set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
     assert scripts == set(re.findall(r"^python examples/(\w+)\.py$", page, re.MULTILINE))
+
+
+def test_every_section_has_a_place_for_its_table(example):
+    sections = (FOLDER / "README.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    assert [len(example("tables").PLACE.findall(section)) for section in sections] == [1] * len(sections)
 
 
 @pytest.mark.grid(keep=2)
