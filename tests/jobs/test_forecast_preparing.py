@@ -58,6 +58,13 @@ def test_an_hourly_series_has_a_day_for_season_and_horizon_and_the_calendar_that
     assert said(found, "season: 24 steps; otherwise: --set season=STEPS, 1 for none")
 
 
+def test_columns_that_nothing_reads_are_named():
+    frame = hourly().assign(holiday=0.0, wind=np.arange(720.0) % 5)
+    found = prepared(frame, target="temp", future="holiday")
+    assert said(found, "not used: wind; otherwise: --covariates COLUMN, or --future COLUMN if it is known ahead")
+    assert not said(prepared(frame, target="temp", future="holiday", covariates="wind"), "not used")
+
+
 @pytest.mark.parametrize(
     ("step", "rows", "seasons", "horizon", "features"),
     [

@@ -84,7 +84,8 @@ def prepare(source: Path | pd.DataFrame, wishes: Wishes) -> Prepared:
     found = linear_reference(panel, parts, preparation) if wishes.reference == "autoregression" else None
     if found is not None:
         preparation = dataclasses.replace(preparation, reference=found.reference)
-    notes = (*rows.notes, *gridded, *_said(preparation, wishes), *cut)
+    unused = [name for name in rows.columns if name not in (*targets, *past, *future)]
+    notes = (*rows.notes, *gridded, *_said(preparation, wishes), *_said_of_unused(unused), *cut)
     return Prepared(preparation, panel, parts, notes, found)
 
 
@@ -207,6 +208,12 @@ def _said(found: Forecasting, wishes: Wishes) -> Sequence[str]:
             f"missing values of {_named(found.gaps)} are no targets; networks see the last known value and a flag"
         )
     return said
+
+
+def _said_of_unused(columns: Sequence[str]) -> list[str]:
+    if not columns:
+        return []
+    return [f"not used: {', '.join(columns)}; otherwise: --covariates COLUMN, or --future COLUMN if it is known ahead"]
 
 
 def _named(columns: Sequence[str]) -> str:
