@@ -35,6 +35,22 @@ def _programs_do_not_pile_up():
         jax.clear_caches()
 
 
+HARDLY_TRAINED = {"estimators", "fitting"}
+"""Folders of tests whose networks are small: compiling without optimisation takes less time."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compile_quickly(request):
+    if request.path.parent.name not in HARDLY_TRAINED:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # processes that a test starts
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--all", action="store_true", help="run what is marked `slow`, and every case of what is marked `grid`"
