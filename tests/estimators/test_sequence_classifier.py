@@ -39,7 +39,7 @@ def test_classes_keep_their_type_and_are_told_apart(fitted):
 def test_probabilities_are_those_of_the_model_in_the_order_of_classes(fitted):
     found = fitted.predict_proba(X)
     assert found.shape == (len(X), 2)
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)  # single precision
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
     table = fitted.model_.predict(X, probabilities=True)
     np.testing.assert_array_equal(found, table[["probability of 3", "probability of 7"]])
     np.testing.assert_array_equal(fitted.predict(X), table["label"].astype(int))

@@ -131,6 +131,7 @@ def log_probabilities(
             ends = np.ones(size, np.int32)
             ends[: len(chosen)] = real
             outputs = np.asarray(run(network, jnp.asarray(full), jnp.asarray(ends)), np.float64)
+            outputs -= np.logaddexp.reduce(outputs, axis=0, keepdims=True)  # rounded to 32 bits they sum to nearly 1
             for place, number in enumerate(chosen):
                 found[number] = outputs[..., place].T if reduce is not None else outputs[:, : lengths[number], place].T
     return found
