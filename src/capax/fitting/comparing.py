@@ -4,7 +4,7 @@ model that is kept.
 
 import dataclasses
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pandas as pd
 from capax.errors import CapaxError
 from capax.experiments import results
 from capax.files import write_atomically
-from capax.fitting import kinds, verdict
+from capax.fitting import choosing, kinds, verdict
 from capax.fitting.contract import Fitting
 from capax.fitting.outcome import Contender, Outcome, ScoreColumn, ends
+from capax.networks.assembling import AnyNetwork
 from capax.scoring import Estimate
 from capax.tasks.from_file import FromFile
 from capax.training import model
@@ -30,18 +31,38 @@ class _Network:
     row: dict[str, Any]
     path: Path
 
+    @property
+    def label(self) -> str:
+        """That of its task."""
+        return str(self.row["task"])
+
+    def load(self) -> AnyNetwork:
+        return model.load(self.path).network
+
 
 def compare(
-    job: str, task: FromFile[Any], directory: Path, notes: Sequence[str], say: Callable[[str], None]
+    job: str, tasks: Mapping[str, FromFile[Any]], directory: Path, notes: Sequence[str], say: Callable[[str], None]
 ) -> Outcome:
     """Score all contenders, write their answers and `scores.csv`, and keep the best network as
     `model.safetensors`.
 
+    **Arguments:** `tasks` by the labels of studies: the same data, and what networks are told of
+    them may differ.
+
     Raises `CapaxError` where every trial of every network diverged.
     """
-    compared = kinds.fitting(job, task)
-    networks, winner = _networks(directory)
-    answers = {name: compared.answers(model.load(network.path).network) for name, network in networks.items()}
+    fittings = {label: kinds.fitting(job, task) for label, task in tasks.items()}
+    compared, task = next(iter(fittings.values())), next(iter(tasks.values()))
+    networks, winner = _networks(tasks, directory)
+    trained = {name: network.load() for name, network in networks.items()}
+    of_networks = {name: fittings[network.label] for name, network in networks.items()}
+    selection = {name: float(network.row["selection"]) for name, network in networks.items()}
+    safer = choosing.safer(winner, trained, of_networks, selection)
+    if safer is not None:
+        winner, said = safer
+        notes = (*notes, said)
+        say(said)
+    answers = {name: of_networks[name].answers(network) for name, network in trained.items()}
     for name, found in compared.baselines():
         say(f"without a network: {name}")
         answers[name] = found
@@ -55,7 +76,7 @@ def compare(
     )
     for each in contenders:
         _save(directory / each.answers, compared.examples(answers[each.name]))
-    further = compared.further(model.load(networks[winner].path).network)
+    further = of_networks[winner].further(trained[winner])
     for name, each in further.items():
         _save(directory / f"answers/{name}.parquet", each)
     table = tuple({"name": each.name, "kind": each.kind, "scores": each.scores} for each in contenders)
@@ -76,7 +97,7 @@ def compare(
     return outcome
 
 
-def _networks(directory: Path) -> tuple[dict[str, _Network], str]:
+def _networks(tasks: Mapping[str, FromFile[Any]], directory: Path) -> tuple[dict[str, _Network], str]:
     """The best network of each study, and the name of the one with the best validation score."""
     store, record = results.read(directory)
     table = results.studies(store, record)
@@ -86,14 +107,14 @@ def _networks(directory: Path) -> tuple[dict[str, _Network], str]:
             f"{directory}: every trial diverged, so there is no network; look at {directory / 'report.html'} for why, or "
             "try other cells."
         )
-    found = {_name(row): _Network(row, store.model(row["study"])) for row in rows}
+    found = {_name(tasks[row["task"]], row): _Network(row, store.model(row["study"])) for row in rows}
     sign = 1 if record.studies[0].direction == "minimise" else -1
     return found, min(found, key=lambda name: sign * found[name].row["selection"])
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(task: FromFile[Any], row: dict[str, Any]) -> str:
     layers = "" if row["depth"] == 1 else f", {row['depth']} layers"
-    return f"{row['cell']}{layers}"
+    return f"{row['cell']}{task.network_adds}{layers}"
 
 
 def _contender(

@@ -67,6 +67,12 @@ class Fitting(abc.ABC, Generic[OfTask, Answers]):
     def difference(self, one: Answers, other: Answers) -> Estimate:
         """By how much the first score of `one` is above that of `other`, resampled in pairs."""
 
+    def on_validation(self) -> "Fitting[OfTask, Answers]":
+        """The same on the validation part. Written where networks of one fit have several tasks
+        (`FromFile.alternatives`): that part then chooses between them.
+        """
+        raise NotImplementedError(f"the networks of job {self.task.name} have one task")
+
     def further(self, network: Assembled) -> dict[str, pd.DataFrame]:
         """More tables of the chosen network, for figures, by name: such as where attention was."""
         del network

@@ -64,10 +64,14 @@ def fit(
         shown.note(note)
     chosen = _planned(recognised, task, out, wishes, shown)
     execute(chosen, out, make_engine, shown)
-    found = compare(recognised.job, task, out, notes, shown.note)
+    found = compare(recognised.job, _tasks(chosen), out, notes, shown.note)
     found = dataclasses.replace(found, seconds=time.monotonic() - began)
     outcome.save(out, found)
     return found
+
+
+def _tasks(chosen: Plan) -> dict[str, FromFile[Any]]:
+    return {label: task for label, task in chosen.tasks.items() if isinstance(task, FromFile)}
 
 
 def _planned(recognised: Recognised, task: FromFile[Any], out: Path, wishes: Wishes, shown: Display) -> Plan:
@@ -97,6 +101,9 @@ def _design(job: str, task: FromFile[Any], wishes: Wishes, steps: int) -> dict[s
     """The experiment as its file would have it."""
     made = {key: value for key, value in dataclasses.asdict(kinds.architecture(job, task)).items() if value is not None}
     options = {key: value for key, value in {**wishes.options, "path": task.path}.items() if value is not None}
+    compared = {option: values for option, values in task.alternatives().items() if option not in options}
+    if compared:
+        options["sweep"] = compared
     return {
         "name": "fit",
         "question": f"Which network is best for {Path(task.path).name}?",

@@ -41,7 +41,7 @@ INTERVALS = {(0.1, 0.9): Score("coverage of 80%", None), (0.05, 0.95): Score("co
 
 
 class ForecastFitting(Fitting[Forecast, Quantiles]):
-    """Answers are quantiles (windows, horizon, targets, levels) on the evaluation windows, in the
+    """Answers are quantiles (windows, horizon, targets, levels) on the windows of `part`, in the
     unit of the targets. Point forecasts are medians.
 
     Of several targets, whose units differ, the first score is the MASE, pinball loss is in units of
@@ -51,17 +51,19 @@ class ForecastFitting(Fitting[Forecast, Quantiles]):
     resampled: ClassVar[str] = "forecasts"
     columns: ClassVar[tuple[Score, ...]] = (MAE, RMSE, MASE, PINBALL, *INTERVALS.values())
 
-    def __init__(self, task: Forecast):
+    def __init__(self, task: Forecast, part: str = "evaluation"):
         super().__init__(task)
-        self.notes: list[str] = []
         prepared = task.prepared
-        self._windows = prepared.windows("evaluation")
+        self._windows = prepared.windows(part)
         self._truth: Points = values_at(prepared, self._windows, prepared.preparation.horizon)
         self._naive = self._naive_scales()[self._windows.series][:, None]
         targets = prepared.preparation.targets
         if len(targets) > 1:
             of_targets = tuple(Score(f"MAE of {name}", True) for name in targets)
             self.columns = (MASE, PINBALL, *INTERVALS.values(), *of_targets)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_validation(self) -> "ForecastFitting":
+        return ForecastFitting(self.task, "validation")
 
     def _naive_scales(self) -> Float[np.ndarray, "series targets"]:
         """By what errors are divided in MASE, measured on training parts."""

@@ -15,7 +15,7 @@ from capax.baselines.exponential_smoothing import ExponentialSmoothing, can_have
 from capax.baselines.forecasting import Baseline, LinearAutoregression, SeasonalNaive
 from capax.errors import CapaxError
 from capax.jobs import forecast_reference as reference
-from capax.jobs.forecast_preparing import Prepared, linear_reference
+from capax.jobs.forecast_preparing import Prepared
 from capax.jobs.forecast_scales import stacked
 from capax.jobs.forecast_split import Windows
 
@@ -146,7 +146,7 @@ def _regression(prepared: Prepared, every: _Windows) -> Points:
     within the training parts (`jobs.forecast_fitting_reference`).
     """
     given = prepared.preparation
-    fitted = prepared.fitted or linear_reference(prepared.panel, prepared.parts, given)
+    fitted = prepared.regression
     if fitted is None:
         raise CapaxError(f"{REGRESSION}: the training part is too short for it.")
     found, windows, arrays = fitted.reference, every.windows, given.arrays(prepared.panel)

@@ -78,6 +78,11 @@ class Choice:
     terms: np.ndarray
 
 
+def possible(longest: int, horizon: int) -> bool:
+    """Whether a training part of so many steps is long enough for a reference."""
+    return longest >= BLOCKS * LEAST_WINDOWS * horizon
+
+
 def fit(
     arrays: Mapping[str, np.ndarray],
     problem: Problem,
@@ -85,15 +90,13 @@ def fit(
     levels: Sequence[float],
     calendar: Sequence[str],
     longest: int,
-) -> Fitted | None:
-    """The reference of a training part; None where it is too short for one.
+) -> Fitted:
+    """The reference of a training part that is long enough (`possible`).
 
     **Arguments:** `sizes`: horizon, season, and the number of covariates that are known until the
     origin alone; `longest`: steps of the longest series' training part.
     """
     horizon, season, past = sizes
-    if longest < BLOCKS * LEAST_WINDOWS * horizon:
-        return None
     most = max(1, min(MOST_LAGS, max(8, 2 * season), longest // 8))
     seen = reference.terms(
         np, arrays, problem.series, problem.origins, (horizon, most, season, past), range(len(calendar))

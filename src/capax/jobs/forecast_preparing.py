@@ -3,6 +3,7 @@ learned of the training part.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,6 @@ class Wishes:
     context: int | None = None
     season: int | None = None
     share: float = 0.1
-    reference: str = REFERENCES[0]
     levels: tuple[float, ...] = ()
 
 
@@ -57,6 +57,28 @@ class Prepared:
     parts: Parts
     notes: tuple[str, ...]
     fitted: Fitted | None = None
+
+    @functools.cached_property
+    def regression(self) -> Fitted | None:
+        """The autoregression of the training parts, with calendar and covariates; None where they
+        are too short for one.
+        """
+        if self.fitted is not None or not self.can_have_reference:
+            return self.fitted
+        return _linear_reference(self.panel, self.parts, self.preparation)
+
+    @property
+    def can_have_reference(self) -> bool:
+        """Whether the training parts are long enough for an autoregression."""
+        return fitting_reference.possible(self.parts.longest, self.preparation.horizon)
+
+    def with_reference(self) -> "Prepared":
+        """The same on top of the autoregression, where there is one."""
+        found = self.regression
+        if found is None:
+            return self
+        preparation = dataclasses.replace(self.preparation, reference=found.reference)
+        return dataclasses.replace(self, preparation=preparation, fitted=found)
 
     def windows(self, part: str) -> Windows:
         """The windows of a part ("train", "validation", "evaluation"), evenly spaced."""
@@ -81,26 +103,19 @@ def prepare(source: Path | pd.DataFrame, wishes: Wishes) -> Prepared:
     except CapaxError as error:
         raise CapaxError(f"{rows.file}: {error}") from None
     preparation = _learned(panel, parts, wishes, (targets, past, future), horizon, rows)
-    found = linear_reference(panel, parts, preparation) if wishes.reference == "autoregression" else None
-    if found is not None:
-        preparation = dataclasses.replace(preparation, reference=found.reference)
     unused = [name for name in rows.columns if name not in (*targets, *past, *future)]
     notes = (*rows.notes, *gridded, *_said(preparation, wishes), *_said_of_unused(unused), *cut)
-    return Prepared(preparation, panel, parts, notes, found)
+    return Prepared(preparation, panel, parts, notes)
 
 
-def linear_reference(panel: Panel, parts: Parts, preparation: Forecasting) -> Fitted | None:
-    """The autoregression of the training parts, with calendar and covariates; None where they are
-    too short for one.
-    """
+def _linear_reference(panel: Panel, parts: Parts, preparation: Forecasting) -> Fitted:
     horizon, targets = preparation.horizon, len(preparation.targets)
     most = min(fitting_reference.MOST_FITTED, fitting_reference.MOST_FORECASTS // (horizon * targets))
     windows = parts.windows(panel, horizon, "train", max(100, most))
     problem = Problem.of(parts.begins, parts.validation, windows.series, windows.origins, horizon)
     sizes = horizon, preparation.season, len(preparation.past)
-    longest = int((parts.validation - parts.begins).max())
     return fitting_reference.fit(
-        preparation.arrays(panel), problem, sizes, preparation.levels, preparation.calendar, longest
+        preparation.arrays(panel), problem, sizes, preparation.levels, preparation.calendar, parts.longest
     )
 
 

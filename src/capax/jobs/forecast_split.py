@@ -36,6 +36,11 @@ class Parts:
     evaluation: Int[np.ndarray, " series"]
     ends: Int[np.ndarray, " series"]
 
+    @property
+    def longest(self) -> int:
+        """Steps of the longest training part."""
+        return int((self.validation - self.begins).max())
+
     def windows(self, panel: Panel, horizon: int, part: str, most: int = MOST_WINDOWS) -> Windows:
         """The windows of a part ("train", "validation", "evaluation"), at most `most`, evenly
         spaced.

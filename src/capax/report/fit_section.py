@@ -138,7 +138,7 @@ def section(directory: Path, best: Mapping[str, int], curve: Curve) -> FitSectio
     answers = {each.name: pd.read_parquet(directory / each.answers) for each in found.contenders}
     answers |= {name: pd.read_parquet(directory / "answers" / f"{name}.parquet") for name in found.further}
     networks = [each for each in found.contenders if each.kind == "network"]
-    curves = {each.cell: curve(each.study, best[each.study]) for each in networks if each.study in best}
-    known = {cell: each for cell, each in curves.items() if each is not None and len(each)}
+    curves = {each.name: curve(each.study, best[each.study]) for each in networks if each.study in best}
+    known = {name: each for name, each in curves.items() if each is not None and len(each)}
     with look():
         return FitSection(found, directory, draw(found, answers, known))

@@ -91,7 +91,18 @@ class Forecast(FromFile[Prepared]):
             )
         return found
 
+    def alternatives(self) -> dict[str, list[Any]]:
+        """Both references, where the training part is long enough for a regression."""
+        return {"reference": list(REFERENCES)} if self.prepared.can_have_reference else {}
+
+    @property
+    def network_adds(self) -> str:
+        return "" if self.preparation.reference is None else " + linear regression"
+
     def prepare(self) -> Prepared:
+        """Both references share what is read of the file."""
+        if self.reference != REFERENCES[0]:
+            return dataclasses.replace(self, reference=REFERENCES[0]).prepared.with_reference()
         fields = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(Wishes) if field.name != "levels"
         }

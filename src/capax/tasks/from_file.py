@@ -104,6 +104,15 @@ class FromFile(Task, Generic[Kind]):
     def data_depend_on(self, parameters: int) -> None:
         return None
 
+    def alternatives(self) -> dict[str, list[Any]]:
+        """Options whose values a fit compares by validation, where the user gives none."""
+        return {}
+
+    @property
+    def network_adds(self) -> str:
+        """What stands behind a cell's name where a network of this task is more than its cell."""
+        return ""
+
     def most_steps(self) -> int | None:
         """Training steps beyond which networks would learn the training part by heart; None where
         that is not known.
