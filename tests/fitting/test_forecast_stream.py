@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from capax import jobs, networks, tasks
-from capax.errors import CapaxError
+from capax.errors import CapaxError, CapaxWarning
 from capax.fitting.forecast import ForecastPredictor
 from capax.fitting.forecast_history import Steps
 
@@ -185,15 +185,37 @@ def test_rows_that_do_not_fit_are_refused_in_one_line(predictor):
     assert stream.due() == 5 - 1
 
 
-def test_stamps_with_a_zone_are_taken_in_utc(predictor):
+def test_stamps_with_a_zone_are_taken_in_utc_and_forecasts_are_in_that_zone(predictor):
     made, rows = predictor(table()), table(30, begin="2024-03-01")
     here, there = made.stream(), made.stream()
     for row in rows.to_dict("records"):
         one = answer(lambda row=row: here.push(row))
         stamp = row["time"].tz_localize("UTC").tz_convert("Europe/Berlin")
         other = answer(lambda row=row, stamp=stamp: there.push({**row, "time": stamp}))
-        assert_alike(other, one) if isinstance(one, pd.DataFrame) else None
+        if isinstance(one, pd.DataFrame):
+            assert one["time"].dt.tz is None and str(other["time"].dt.tz) == "Europe/Berlin"
+            assert_alike(other.assign(time=other["time"].dt.tz_convert("UTC").dt.tz_localize(None)), one)
     assert isinstance(one, pd.DataFrame)
+
+
+@pytest.mark.parametrize("written", [lambda stamp: stamp, str, lambda stamp: stamp.isoformat()])
+def test_a_stream_answers_in_the_zone_in_which_a_prediction_answers(predictor, written):
+    """In winter and in summer, as stamps and as texts."""
+    rows = table(60, begin="2024-03-30")
+    stamps = rows["time"].dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
+    check(predictor(table()), rows.assign(time=stamps.map(written)), (20, 59))
+
+
+def test_stamps_without_a_zone_where_the_training_has_one_are_said_once(predictor):
+    frame = table()
+    made = predictor(frame.assign(time=frame["time"].dt.tz_localize("UTC")))
+    made.reading = {"zone": True}
+    stream = made.stream()
+    first, second, third = frame.head(3).to_dict("records")
+    with pytest.warns(CapaxWarning, match="have no zone, though those of the training have one"):
+        stream.take(first)
+    stream.take(second)  # warnings are errors here
+    stream.take({**third, "time": third["time"].tz_localize("UTC")})
 
 
 def test_steps_keep_the_last_ones_and_what_was_known_before():

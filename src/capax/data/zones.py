@@ -25,6 +25,18 @@ def zone(source: Path | pd.DataFrame, time: str | None, encoding: str | None = N
     return _of_column(_column(frame, time))
 
 
+def otherwise(trained: bool | None, now: bool) -> str | None:
+    """What is to be said where time stamps have a zone and those of the training none, or the other
+    way round; None where it is the same, or not known.
+    """
+    if trained is None or trained == now:
+        return None
+    have = "have a zone, though those of the training have none"
+    return (
+        f"time stamps {have if now else 'have no zone, though those of the training have one'}: they are taken in UTC"
+    )
+
+
 def _column(frame: Any, time: str) -> Any:
     """The column of this name, which may be an index, as in `data.table.of_frame`."""
     if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:

@@ -17,7 +17,7 @@ from capax.errors import CapaxError, CapaxWarning
 from capax.fitting import forecast_baselines
 from capax.fitting.contract import ANSWERS, Fitting, Predictor, Score
 from capax.fitting.forecast_baselines import Points, Quantiles, values_at
-from capax.fitting.forecast_frame import by_level, frame
+from capax.fitting.forecast_frame import by_level, frame, in_zone
 from capax.fitting.forecast_network import Forward, at_levels
 from capax.fitting.forecast_new_data import extended
 from capax.fitting.forecast_stream import ForecastStream
@@ -218,20 +218,17 @@ class ForecastPredictor(Predictor):
             stamps = new.panel.stamps(number, new.origins[number] - new.panel.offsets[number] + np.arange(steps))
             shown = name if preparation.series is not None or len(new.panel.names) > 1 else None
             frames.append(frame(preparation, shown, stamps, found[number], levels))
-        result = pd.concat(frames, ignore_index=True)
-        if zone is not None and preparation.time in result and result[preparation.time].dtype.kind == "M":
-            result[preparation.time] = result[preparation.time].dt.tz_localize("UTC").dt.tz_convert(zone)
+        result = in_zone(pd.concat(frames, ignore_index=True), preparation.time, zone)
         first = 1 + list(result).index("step")
         result.attrs[ANSWERS] = list(result)[first:]
         return result
 
     def _warn(self, names: Sequence[str], zone: bool) -> None:
         """Of what is read otherwise than in the training, and of series that were not there."""
-        preparation, trained = self.preparation, self.reading.get("zone")
-        if trained is not None and trained != zone and preparation.step.kind not in ("rows", "count"):
-            have = "have a zone, though those of the training have none"
-            said = have if zone else "have no zone, though those of the training have one"
-            warnings.warn(f"time stamps {said}: they are taken in UTC", CapaxWarning, stacklevel=3)
+        preparation = self.preparation
+        said = zones.otherwise(self.reading.get("zone"), zone)
+        if said is not None and preparation.step.kind not in ("rows", "count"):
+            warnings.warn(said, CapaxWarning, stacklevel=3)
         unknown = [name for name in names if preparation.known(name) is None]
         if preparation.series is not None and unknown:
             shown = ", ".join(f"'{name}'" for name in unknown[:MOST_NAMED]) + (", .." if unknown[MOST_NAMED:] else "")
@@ -243,7 +240,8 @@ class ForecastPredictor(Predictor):
         """Forecasts of series that go on: a row at a time, in constant memory. Arguments as of
         `predict`.
         """
-        return ForecastStream(self._forward, self.preparation, self._steps(horizon), self._levels(quantiles))
+        steps, levels = self._steps(horizon), self._levels(quantiles)
+        return ForecastStream(self._forward, self.preparation, steps, levels, zone=self.reading.get("zone"))
 
     @functools.cached_property
     def _forward(self) -> Forward:

@@ -1,5 +1,6 @@
 """Forecasts as a table."""
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,15 @@ def frame(
     for target, name in enumerate(preparation.targets):
         parts.append(by_level(quantiles[:, target], levels, f"{name} "))
     return pd.concat(parts, axis=1)
+
+
+def in_zone(found: pd.DataFrame, time: str | None, zone: datetime.tzinfo | None) -> pd.DataFrame:
+    """The same forecasts with their time stamps, which are in UTC, in a zone; without one, as they
+    are.
+    """
+    if zone is None or time not in found or found[time].dtype.kind != "M":
+        return found
+    return found.assign(**{time: found[time].dt.tz_localize("UTC").dt.tz_convert(zone)})
 
 
 def by_level(quantiles: Float[np.ndarray, "steps levels"], levels: Sequence[float], prefix: str = "") -> pd.DataFrame:

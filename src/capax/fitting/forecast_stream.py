@@ -1,14 +1,16 @@
 """Forecasts of series that go on: a row at a time, in constant memory."""
 
 import datetime
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capax.errors import CapaxError
-from capax.fitting.forecast_frame import frame
+from capax.data import zones
+from capax.errors import CapaxError, CapaxWarning
+from capax.fitting.forecast_frame import frame, in_zone
 from capax.fitting.forecast_history import History
 from capax.fitting.forecast_network import Forward, at_levels
 from capax.jobs import forecast_calendar as calendar
@@ -29,15 +31,25 @@ class ForecastStream:
             quantiles = stream.push(row)
 
     It keeps the last context and season of each series, and nothing else. Rows come in the order of
-    time; times that are left out count as missing values, and rows of one time as their mean.
+    time; times that are left out count as missing values, and rows of one time as their mean. Time
+    stamps are in the zone of the last row, as those of `predict`.
     """
 
     def __init__(
-        self, forward: Forward, preparation: Forecasting, steps: int | None = None, levels: Sequence[float] = ()
+        self,
+        forward: Forward,
+        preparation: Forecasting,
+        steps: int | None = None,
+        levels: Sequence[float] = (),
+        *,
+        zone: bool | None = None,
     ):
+        """`zone`: whether time stamps of the training have one; None: not known."""
         self._forward, self._preparation = forward, preparation
         self._steps, self._levels = steps or preparation.horizon, tuple(levels) or preparation.levels
         self._series: dict[str, History] = {}
+        self._zone: datetime.tzinfo | None = None
+        self._zone_of_training = zone
 
     def push(self, row: Row, ahead: Sequence[Row] | pd.DataFrame = ()) -> pd.DataFrame:
         """Take one more row, and forecast from the last known target of its series.
@@ -61,7 +73,8 @@ class ForecastStream:
         found = self._forward(arrays, Windows(np.zeros(1, int), origins), scales)[0, : self._steps]
         stamps = history.stamps(np.arange(self._steps))
         quantiles = at_levels(found[None], self._preparation.levels, self._levels)[0]
-        return frame(self._preparation, name if self._named else None, stamps, quantiles, self._levels)
+        found = frame(self._preparation, name if self._named else None, stamps, quantiles, self._levels)
+        return in_zone(found, self._preparation.time, self._zone)
 
     def take(self, row: Row) -> None:
         """Take one more row without a forecast, such as those of the past at the beginning."""
@@ -88,7 +101,8 @@ class ForecastStream:
             if len(preparation.scales) > 1 and name not in preparation.scales:
                 raise CapaxError(f"a stream goes on with series of the training; '{name}' was not among them.")
         values = np.array([_number(row, column) for column in preparation.columns])
-        stamp = self._stamp(row)
+        stamp, self._zone = self._stamp(row)
+        self._warn_of_zone()
         if name not in self._series:
             targets = len(preparation.targets)
             self._series[name] = History(
@@ -97,24 +111,33 @@ class ForecastStream:
         self._series[name].add(values, stamp)
         return name
 
-    def _stamp(self, row: Row) -> Any:
+    def _warn_of_zone(self) -> None:
+        """Once."""
+        said = zones.otherwise(self._zone_of_training, self._zone is not None)
+        if said is not None and self._preparation.step.kind not in ("rows", "count"):
+            self._zone_of_training = None
+            warnings.warn(said, CapaxWarning, stacklevel=4)
+
+    def _stamp(self, row: Row) -> tuple[Any, datetime.tzinfo | None]:
+        """The time stamp of a row, in UTC, and its zone; None where there is none."""
         preparation = self._preparation
         if preparation.step.kind == "rows" or preparation.time is None:
-            return None
+            return None, None
         if preparation.step.kind == "count":
-            return _number(row, preparation.time)
+            return _number(row, preparation.time), None
         value = _value(row, preparation.time)
         try:
             if not isinstance(value, str | datetime.date | np.datetime64):
                 raise ValueError
-            stamp = pd.to_datetime([value], format="ISO8601", utc=True)[0]
+            stamp = pd.to_datetime([value], format="ISO8601")[0]
         except (ValueError, TypeError):
             stamp = pd.NaT
         if stamp is pd.NaT:
             raise CapaxError(
                 f"'{preparation.time}' is {value!r}: a stream takes time stamps such as 2024-01-31 12:00, or Python's own."
             )
-        return stamp.tz_localize(None).to_numpy().astype("datetime64[us]")
+        moment = stamp if stamp.tz is None else stamp.tz_convert("UTC").tz_localize(None)
+        return moment.to_numpy().astype("datetime64[us]"), stamp.tz
 
     def _behind(self, history: History, ahead: Sequence[Row] | pd.DataFrame) -> np.ndarray:
         """What is known ahead, (steps, columns), from the step behind the last known target on."""
@@ -126,7 +149,7 @@ class ForecastStream:
             found[:length] = history.behind
         first = len(preparation.columns) - len(preparation.future)
         for number, row in enumerate(rows):
-            place = history.place(self._stamp(row), number)
+            place = history.place(self._stamp(row)[0], number)
             if place < history.place(None, 0) and preparation.step.kind != "rows":
                 raise CapaxError("rows that are known ahead must lie behind the last one.")
             if place < preparation.horizon:
