@@ -12,6 +12,7 @@ import pytest
 
 from capax import jobs, tasks
 from capax.errors import CapaxError
+from capax.fitting.contract import ANSWERS
 from capax.fitting.language import LanguageFitting, LanguagePredictor
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.network import Network
@@ -101,6 +102,8 @@ def test_texts_of_a_list_are_read_each_by_itself(predictor):
     assert np.isnan(found["bits per character"][1]) and found["unknown"][3] > 0
     frame = pd.DataFrame({"id": [4, 5], "note": ["ab cd", None]})
     again = predictor.predict(frame)
+    assert again.attrs[ANSWERS] == ["characters", "bits", "bits per character", "unknown"]
+    assert predictor.predict(texts, each="symbol").attrs[ANSWERS] == ["bits"]
     assert again["id"].tolist() == [4, 5] and again["bits"].tolist() == [found["bits"][0], 0]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from capax import jobs, tasks
 from capax.errors import CapaxError
+from capax.fitting.contract import ANSWERS
 from capax.fitting.translate import Answers, TranslateFitting, TranslatePredictor
 from capax.networks.beam import attended
 from capax.networks.encoder_decoder import EncoderDecoder
@@ -111,6 +112,7 @@ def test_answers_are_those_of_the_network_whatever_stands_beside(predictor):
     alone = pd.concat([predictor.predict([text]) for text in texts], ignore_index=True)
     together = predictor.predict(texts)
     assert list(together) == ["word", "answer", "log probability"]
+    assert together.attrs[ANSWERS] == ["answer", "log probability"]
     pd.testing.assert_frame_equal(together, alone, rtol=1e-4)
 
 
@@ -118,6 +120,7 @@ def test_several_answers_are_a_row_each_the_likeliest_first(predictor, task):
     found = predictor.predict(pd.DataFrame({"id": [7, 8], "word": ["ab", "cd"]}), beam=5, best=3)
     assert found["id"].tolist() == [7, 7, 7, 8, 8, 8] and found["rank"].tolist() == [1, 2, 3] * 2
     assert found.groupby("id")["answer"].nunique().tolist() == [3, 3]
+    assert found.attrs[ANSWERS] == ["answer", "rank", "log probability"]
     preparation, net = predictor.preparation, predictor.network
     for _, row in found.iterrows():
         target = [*preparation.target.encode([row["answer"]])[0], preparation.end]

@@ -1,7 +1,9 @@
 """The commands for a user's own sequences: fit, predict, generate, export, show."""
 
+import datetime
 import inspect
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,8 +68,7 @@ def table(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
     """Predictions: into a file, CSV or Parquet by its name; else CSV or JSON on standard output."""
     written = _in_digits(frame)
     if out is None:
-        as_text = f"{frame.to_json(orient='records', date_format='iso')}\n" if as_json else written.to_csv(index=False)
-        sys.stdout.write(as_text)
+        sys.stdout.write(_json(written) if as_json else written.to_csv(index=False))
         return
     if out.suffix.lower() in PARQUET:
         import io
@@ -80,6 +81,18 @@ def table(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
         write_atomically(out, written.to_csv(index=False, sep=separator))
     said = {"file": str(out), "rows": len(frame), "columns": list(map(str, frame))}
     print(json.dumps(said) if as_json else f"{len(frame):,} rows: {out}")
+
+
+def _json(frame: pd.DataFrame) -> str:
+    """A list of rows; what is missing, or not finite, is null."""
+    known = frame.notna() & ~frame.isin([math.inf, -math.inf])
+    rows = frame.astype(object).where(known, None).rename(columns=str).to_dict("records")
+    return f"{json.dumps(rows, default=_as_json)}\n"
+
+
+def _as_json(value: Any) -> Any:
+    """What JSON has no word for: moments as ISO 8601 has them, all else as text."""
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
 
 
 DIGITS = 7

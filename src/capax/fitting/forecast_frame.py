@@ -38,7 +38,7 @@ def in_zone(found: pd.DataFrame, time: str | None, zone: datetime.tzinfo | None)
     """The same forecasts with their time stamps, which are in UTC, in a zone; without one, as they
     are.
     """
-    if zone is None or time not in found or found[time].dtype.kind != "M":
+    if zone is None or time is None or time not in found or found[time].dtype.kind != "M":
         return found
     return found.assign(**{time: found[time].dt.tz_localize("UTC").dt.tz_convert(zone)})
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from capax.baselines import markov, ngram
 from capax.data import text
 from capax.errors import CapaxError
-from capax.fitting.contract import Fitting, Predictor, Score
+from capax.fitting.contract import ANSWERS, Fitting, Predictor, Score
 from capax.jobs.language import Language
 from capax.networks.assembling import AnyNetwork
 from capax.networks.network import Network
@@ -181,12 +181,15 @@ class LanguagePredictor(Predictor):
         if each == "symbol":
             line = np.repeat(np.arange(1, len(texts) + 1), [len(part) for part in parts])
             symbols = [symbol for part in parts for symbol in part]
-            return pd.DataFrame({"line": line, "symbol": symbols, "bits": np.concatenate([np.empty(0), *bits])})
+            result = pd.DataFrame({"line": line, "symbol": symbols, "bits": np.concatenate([np.empty(0), *bits])})
+            result.attrs[ANSWERS] = ["bits"]
+            return result
         result = frame.copy()
         result["characters"] = [len(one) for one in texts]
         result["bits"] = [float(one.sum()) for one in bits]
         result["bits per character"] = result["bits"] / result["characters"].where(result["characters"] > 0)
         result["unknown"] = [int((one == self.preparation.vocabulary.unknown).sum()) for one in numbers]
+        result.attrs[ANSWERS] = ["characters", "bits", "bits per character", "unknown"]
         return result
 
     def bits(self, symbols: Int[np.ndarray, " symbols"]) -> Float[np.ndarray, " symbols"]:

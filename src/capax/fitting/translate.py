@@ -18,7 +18,7 @@ from capax.baselines import joint_ngram
 from capax.baselines.joint_ngram import JointNgram
 from capax.data import pairs
 from capax.errors import CapaxError
-from capax.fitting.contract import Fitting, Predictor, Score
+from capax.fitting.contract import ANSWERS, Fitting, Predictor, Score
 from capax.jobs.translate import Part, Symbols, Translating, joined
 from capax.networks.beam import attended, beam_search
 from capax.networks.encoder_decoder import EncoderDecoder
@@ -198,6 +198,7 @@ class TranslatePredictor(Predictor):
         if best > 1:
             result["rank"] = [rank for each in answers for rank in range(1, len(each) + 1)]
         result["log probability"] = [log for each in answers for _, log in each]
+        result.attrs[ANSWERS] = ["answer", *(["rank"] if best > 1 else []), "log probability"]
         return result
 
 
