@@ -1,8 +1,10 @@
 """From a file to a model: the whole way on small data, gone on with, and without leakage."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -62,6 +64,16 @@ def test_the_same_call_goes_on_and_changes_nothing(fitted):
     again = capax.fit(fitted.directory.parent / "sales.csv", out=fitted.directory, **SMALL, **OPTIONS)
     assert (fitted.directory / "model.safetensors").read_bytes() == before
     pd.testing.assert_frame_equal(again.scores, fitted.scores)
+
+
+def test_the_stream_that_the_page_shows_runs_and_says_what_a_prediction_says(fitted, tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
+    (shown,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "stream" in code]
+    sales().to_csv(tmp_path / "sales.csv", index=False)
+    fitted.save(tmp_path / "sales.safetensors")
+    monkeypatch.chdir(tmp_path)
+    exec(shown, {})  # noqa: S102 - this repository's own page
+    assert capsys.readouterr().out == f"0\n{fitted.predict(tmp_path / 'sales.csv')}\n"
 
 
 def test_other_data_or_another_budget_are_not_mixed_in(fitted, tmp_path):
