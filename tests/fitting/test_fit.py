@@ -1,5 +1,6 @@
 """From a file to a model: the whole way on small data, gone on with, and without leakage."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import capax
 from capax.cli import main as cli
 from capax.errors import CapaxError
-from capax.fitting import asking, outcome, pace
+from capax.fitting import asking, going_on, outcome, pace
 from capax.fitting.fit import Wishes
 from capax.training import model
 
@@ -72,16 +73,49 @@ def test_the_stream_that_the_page_shows_runs_and_says_what_a_prediction_says(fit
     sales().to_csv(tmp_path / "sales.csv", index=False)
     fitted.save(tmp_path / "sales.safetensors")
     monkeypatch.chdir(tmp_path)
-    exec(shown, {})  # noqa: S102 - this repository's own page
+    exec(shown, {})
     assert capsys.readouterr().out == f"0\n{fitted.predict(tmp_path / 'sales.csv')}\n"
 
 
-def test_other_data_or_another_budget_are_not_mixed_in(fitted, tmp_path):
+def test_other_data_are_not_mixed_in(fitted, tmp_path):
     sales(seed=1).to_csv(tmp_path / "sales.csv", index=False)
     with pytest.raises(CapaxError, match="another content"):
         capax.fit(tmp_path / "sales.csv", out=fitted.directory, **SMALL, **OPTIONS)
-    with pytest.raises(CapaxError, match="holds another experiment"):
-        capax.fit(fitted.directory.parent / "sales.csv", out=fitted.directory, **{**SMALL, "trials": 3}, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"horizon": None}, "--horizon was 6, and is not given now; give it as before to go on with it"),
+        (
+            {"horizon": 7, "season": 5},
+            "--horizon was 6, and is 7 now; --set season was not given, and is 5 now; give them",
+        ),
+        ({"context": 25}, "--set context was 24, and is 25 now"),
+        ({"reference": "anchor"}, "--set reference was not given, and is anchor now"),
+        ({"budget": 200}, "--budget was 300, and is 200 now"),
+        ({"trials": 3}, "--trials was 2, and is 3 now"),
+        ({"steps": 31}, "--steps was 30, and is 31 now"),
+        ({"depth": 2, "seed": 1}, "--depth was 1, and is 2 now; --seed was 0, and is 1 now"),
+        ({"cells": ["lstm"]}, r"--cells was gru, and is lstm now; give it as before \(more cells may be named\)"),
+    ],
+)
+def test_a_changed_option_is_said_as_the_command_line_has_it(fitted, changed, said):
+    with pytest.raises(CapaxError) as caught:
+        capax.fit(fitted.directory.parent / "sales.csv", out=fitted.directory, **{**SMALL, **OPTIONS, **changed})
+    line = str(caught.value)
+    assert "null" not in line and "None" not in line and "\n" not in line and line.endswith("with --out.")
+    assert re.search(said, line)
+
+
+def test_another_job_is_said_and_not_what_follows_from_it(fitted):
+    with pytest.raises(CapaxError, match=r"--job was forecast, and is language now; give it as before to go on"):
+        capax.fit(fitted.directory.parent / "sales.csv", job="language", out=fitted.directory, **SMALL)
+
+
+def test_options_are_said_as_the_command_line_knows_them():
+    known = {name for name in inspect.signature(cli.fit).parameters} - set(inspect.signature(capax.fit).parameters)
+    assert set(going_on.OPTIONS) == (known | {"target"}) - {"set_", "as_json"}
 
 
 def test_the_future_has_no_say_in_training_and_choice(fitted, tmp_path):

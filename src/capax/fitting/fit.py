@@ -12,7 +12,7 @@ from capax.experiments import design, results
 from capax.experiments.plan import Plan, plan
 from capax.experiments.progress import Display, Silent
 from capax.experiments.runner import execute
-from capax.fitting import kinds, outcome, pace
+from capax.fitting import going_on, kinds, outcome, pace
 from capax.fitting.comparing import compare
 from capax.fitting.outcome import Outcome
 from capax.fitting.recognise import Recognised, recognise
@@ -83,7 +83,10 @@ def _planned(recognised: Recognised, task: FromFile[Any], out: Path, wishes: Wis
         begun = record.experiment
         steps = begun.steps[1] if wishes.steps is None else wishes.steps
         trials = begun.trials if wishes.trials is None else wishes.trials
-        return plan(design.made({**table, "steps": steps, "trials": trials}))
+        now = design.made({**table, "steps": steps, "trials": trials})
+        files = {content.option for each in record.tasks.values() for content in each.contents}
+        going_on.check(out, begun, now, files)
+        return plan(now)
     if wishes.steps is None and (wishes.minutes is not None or wishes.trials is None):
         minutes = wishes.minutes or MINUTES
         shown.note(f"measuring how many training steps fit into {minutes:g} minutes, compiling apart ...")
