@@ -52,6 +52,9 @@ def test_the_verdict_comes_first_and_the_page_shows_it(fitted):
     verdict = fitted.outcome.verdict[0]
     assert "gru" in verdict and "MAE" in verdict
     assert page.index(verdict[:40]) < page.index("How the networks were found")
+    assert f"The network that is kept, {fitted.outcome.chosen}, was chosen on the validation part." in page
+    assert "pinball loss [95%], unit of sales" in page and "scaled pinball loss on the evaluation data" in page
+    assert page.replace("scaled pinball loss", "").count(" pinball loss [95%]<") == 0
     for number in (1, 2, 3, 4):
         assert f"<b>Figure {number}.</b>" in page
     assert "time: &#39;time&#39;" in page and "capax predict" in page

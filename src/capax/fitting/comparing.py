@@ -87,7 +87,7 @@ def compare(
         notes=tuple(notes),
         verdict=_verdict(compared, winner, scores, differences, set(networks)),
         left_out=tuple(compared.notes),
-        columns=tuple(ScoreColumn(score.name, score.less_is_better) for score in compared.columns),
+        columns=tuple(ScoreColumn(score.name, score.less_is_better, score.unit) for score in compared.columns),
         contenders=contenders,
         chosen=winner,
         further=tuple(further),

@@ -27,12 +27,13 @@ ANSWERS = "answers"
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A column of the table of scores: `name` as people know it, with its unit where it has one;
-    `less_is_better`; None where neither is, as of the coverage of intervals.
+    """A column of the table of scores: `name` as people know it; `less_is_better`; None where
+    neither is, as of the coverage of intervals; `unit`, where the name does not say it.
     """
 
     name: str
     less_is_better: bool | None
+    unit: str = ""
 
 
 class Fitting(abc.ABC, Generic[OfTask, Answers]):

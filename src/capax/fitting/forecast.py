@@ -2,6 +2,7 @@
 part, and forecasts of new data.
 """
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,16 @@ INTERVALS = {(0.1, 0.9): Score("coverage of 80%", None), (0.05, 0.95): Score("co
 """Intervals between two levels, where both are forecast."""
 
 
+def _columns(targets: Sequence[str]) -> tuple[Score, ...]:
+    """The scores of one target, in its unit, or of several."""
+    if len(targets) > 1:
+        of_targets = (Score(f"MAE of {name}", True) for name in targets)
+        return (MASE, dataclasses.replace(PINBALL, unit="scaled as MASE"), *INTERVALS.values(), *of_targets)
+    unit = f"unit of {targets[0]}"
+    mae, rmse, pinball = (dataclasses.replace(score, unit=unit) for score in (MAE, RMSE, PINBALL))
+    return (mae, rmse, MASE, pinball, *INTERVALS.values())
+
+
 class ForecastFitting(Fitting[Forecast, Quantiles]):
     """Answers are quantiles (windows, horizon, targets, levels) on the windows of `part`, in the
     unit of the targets. Point forecasts are medians.
@@ -57,10 +68,7 @@ class ForecastFitting(Fitting[Forecast, Quantiles]):
         self._windows = prepared.windows(part)
         self._truth: Points = values_at(prepared, self._windows, prepared.preparation.horizon)
         self._naive = self._naive_scales()[self._windows.series][:, None]
-        targets = prepared.preparation.targets
-        if len(targets) > 1:
-            of_targets = tuple(Score(f"MAE of {name}", True) for name in targets)
-            self.columns = (MASE, PINBALL, *INTERVALS.values(), *of_targets)  # pyright: ignore[reportAttributeAccessIssue]
+        self.columns = _columns(prepared.preparation.targets)  # pyright: ignore[reportAttributeAccessIssue]
 
     def on_validation(self) -> "ForecastFitting":
         return ForecastFitting(self.task, "validation")

@@ -20,10 +20,13 @@ Ends = tuple[float | None, float | None, float | None]
 
 @dataclasses.dataclass(frozen=True)
 class ScoreColumn:
-    """A column of the table; `less_is_better` is None where neither is."""
+    """A column of the table; `less_is_better` is None where neither is; `unit`, where the name does
+    not say it.
+    """
 
     name: str
     less_is_better: bool | None
+    unit: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,11 +40,22 @@ class FitSection:
     @property
     def headers(self) -> list[str]:
         """Of the table of scores."""
-        return ["", "parameters", *(f"{column.name} [95%]" for column in self.outcome.columns)]
+        scores = (f"{column.name} [95%]{column.unit and f', {column.unit}'}" for column in self.outcome.columns)
+        return ["", "parameters", *scores]
 
     @property
     def rows(self) -> list[tuple[bool, list[str]]]:
         """Of the table, the best by the first score first: whether it is a network; the cells."""
+        rows = []
+        for each in self._ordered:
+            chosen = " (chosen by validation)" if each.name == self.outcome.chosen else ""
+            size = formatting.count(each.parameters) if each.kind == "network" else formatting.MISSING
+            scores = [_said(each.scores.get(column.name)) for column in self.outcome.columns]
+            rows.append((each.kind == "network", [f"{each.name}{chosen}", size, *scores]))
+        return rows
+
+    @property
+    def _ordered(self) -> list[outcomes.Contender]:
         first = self.outcome.columns[0]
         sign = -1 if first.less_is_better is False else 1
 
@@ -52,13 +63,7 @@ class FitSection:
             value = each.scores.get(first.name, (None,))[0]
             return float("inf") if value is None else sign * value
 
-        rows = []
-        for each in sorted(self.outcome.contenders, key=place):
-            chosen = " (chosen)" if each.name == self.outcome.chosen else ""
-            size = formatting.count(each.parameters) if each.kind == "network" else formatting.MISSING
-            scores = [_said(each.scores.get(column.name)) for column in self.outcome.columns]
-            rows.append((each.kind == "network", [f"{each.name}{chosen}", size, *scores]))
-        return rows
+        return sorted(self.outcome.contenders, key=place)
 
     def shown(self, figures: list[dict[str, Any]]) -> dict[str, Any]:
         """The section as the template has it."""
@@ -72,6 +77,7 @@ class FitSection:
             "table_notes": self.notes,
             "notes": self.outcome.notes,
             "figures": figures,
+            "found": self.found,
             "usage": f"{uses}\ncapax show {model}",
         }
 
@@ -81,13 +87,24 @@ class FitSection:
         said = [
             "The evaluation part has been seen neither by training nor by any choice. In brackets 95% intervals by resampling "
             "what was predicted: they cover the data, not another training run.",
-            f"Networks were chosen by their score on the validation part; {self.outcome.chosen} is in {MODEL}.",
+            f"{self.outcome.chosen} is in {MODEL}: it was chosen among the networks on the validation part, not by this table.",
         ]
+        ahead = next(each.name for each in self._ordered if each.kind == "network")
+        if ahead != self.outcome.chosen:
+            said.append(f"{ahead} scores better here. To choose it for that would make its score look too good.")
         better = [column.name for column in self.outcome.columns if column.less_is_better is False]
         if better:
             said.append(f"More is better: {', '.join(better)}.")
         said += self._coverage
         return [*said, *(formatting.capital(note.rstrip(".")) + "." for note in self.outcome.left_out)]
+
+    @property
+    def found(self) -> str:
+        """What stands before the results of the experiment, whose scores are others."""
+        return (
+            f"How the networks were found. The network that is kept, {self.outcome.chosen}, was chosen on the validation "
+            "part. Scores on the evaluation data, here as above, have chosen nothing."
+        )
 
     @property
     def _coverage(self) -> list[str]:

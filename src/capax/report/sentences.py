@@ -119,9 +119,12 @@ def _ahead(group: pd.DataFrame, measure: _Measure, view: TaskView) -> str:
     rows, names = _order(group, measure), view.names
     values = [with_interval(row[measure.best], row[measure.low], row[measure.high], measure.text) for row in rows]
     first, name = rows[0], names[rows[0]["cell"]]
+    on = "" if view.task.reporting.memorised else f" on {view.task.reporting.scored_on}"
     if len(rows) == 1:
-        return f"{name} reaches {values[0]} {measure.unit}."
-    lead = f"{name} {measure.verb}, with {values[0]} {measure.unit}, before {names[rows[1]['cell']]} with {values[1]}"
+        return f"{name} reaches {values[0]} {measure.unit}{on}."
+    lead = (
+        f"{name} {measure.verb}{on}, with {values[0]} {measure.unit}, before {names[rows[1]['cell']]} with {values[1]}"
+    )
     if view.task.reporting.memorised and not view.several:
         return (
             f"{lead}. Each number is one trained network's, the best of one search, and its interval covers neither "

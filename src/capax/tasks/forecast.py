@@ -29,6 +29,11 @@ from capax.tasks.task import Scalars, Split, Sums
 LEAST_CHANCE = 0.01
 """Of the loss by which divergence is judged: that of a constant series is 0."""
 
+SCALED = (
+    "scaled pinball loss: in units of the usual change of each target within the horizon, as training has it, and not "
+    "in the target's own unit"
+)
+
 PASSES, LEAST_STEPS = 25, 200
 """docs/decisions/forecasting.md has what was measured."""
 
@@ -47,11 +52,12 @@ class Forecast(FromFile[Prepared]):
     network then corrects. What is not given is found, or usual.
 
     Outputs are the quantiles of the first target, then those of the next. The loss is the mean
-    pinball loss over quantiles, targets, and steps, in units of the usual change in the horizon.
+    pinball loss over quantiles, targets, and steps, in units of the usual change in the horizon:
+    the scaled pinball loss.
     """
 
     name: ClassVar[str] = "forecast"
-    reporting: ClassVar[Reporting] = Reporting("pinball loss", verb="forecasts best")
+    reporting: ClassVar[Reporting] = Reporting("scaled pinball loss", verb="forecasts best")
 
     target: str | None = None
     time: str | None = None
@@ -112,6 +118,9 @@ class Forecast(FromFile[Prepared]):
         """With "zone", whether time stamps have one."""
         time, path = self.preparation.time, Path(self.path)
         return {**super().reading(), "zone": zones.zone(path, time, self.encoding) is not None}
+
+    def remarks(self) -> tuple[str, ...]:
+        return (*super().remarks(), SCALED)
 
     @property
     def preparation(self) -> Forecasting:
