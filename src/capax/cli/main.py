@@ -166,6 +166,23 @@ def status(
 
 
 @app.command()
+def serve(
+    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    host: Annotated[str, typer.Option(help="Where to listen; any other than this machine's own needs the token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="0: one that is free.")] = 0,
+    token: Annotated[
+        str | None, typer.Option(envvar="CAPAX_TOKEN", help="Who looks must have it; made where it is needed.")
+    ] = None,
+) -> None:
+    """A live view of a run directory in the browser, until Ctrl-C; needs the extra `serve`."""
+    from capax.serving.serve import serve as show_in_browser
+
+    show_in_browser(directory, host, port, token)
+
+
+@app.command()
 def report(directory: Annotated[Path, typer.Argument(help="A run directory.")], as_json: Json = False) -> None:
     """Rebuild tables, figures, and report.html of a run directory, finished or not."""
     from capax.cli import output

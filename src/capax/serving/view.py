@@ -1,0 +1,100 @@
+"""A run directory as the page sees it. It is read again only where it changed, and never so often
+that looking slows the run down. Nothing is written there.
+"""
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from capax.errors import CapaxError
+from capax.experiments import results, standing
+from capax.experiments.record import RunRecord
+from capax.search.store import EXPERIMENT, JOURNAL, Store
+from capax.serving import summary, trials
+from capax.serving.trials import Curves
+
+SHARE = 0.1
+"""Of one core's time: at most so much is spent on reading."""
+
+Signature = tuple[tuple[int, int, int], ...]
+
+
+class UnknownStudy(CapaxError):
+    """A study that the run does not have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What a run directory held when it was read. `version` tells snapshots apart."""
+
+    version: int
+    store: Store
+    run: RunRecord
+    studies: pd.DataFrame
+
+
+class View:
+    """Reads a run directory for the page. Raises `CapaxError` from all its methods where the
+    directory cannot be read.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._lock = threading.Lock()
+        self._curves = Curves()
+        self._snapshot: Snapshot | None = None
+        self._signature: Signature | None = None
+        self._next = 0.0  # when it may be read again
+
+    def run(self) -> dict[str, Any]:
+        """How the run stands, and its studies."""
+        with self._lock:
+            try:
+                found = self._read()
+                now = standing.read(found.store, found.run)
+                return {"version": found.version, **summary.summary(found.store, found.run, found.studies, now)}
+            except Exception as error:
+                raise _said(self.directory, error) from error
+
+    def study(self, name: str) -> dict[str, Any]:
+        """A study's trials with their curves. Raises `UnknownStudy` where there is no such
+        study.
+        """
+        with self._lock:
+            try:
+                found = self._read()
+                study = next((study for study in found.run.studies if study.name == name), None)
+                if study is None:
+                    raise UnknownStudy("the run has no such study.")
+                return {"version": found.version, **trials.trials(found.store, found.run, study, self._curves)}
+            except Exception as error:
+                raise _said(self.directory, error) from error
+
+    def _read(self) -> Snapshot:
+        signature = self._signed()
+        if self._snapshot is not None and (signature == self._signature or time.monotonic() < self._next):
+            return self._snapshot
+        began = time.monotonic()
+        store, run = results.read(self.directory)
+        version = 1 if self._snapshot is None else self._snapshot.version + 1
+        self._snapshot = Snapshot(version, store, run, results.studies(store, run))
+        self._signature = signature
+        ended = time.monotonic()
+        self._next = ended + (ended - began) / SHARE
+        return self._snapshot
+
+    def _signed(self) -> Signature:
+        """What changes where the run's files do."""
+        found = [(self.directory / name).stat() for name in (EXPERIMENT, JOURNAL) if (self.directory / name).exists()]
+        return tuple((file.st_ino, file.st_size, file.st_mtime_ns) for file in found)
+
+
+def _said(directory: Path, error: Exception) -> CapaxError:
+    """The one line for a directory that cannot be read: it may be gone, or hold anything."""
+    if isinstance(error, CapaxError):
+        return error
+    return CapaxError(f"{directory} cannot be read: {type(error).__name__}: {error}.")
