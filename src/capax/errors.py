@@ -23,6 +23,11 @@ def closest(word: str, known: list[str]) -> str:
     return f" (did you mean '{matches[0]}'?)" if matches else ""
 
 
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """1 step, 2,000 steps; `nouns` where the plural is another word: 2 series."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {nouns or f'{noun}s'}"
+
+
 class UserCodeError(CapaxError):
     """A user's own code failed or broke a contract: the line, and the part of the traceback that is
     the user's.

@@ -69,7 +69,7 @@ def test_columns_with_empty_lines_between_sentences_are_words_and_labels(file, s
 
 def test_a_line_with_another_number_of_cells_is_named(file):
     path = file("bad.conll", "a X\nb Y\n\nc\n")
-    with pytest.raises(CapaxError, match="line 4 has 1 cells where 2 are due"):
+    with pytest.raises(CapaxError, match="line 4 has 1 cell where 2 are due"):
         conllu.read_columns(path, path.read_text())
 
 

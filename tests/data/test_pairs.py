@@ -82,7 +82,7 @@ def test_what_holds_no_pairs_is_one_line(tmp_path, raw, options, line):
 
 def test_lists_are_pairs_one_for_one():
     assert pairs.of_texts(["a", " b "], ["x", "y"]).sources == ("a", "b")
-    with pytest.raises(CapaxError, match="2 sources and 1 targets"):
+    with pytest.raises(CapaxError, match="2 sources and 1 target;"):
         pairs.of_texts(["a", "b"], ["x"])
 
 

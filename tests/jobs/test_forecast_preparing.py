@@ -202,7 +202,7 @@ def test_short_series_are_left_out_or_refused_with_what_is_due():
     assert found.panel.names == ("A",) and said(found, "1 series with fewer than 74 known steps left out: B")
     line = refused(prepared, short.drop(columns="s"), horizon=24)
     assert "the series has 48 steps" in line and "24 steps ahead need 74 or more" in line
-    assert "1 steps from its first" in refused(prepared, hourly().head(1))
+    assert "1 step from its first" in refused(prepared, hourly().head(1))
 
 
 # Oddities

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from capax.api import Fitted, fit
 from capax.cli import terminal
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 from capax.experiments.design import parse_setting
 from capax.files import write_atomically
 from capax.fitting.contract import ANSWERS
@@ -80,7 +80,7 @@ def table(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
         separator = "\t" if out.suffix.lower() == ".tsv" else ","
         write_atomically(out, written.to_csv(index=False, sep=separator))
     said = {"file": str(out), "rows": len(frame), "columns": list(map(str, frame))}
-    print(json.dumps(said) if as_json else f"{len(frame):,} rows: {out}")
+    print(json.dumps(said) if as_json else f"{counted(len(frame), 'row')}: {out}")
 
 
 def _json(frame: pd.DataFrame) -> str:
@@ -149,15 +149,16 @@ def described(path: Path, found: LoadedModel) -> dict[str, Any]:
     return {
         "file": str(path),
         "job": found.job or f"task {card.task}",
-        "network": f"{card.cell}, {kind}: {card.depth} x {card.units} units, {card.inputs} inputs, {card.outputs} outputs",
+        "network": f"{card.cell}, {kind}: {card.depth} x {counted(card.units, 'unit')}, {counted(card.inputs, 'input')}, "
+        f"{counted(card.outputs, 'output')}",
         "parameters": sum(array.size for array in _arrays(found)),
         "fitted to": ", ".join(
-            f"{each.name} ({each.size:,} bytes, SHA-256 {each.sha256[:12]}..)" for each in card.contents
+            f"{each.name} ({counted(each.size, 'byte')}, SHA-256 {each.sha256[:12]}..)" for each in card.contents
         )
         or "-",
         "preprocessing": made,
         "hyperparameters": card.hyperparameters,
-        "training": f"{card.steps:,} steps, seed {card.seed}",
+        "training": f"{counted(card.steps, 'step')}, seed {card.seed}",
         "validation": card.validation,
         "evaluation": card.evaluation,
         "made with": card.versions,

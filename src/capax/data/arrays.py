@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from capax.data.sequences import Sequences
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 SUFFIXES = (".npy", ".npz")
 
@@ -76,7 +76,11 @@ def _sequences(arrays: Mapping[str, np.ndarray], path: Path) -> Sequences:
         (array,) = arrays.values()
         if array.ndim == 3:
             return _made(
-                list(array), None, True, f"{path}: {array.shape[0]:,} sequences of {array.shape[1]:,} steps", path
+                list(array),
+                None,
+                True,
+                f"{path}: {counted(array.shape[0], 'sequence')} of {counted(array.shape[1], 'step')}",
+                path,
             )
     series = [_one(array, name, path) for name, array in arrays.items()]
     if not series or len({part.shape[1] for part in series}) > 1:
@@ -106,12 +110,12 @@ def _by_offsets(values: np.ndarray, offsets: np.ndarray, path: Path) -> Sequence
     series = _one(values, "values", path)
     if not whole or offsets[0] != 0 or offsets[-1] != len(series):
         raise CapaxError(
-            f"{path}: offsets must be whole numbers from 0 to the {len(series)} steps of values, in order: where each "
+            f"{path}: offsets must be whole numbers from 0 to the {counted(len(series), 'step')} of values, in order: where each "
             "sequence begins, and where the last ends."
         )
     bounds = offsets.astype(int)
     parts = [series[begin:end] for begin, end in itertools.pairwise(bounds)]
-    return _made(parts, None, True, f"{path}: {len(parts):,} sequences of {_range(parts)} steps", path)
+    return _made(parts, None, True, f"{path}: {counted(len(parts), 'sequence')} of {_range(parts)} steps", path)
 
 
 def _by_lengths(values: np.ndarray, lengths: np.ndarray, path: Path) -> Sequences:
@@ -122,7 +126,7 @@ def _by_lengths(values: np.ndarray, lengths: np.ndarray, path: Path) -> Sequence
             f"not of shapes {values.shape} and {lengths.shape}."
         )
     parts = [row[: int(length)] for row, length in zip(values, lengths, strict=True)]
-    return _made(parts, None, True, f"{path}: {len(parts):,} sequences of {_range(parts)} steps", path)
+    return _made(parts, None, True, f"{path}: {counted(len(parts), 'sequence')} of {_range(parts)} steps", path)
 
 
 def _range(parts: list[np.ndarray]) -> str:
@@ -137,5 +141,5 @@ def _made(parts: list[np.ndarray], names: list[str] | None, samples: bool, said:
     called = names or [str(number + 1) for number in range(len(parts))]
     note = f"{said}, {features} {'number' if features == 1 else 'numbers'} each"
     missing = sum(int(np.isnan(part).sum()) for part in parts)
-    notes = [note] if not missing else [note, f"{missing:,} values are missing (NaN)"]
+    notes = [note] if not missing else [note, f"{counted(missing, 'value is', 'values are')} missing (NaN)"]
     return Sequences.of(parts, [f"feature {n + 1}" for n in range(features)], called, samples=samples, notes=notes)

@@ -14,7 +14,7 @@ import pandas as pd
 from capax.data.content import content
 from capax.data.decoding import decode
 from capax.data.labelled import Label, Labelled, Layout, Said
-from capax.errors import CapaxError, closest
+from capax.errors import CapaxError, closest, counted
 
 SUFFIXES = (".conllu", ".conll-u")
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -129,7 +129,7 @@ def _sentences(path: Path, text: str) -> list[list[list[str]]]:
             continue
         due = due or len(cells)
         if len(cells) != due or due < 2:
-            raise CapaxError(f"{path}: line {number} has {len(cells)} cells where {max(2, due)} are due.")
+            raise CapaxError(f"{path}: line {number} has {counted(len(cells), 'cell')} where {max(2, due)} are due.")
         sentences[-1].append(cells)
     found = [sentence for sentence in sentences if sentence]
     if not found:
@@ -144,8 +144,8 @@ def _labelled(path: Path, layout: Layout, lengths: list[int], rows: dict[str, li
     bounds = list(zip(ends - lengths, ends, strict=True))
     known = sum(label is not None for label in labels)
     note = (
-        f"{path}: {what}: {len(lengths):,} sentences of {len(words):,} words; labels: '{layout.target}', "
-        f"known of {known:,} words; otherwise: --target COLUMN"
+        f"{path}: {what}: {counted(len(lengths), 'sentence')} of {counted(len(words), 'word')}; labels: '{layout.target}', "
+        f"known of {counted(known, 'word')}; otherwise: --target COLUMN"
     )
     return Labelled(
         steps=tuple(tuple(words[begin:end]) for begin, end in bounds),

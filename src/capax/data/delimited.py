@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """In the order in which they are tried: a comma may also be a decimal mark."""
@@ -50,16 +50,12 @@ def parse(text: str, name: str, is_value: Callable[[str], bool]) -> tuple[pd.Dat
         raise CapaxError(f"{name} holds names of columns and no row.")
     cells.columns = names
     between = f"separated by {SEPARATORS[separator]}" if separator in SEPARATORS else "a value a line"
-    notes = [f"{name}: {len(cells):,} rows of {len(names)} {_plural('column', len(names))}, {between}; {said}"]
+    notes = [f"{name}: {counted(len(cells), 'row')} of {counted(len(names), 'column')}, {between}; {said}"]
     if units:
         notes.append(f"the row below the names holds units, not values ({', '.join(units)}): left out")
     if duplicated:
         notes.append(f"columns of the same name are told apart by a number: {', '.join(duplicated)}")
     return _without_empty(cells), separator, notes
-
-
-def _plural(word: str, number: int) -> str:
-    return word if number == 1 else f"{word}s"
 
 
 def _rows(head: str) -> dict[str, list[list[str]]]:
@@ -81,7 +77,7 @@ def _separator(head: dict[str, list[list[str]]], name: str) -> str:
             almost = almost or separator
         if common > 2 and 1 < widths[0] < common and set(widths[1:]) == {common}:
             raise CapaxError(
-                f"{name}: the first line has {widths[0]} names, the others have {common} cells; name them all."
+                f"{name}: the first line has {counted(widths[0], 'name')}, the others have {counted(common, 'cell')}; name them all."
             )
     return almost or NONE
 
@@ -100,8 +96,8 @@ def _check_widths(text: str, separator: str, name: str) -> None:
         for row in rows:
             due = due or len(row)
             if row and len(row) != due:
-                cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
-                raise CapaxError(f"{name}: line {rows.line_num} has {cells} where {due} are due.")
+                cells = counted(len(row), "cell")
+                raise CapaxError(f"{name}: line {rows.line_num} has {cells} where {counted(due, 'is', 'are')} due.")
     except csv.Error as error:
         raise CapaxError(f"{name}: line {rows.line_num}: {error}.") from None
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 Stamps = Shaped[np.ndarray, " rows"]
 Kind = Literal["seconds", "months", "weekdays", "count", "rows"]
@@ -211,12 +211,12 @@ def _notes(
     said = []
     doubled = np.flatnonzero(np.diff(index) == 0)
     if len(doubled):
-        rows = "1 row shares its time" if len(doubled) == 1 else f"{len(doubled):,} rows share their time"
+        rows = counted(len(doubled), "row shares its time", "rows share their time")
         said.append(f"{rows} with a row before (first: {shown(stamps[doubled[0] + 1])}): their mean is taken")
     missing = steps - (len(index) - len(doubled))
     if missing:
         after = shown(stamps[int(np.flatnonzero(np.diff(index) > 1)[0])])
-        steps_are = "1 step is" if missing == 1 else f"{missing:,} steps are"
+        steps_are = counted(missing, "step is", "steps are")
         said.append(f"{steps_are} missing on a grid of {step}, the first after {after}: left as missing values")
     beside = int((np.abs(exact - places) > NEAR).sum())
     if beside:

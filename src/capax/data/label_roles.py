@@ -10,7 +10,7 @@ import pandas as pd
 
 from capax.data import roles
 from capax.data.labelled import Layout, Said, usual_kind
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 Frame = Any
 """A pandas DataFrame: the type checker cannot tell it from a Series."""
@@ -224,5 +224,5 @@ def _steps_of_rows(numbers: list[str], file: str, said: Said) -> tuple[tuple[str
             "tells sequences of rows apart; name one with --set text=COLUMN or --series COLUMN."
         )
     left = [name for name in numbers if name not in chosen]
-    notes = [f"each row is a sequence of {len(chosen):,} steps: {_listed(chosen)}; otherwise: --series COLUMN"]
+    notes = [f"each row is a sequence of {counted(len(chosen), 'step')}: {_listed(chosen)}; otherwise: --series COLUMN"]
     return tuple(chosen), [*notes, *([f"left out: {_listed(left)}"] if left else [])]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from capax.data import archive, arrays, conllu, label_roles, roles, table
 from capax.data.labelled import Label, Labelled, Layout, Said, as_label, part, symbols_of
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 Frame = Any
 """A pandas DataFrame: the type checker cannot tell it from a Series."""
@@ -260,7 +260,7 @@ def _of_arrays(path: Path, layout: Layout | None, *, at_steps: bool = False) -> 
     if label_roles.SPLIT in beside:
         cells = beside[label_roles.SPLIT].tolist()
         if len(cells) != len(steps):
-            raise CapaxError(f"{path}: split has {len(cells)} values for {len(steps)} sequences.")
+            raise CapaxError(f"{path}: split has {counted(len(cells), 'value')} for {counted(len(steps), 'sequence')}.")
         parts = tuple(part(str(cell), f"{path}: split") for cell in cells)
     layout = Layout("arrays", "numbers", str(target), features=sequences.features) if layout is None else layout
     _check_features(steps, layout, str(path))
@@ -279,8 +279,8 @@ def _of_archive(path: Path, layout: Layout | None) -> Labelled:
     _check_features(steps, layout, str(path))
     lengths = [len(each) for each in steps]
     note = (
-        f"{path}: {len(steps):,} sequences of {min(lengths):,} to {max(lengths):,} steps, {steps[0].shape[1]} "
-        "numbers each, with a label each"
+        f"{path}: {counted(len(steps), 'sequence')} of {min(lengths):,} to {max(lengths):,} steps, "
+        f"{counted(steps[0].shape[1], 'number')} each, with a label each"
     )
     return _plain(steps, labels, layout, None, (note,), a_label_each=True)
 
@@ -295,7 +295,7 @@ def _array_labels(given: np.ndarray, steps: list[Any], name: str, path: Path, *,
     if not at_steps:
         if given.size != len(steps):
             raise CapaxError(
-                f"{path}: '{name}' has the shape {given.shape} for {len(steps):,} sequences: a label each is due."
+                f"{path}: '{name}' has the shape {given.shape} for {counted(len(steps), 'sequence')}: a label each is due."
             )
         return [as_label(value) for value in given.ravel().tolist()]
     if given.ndim == 2 and given.shape[0] == len(steps) and given.shape[1] >= max(lengths):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 MISSING = frozenset(
     ("", "-", "--", "---", ".", "..", "?", "na", "n/a", "n.a.", "#n/a", "nan", "none", "null", "nil", "missing", "<na>")
@@ -127,7 +127,7 @@ class Column:
             return None
         written = sorted(set(self.cells[self.missing]))
         marks = " or ".join("empty cells" if mark == "" else f"'{mark}'" for mark in written)
-        values = "1 value is" if number == 1 else f"{number:,} values are"
+        values = counted(number, "value is", "values are")
         return f"column '{self.name}': {values} missing ({marks})"
 
 

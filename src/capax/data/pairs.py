@@ -13,7 +13,7 @@ import pandas as pd
 from capax.data import delimited, table
 from capax.data.content import content
 from capax.data.decoding import decode
-from capax.errors import CapaxError, closest
+from capax.errors import CapaxError, closest, counted
 
 SOURCES = (
     "source",
@@ -107,14 +107,16 @@ def of_texts(
     Raises `CapaxError` for lists of unequal length, and where no pair is left.
     """
     if len(sources) != len(targets):
-        raise CapaxError(f"{where} has {len(sources):,} sources and {len(targets):,} targets; one for one is due.")
+        raise CapaxError(
+            f"{where} has {counted(len(sources), 'source')} and {counted(len(targets), 'target')}; one for one is due."
+        )
     both = [(one.strip(), other.strip()) for one, other in zip(sources, targets, strict=True)]
     known = [(one, other) for one, other in both if one and other]
     if not known:
         raise CapaxError(f"{where} has no pair of a source and a target.")
     if len(known) < len(both):
         missing = len(both) - len(known)
-        notes = [*notes, f"{'1 row' if missing == 1 else f'{missing:,} rows'} without a source or a target: left out"]
+        notes = [*notes, f"{counted(missing, 'row')} without a source or a target: left out"]
     return Pairs(tuple(one for one, _ in known), tuple(other for _, other in known), columns, tuple(notes))
 
 
@@ -143,14 +145,15 @@ def cells(
     wrong = next((number for number, row in enumerate(rows) if len(row) != len(rows[0])), None)
     if wrong is not None:
         raise CapaxError(
-            f"{name}: line {_line(text, lines[wrong])} has {len(rows[wrong])} cells where {len(rows[0])} are due."
+            f"{name}: line {_line(text, lines[wrong])} has {counted(len(rows[wrong]), 'cell')} where "
+            f"{counted(len(rows[0]), 'is', 'are')} due."
         )
     named = _is_header(rows, given) if header is None else header
     names = _distinct(rows[0]) if named else _numbered(len(rows[0]))
     first = "the first line names the columns" if named else "the first line is a pair like the others"
     rows = rows[1:] if named else rows
     notes = [
-        f"{name}: {len(rows):,} pairs, separated by {between}; {first}; otherwise: --set header={str(not named).lower()}"
+        f"{name}: {counted(len(rows), 'pair')}, separated by {between}; {first}; otherwise: --set header={str(not named).lower()}"
     ]
     return pd.DataFrame(rows, columns=pd.Index(names), dtype="str"), notes
 
@@ -217,7 +220,7 @@ def _columns(names: list[str], source: str | None, target: str | None, where: st
     if one is None or other is None:
         missing, option = ("source", "--set source=COLUMN") if one is None else ("target", "--target COLUMN")
         raise CapaxError(
-            f"{where} has {len(names)} columns; say which holds the {missing}s: {option}, of {', '.join(names)}."
+            f"{where} has {counted(len(names), 'column')}; say which holds the {missing}s: {option}, of {', '.join(names)}."
         )
     return one, other
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capax.data import stamps
-from capax.errors import CapaxError, closest
+from capax.errors import CapaxError, closest, counted
 
 Frame = Any
 Column = Any
@@ -225,7 +225,7 @@ def _ordered(frame: Frame, time: str, series: str | None, *, gridded: bool) -> t
 
 
 def _rows(number: int) -> str:
-    return "1 row is" if number == 1 else f"{number:,} rows are"
+    return counted(number, "row is", "rows are")
 
 
 def _rhythms(frame: Frame, time: str, series: str | None) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 DATES = (
     *("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y"),
@@ -134,7 +134,7 @@ def rhythm(values: pd.Series) -> str | None:
         return None
     missing = max(1, round(float((gaps / usual).sum() - len(gaps))))
     before = moments.iloc[int(np.flatnonzero((steps > usual).to_numpy())[0])]
-    said = "1 step of" if missing == 1 else f"{missing:,} steps of"
+    said = counted(missing, "step of", "steps of")
     return f"{said} {_step(usual)} {'is' if missing == 1 else 'are'} missing, the first after {before}"
 
 

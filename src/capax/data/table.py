@@ -16,7 +16,7 @@ from capax.data.numerals import CERTAIN_POINT, Column, decimal_mark, is_number
 from capax.data.sequences import Sequences
 from capax.data.stamps import is_stamp
 from capax.data.usual import Usual
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 PARQUET = (".parquet", ".pq")
 
@@ -88,7 +88,7 @@ def of_frame(
         given = given.rename_axis("time")
     cells = _plain_columns(given, name)
     typed, notes = _typed(cells, "", None, name, keep=_named(cells, time, series, name))
-    notes = [f"{name}: {len(cells):,} rows of {cells.shape[1]} columns", *notes]
+    notes = [f"{name}: {counted(len(cells), 'row')} of {counted(cells.shape[1], 'column')}", *notes]
     return _table(*roles.assign(typed, name, time=time, series=series, taken=taken, gridded=gridded), notes)
 
 
@@ -134,7 +134,7 @@ def _cells(
     name, notes = str(path), []
     if path.suffix.lower() in PARQUET:
         cells, separator = _parquet(path, wanted), ""
-        notes.append(f"{name}: a Parquet table, {len(cells):,} rows of {cells.shape[1]} columns")
+        notes.append(f"{name}: a Parquet table, {counted(len(cells), 'row')} of {counted(cells.shape[1], 'column')}")
     else:
         text, used = decode(content(path), name, encoding)
         cells, separator, notes = delimited.parse(text, name, lambda cell: is_number(cell) or is_stamp(cell))

@@ -8,6 +8,7 @@ from capax.contents import Content, of_bytes
 from capax.data.content import content
 from capax.data.decoding import decode
 from capax.data.text_repeats import each_paragraph_once
+from capax.errors import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ def read(path: Path | None = None, encoding: str | None = None, *, option: str =
     if path is None:
         return _made(_help_texts(), f"help texts of Python {platform.python_version()} without repeats", None)
     characters, chosen = decode(content(path), str(path), encoding, option=option)
-    size = f"{len(characters):,} characters" if len(characters) != 1 else "1 character"
+    size = counted(len(characters), "character")
     return _made(characters, path.name, path, f"{path.name}: a text of {size}, {chosen.upper()}")
 
 

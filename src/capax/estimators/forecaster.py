@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capax.errors import counted
 from capax.estimators import series
 from capax.estimators.base import Estimator
 from capax.estimators.errors import WrongInput, as_wrong_input
@@ -179,7 +180,8 @@ class Forecaster(Estimator):
             known = series.ahead(rows, history, preparation.future, preparation.step)
             if y is None and not isinstance(rows.index, pd.DatetimeIndex) and len(rows) > preparation.horizon:
                 raise WrongInput(
-                    f"X has {len(rows):,} rows, and {preparation.horizon} steps are forecast: give the rows behind the "
+                    f"X has {counted(len(rows), 'row')}, and "
+                    f"{counted(preparation.horizon, 'step is', 'steps are')} forecast: give the rows behind the "
                     "history alone, or time stamps."
                 )
             table, steps = pd.concat([history, known.iloc[:steps]]), min(steps, len(known))
@@ -198,12 +200,14 @@ class Forecaster(Estimator):
         kind."""
         preparation = self._preparation
         if len(preparation.targets) != y.shape[1]:
-            raise WrongInput(f"y has {y.shape[1]} columns; the model was trained on {len(preparation.targets)}.")
+            raise WrongInput(
+                f"y has {counted(y.shape[1], 'column')}; the model was trained on {len(preparation.targets)}."
+            )
         y = y.set_axis(list(preparation.targets), axis=1) if not set(preparation.targets) <= set(y) else y
         if not (preparation.past or preparation.future):
             return self._like_training(series.together(None, y)), None
         if X is None or len(X) < len(y):
-            raise WrongInput(f"X has {0 if X is None else len(X):,} rows for a history of {len(y):,}.")
+            raise WrongInput(f"X has {counted(0 if X is None else len(X), 'row')} for a history of {len(y):,}.")
         self._check_columns(X)
         history = self._like_training(series.together(X.iloc[: len(y)], y))
         return history, X.iloc[len(y) :] if len(X) > len(y) else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from capax.errors import counted
 from capax.estimators import sequences
 from capax.estimators.base import Estimator
 from capax.estimators.errors import WrongInput, as_wrong_input
@@ -141,6 +142,7 @@ def _labels(y: Any, given: Given) -> list[list[Any]]:
     for number, (each, item) in enumerate(zip(labels, given.items, strict=True)):
         if len(each) != len(item):
             raise WrongInput(
-                f"y: sequence {number} (counted from 0) has {len(each)} labels for {len(item)} steps; one a step is due."
+                f"y: sequence {number} (counted from 0) has {counted(len(each), 'label')} for "
+                f"{counted(len(item), 'step')}; one a step is due."
             )
     return labels

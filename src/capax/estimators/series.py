@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capax.data.grid import Step
+from capax.errors import counted
 from capax.estimators.errors import WrongInput
 from capax.estimators.sequences import checked
 
@@ -46,7 +47,7 @@ def together(X: Frame | None, y: Frame) -> Frame:
     if X is None:
         X = pd.DataFrame(index=y.index)
     if len(X) != len(y):
-        raise WrongInput(f"X has {len(X):,} rows and y has {len(y):,}; a row of covariates a step is due.")
+        raise WrongInput(f"X has {counted(len(X), 'row')} and y has {len(y):,}; a row of covariates a step is due.")
     twice = [name for name in X if name in set(y)]
     if twice:
         raise WrongInput(f"column '{twice[0]}' stands in X and in y; leave it out of X, or call it something else.")

@@ -2,6 +2,7 @@
 
 import time
 
+from capax.errors import counted
 from capax.experiments.progress import Progress
 from capax.experiments.standing import duration
 
@@ -23,7 +24,7 @@ class Lines:
         studies = progress.studies.values()
         done = sum(study.done + study.reruns for study in studies)
         total = sum(study.total for study in studies)
-        self.note(f"{done} of {total} trials, about {duration(progress.seconds_left)} left")
+        self.note(f"{done} of {counted(total, 'trial')}, about {duration(progress.seconds_left)} left")
 
     def note(self, text: str) -> None:
         """Print a line."""

@@ -89,7 +89,7 @@ def _planned(recognised: Recognised, task: FromFile[Any], out: Path, wishes: Wis
         return plan(now)
     if wishes.steps is None and (wishes.minutes is not None or wishes.trials is None):
         minutes = wishes.minutes or MINUTES
-        shown.note(f"measuring how many training steps fit into {minutes:g} minutes, compiling apart ...")
+        shown.note(f"measuring how many training steps fit into {minutes:g} {'minute' if minutes == 1 else 'minutes'}, compiling apart ...")
         table["steps"] = pace.steps_within(plan(design.made(table)), 60 * minutes)
     most = task.most_steps()
     if wishes.steps is None and most is not None and most < table["steps"]:

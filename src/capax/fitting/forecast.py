@@ -258,7 +258,9 @@ class ForecastPredictor(Predictor):
     def _steps(self, horizon: int | None) -> int:
         most = self.preparation.horizon
         if horizon is not None and not 1 <= horizon <= most:
-            raise CapaxError(f"this model forecasts 1 to {most} steps ahead, not {horizon}; train one for more.")
+            raise CapaxError(
+                f"this model forecasts {'1 step' if most == 1 else f'1 to {most} steps'} ahead, not {horizon}; train one for more."
+            )
         return horizon or most
 
     def _levels(self, quantiles: Sequence[float] | None) -> tuple[float, ...]:

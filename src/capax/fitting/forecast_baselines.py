@@ -13,7 +13,7 @@ from jaxtyping import Float
 from capax.baselines import forecasting
 from capax.baselines.exponential_smoothing import ExponentialSmoothing, can_have
 from capax.baselines.forecasting import Baseline, LinearAutoregression, SeasonalNaive
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 from capax.jobs import forecast_reference as reference
 from capax.jobs.forecast_preparing import Prepared
 from capax.jobs.forecast_scales import stacked
@@ -89,7 +89,7 @@ def _said_of_season(prepared: Prepared) -> list[str]:
     if season == 1 or can_have(season, int((parts.validation - parts.begins).min())):
         return []
     return [
-        f"exponential smoothing does without the season of {season} steps, which is too long for it or for the data"
+        f"exponential smoothing does without the season of {counted(season, 'step')}, which is too long for it or for the data"
     ]
 
 

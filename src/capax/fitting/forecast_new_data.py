@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from capax.data.grid import NEAR, ON_GRID_SHARE, Step
 from capax.data.roles import NO
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 from capax.jobs.forecast import Forecasting
 from capax.jobs.forecast_series import Panel, Rows, known_steps, read
 
@@ -88,7 +88,8 @@ def _check_lengths(rows: Rows, panel: Panel, known: np.ndarray, preparation: For
     if len(short):
         which = f"series '{panel.names[short[0]]}'" if preparation.series else "the series"
         raise CapaxError(
-            f"{rows.file}: {which} has {int(known[short[0]]):,} steps from its first known target to its last; {due:,} are "
+            f"{rows.file}: {which} has {counted(int(known[short[0]]), 'step')} from its first known target to its last; "
+            f"{counted(due, 'is', 'are')} "
             "due before a forecast."
         )
 
@@ -104,7 +105,7 @@ def _check_ahead(rows: Rows, panel: Panel, ends: np.ndarray, steps: int, prepara
             if known < steps:
                 where = f" of series '{panel.names[number]}'" if preparation.series else ""
                 raise CapaxError(
-                    f"{rows.file}: '{name}' is known for {known} of the {steps} steps behind the last known target{where}; "
+                    f"{rows.file}: '{name}' is known for {known} of {counted(steps, 'step')} behind the last known target{where}; "
                     "add these rows, with the target left empty, or forecast fewer steps."
                 )
 

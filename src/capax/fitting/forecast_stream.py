@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capax.data import zones
-from capax.errors import CapaxError, CapaxWarning
+from capax.errors import CapaxError, CapaxWarning, counted
 from capax.fitting.forecast_frame import frame, in_zone
 from capax.fitting.forecast_history import History
 from capax.fitting.forecast_network import Forward, at_levels
@@ -161,7 +161,8 @@ class ForecastStream:
         which = f"series '{name}'" if self._named else "the series"
         if history.known < self._least:
             raise CapaxError(
-                f"{which} has {history.known:,} steps from its first known target to its last; {self._least:,} are due "
+                f"{which} has {counted(history.known, 'step')} from its first known target to its last; "
+                f"{counted(self._least, 'is', 'are')} due "
                 "before a forecast."
             )
         for column in self._preparation.future:
@@ -169,7 +170,7 @@ class ForecastStream:
             known = len(values) if column in self._preparation.gaps else int((~np.isnan(values)).sum())
             if known < self._steps:
                 raise CapaxError(
-                    f"'{column}' is known for {known} of the {self._steps} steps behind the last known target of {which}; give "
+                    f"'{column}' is known for {known} of {counted(self._steps, 'step')} behind the last known target of {which}; give "
                     "these rows as ahead, or forecast fewer steps."
                 )
 

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from capax.data import label_tables
 from capax.data.labelled import Labelled
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 from capax.jobs import labelled
 from capax.jobs.labelled import Choices, LabelPreparation, PreparedLabels
 
@@ -65,5 +65,5 @@ def _with_labels(data: Labelled) -> Labelled:
     kept = [number for number, label in enumerate(data.labels) if label is not None]
     if len(kept) == len(data):
         return data
-    note = f"{len(data) - len(kept):,} of {len(data):,} sequences without a label: left out"
+    note = f"{len(data) - len(kept):,} of {counted(len(data), 'sequence')} without a label: left out"
     return dataclasses.replace(data.chosen(kept), notes=(*data.notes, note))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from capax.data import table
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 from capax.jobs import forecast_calendar as calendar
 from capax.jobs import forecast_fitting_reference as fitting_reference
 from capax.jobs import forecast_season
@@ -209,7 +209,8 @@ def _said(found: Forecasting, wishes: Wishes) -> Sequence[str]:
     said = [f"forecast: {_named(found.targets)}, {ahead}{other}"]
     if found.season > 1:
         said.append(
-            f"season: {found.season} steps" + ("" if wishes.season else "; otherwise: --set season=STEPS, 1 for none")
+            f"season: {counted(found.season, 'step')}"
+            + ("" if wishes.season else "; otherwise: --set season=STEPS, 1 for none")
         )
     elif not wishes.season:
         said.append("season: none was found; otherwise: --set season=STEPS")

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int
 
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 from capax.jobs.forecast_series import Panel
 
 MOST_WINDOWS = 4096
@@ -90,7 +90,8 @@ def split(panel: Panel, horizon: int, share: float) -> tuple[Panel, Parts, list[
         longest = int(panel.lengths.max(initial=0))
         which = "the series has" if len(panel.names) == 1 else "the longest series has"
         raise CapaxError(
-            f"{which} {longest:,} steps from its first known target to its last; {horizon} steps ahead need "
+            f"{which} {counted(longest, 'step')} from its first known target to its last; "
+            f"{counted(horizon, 'step ahead needs', 'steps ahead need')} "
             f"{least(horizon):,} or more, for training, validation, and evaluation: give more rows, or a shorter horizon."
         )
     if not long_enough.all():
@@ -111,10 +112,10 @@ def _said(panel: Panel, held: np.ndarray) -> str:
     steps, kept = int(panel.lengths.sum()), int(2 * held.sum())
     if len(panel.names) == 1:
         return (
-            f"split by time: {steps - kept:,} steps for training, then {kept // 2:,} for validation, and the last "
+            f"split by time: {counted(steps - kept, 'step')} for training, then {kept // 2:,} for validation, and the last "
             f"{kept // 2:,} for evaluation"
         )
     return (
         f"split by time, in each series first training, then validation, last evaluation: {steps - kept:,}, "
-        f"{kept // 2:,}, and {kept // 2:,} steps of {len(panel.names):,} series together"
+        f"{kept // 2:,}, and {counted(kept // 2, 'step')} of {len(panel.names):,} series together"
     )

@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from capax.data import label_tables
 from capax.data.labelled import Labelled
+from capax.errors import counted
 from capax.jobs import labelled
 from capax.jobs.labelled import MISSING, Choices, LabelPreparation, PreparedLabels
 
@@ -39,6 +40,6 @@ def prepare(path: Path, choices: Choices) -> PreparedLabels:
     data = labelled.without_empty(labelled.gathered(Labelling, path, choices), str(path))
     kept = [number for number, labels in enumerate(data.labels) if any(label is not None for label in labels)]
     if len(kept) < len(data):
-        note = f"{len(data) - len(kept):,} of {len(data):,} sequences without any label: left out"
+        note = f"{len(data) - len(kept):,} of {counted(len(data), 'sequence')} without any label: left out"
         data = dataclasses.replace(data.chosen(kept), notes=(*data.notes, note))
     return labelled.prepared(Labelling, data, [None] * len(data), choices, str(path))

@@ -14,7 +14,7 @@ from jaxtyping import Int
 
 from capax.data import label_tables
 from capax.data.labelled import Label, Labelled, Layout, Said
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 from capax.jobs import splitting, symbols
 from capax.jobs.preparation import Preparation
 from capax.jobs.symbols import Encoded, View
@@ -196,7 +196,7 @@ def without_empty(data: Labelled, where: str) -> Labelled:
         raise CapaxError(f"{where} has no sequence with steps in it.")
     if len(kept) == len(data):
         return data
-    note = f"{_counted(len(data) - len(kept), 'sequence')} without steps: left out"
+    note = f"{counted(len(data) - len(kept), 'sequence')} without steps: left out"
     return dataclasses.replace(data.chosen(kept), notes=(*data.notes, note))
 
 
@@ -208,7 +208,7 @@ def cut(data: Labelled, longest: int) -> Labelled:
     labels = tuple(each[:longest] if isinstance(each, tuple) else each for each in data.labels)
     at_steps = any(len(places) > 1 for places in data.places)
     places = tuple(each[:longest] for each in data.places) if at_steps else data.places
-    note = f"{_counted(many, 'sequence')} longer than {longest:,} steps: cut there"
+    note = f"{counted(many, 'sequence')} longer than {counted(longest, 'step')}: cut there"
     steps = tuple(each[:longest] for each in data.steps)
     return dataclasses.replace(data, steps=steps, labels=labels, places=places, notes=(*data.notes, note))
 
@@ -275,8 +275,8 @@ def _training_time(part: Part) -> tuple[int, list[str]]:
     most = int(np.quantile(part.lengths, TRAINED, method="higher"))
     if part.time <= MUCH_LONGER * most:
         return part.time, []
-    many = _counted(int((part.lengths > most).sum()), "sequence")
-    return most, [f"in training, {many} longer than {most:,} steps: cut there; held-out parts are read whole"]
+    many = counted(int((part.lengths > most).sum()), "sequence")
+    return most, [f"in training, {many} longer than {counted(most, 'step')}: cut there; held-out parts are read whole"]
 
 
 def _said_of_parts(parts: Mapping[str, Labelled], named: bool) -> str:
@@ -293,8 +293,8 @@ def _said_of_view(view: View, parts: Mapping[str, Labelled]) -> list[str]:
     if view.kind == "numbers":
         missing = sum(int(np.isnan(steps).sum()) for part in parts.values() for steps in part.steps)
         said = "missing values become the last known one before them in their sequence"
-        return [f"{_counted(missing, 'value')} missing: {said}"] if missing else []
-    return [f"{view.streams} {'streams' if view.streams > 1 else 'stream'} of at most {view.size:,} symbols a step"]
+        return [f"{counted(missing, 'value')} missing: {said}"] if missing else []
+    return [f"{counted(view.streams, 'stream')} of at most {counted(view.size, 'symbol')} a step"]
 
 
 def _said_of_labels(preparation: LabelPreparation, parts: Mapping[str, Labelled]) -> list[str]:
@@ -302,15 +302,9 @@ def _said_of_labels(preparation: LabelPreparation, parts: Mapping[str, Labelled]
     for name, part in parts.items():
         unseen = int((preparation.numbers(_each_label(part)) == preparation.outputs).sum())
         if unseen:
-            notes.append(
-                f"{_counted(unseen, 'label')} of the {name} part that training has not seen: counted as errors"
-            )
+            notes.append(f"{counted(unseen, 'label')} of the {name} part that training has not seen: counted as errors")
     return notes
 
 
 def _shown(labels: Sequence[str], most: int = 12) -> str:
     return ", ".join(labels[:most]) + (", .." if len(labels) > most else "")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number:,} {what}s"

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int, Integer
 from capax.baselines import ngram
 from capax.data.text import Text
 from capax.data.vocabulary import Vocabulary
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 from capax.jobs import sections
 from capax.jobs.preparation import Preparation
 
@@ -217,7 +217,7 @@ def _said(preparation: Language, parts: Mapping[str, Section], characters: int) 
     for name, part in parts.items():
         unknown = int((part.symbols == vocabulary.unknown).sum())
         if unknown:
-            share = f"{unknown:,} of {len(part.symbols):,} symbols ({unknown / len(part.symbols):.2%})"
+            share = f"{unknown:,} of {counted(len(part.symbols), 'symbol')} ({unknown / len(part.symbols):.2%})"
             notes.append(f"{share} of the {name} section count as unknown")
     return notes
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
 
 PARTS = ("train", "validation", "evaluation")
 HELD_OUT = 0.1
@@ -30,9 +30,9 @@ def split(strata: Sequence[Hashable], seed: int, parts: Sequence[str] | None, wh
     Raises `CapaxError` for fewer than three sequences, and where there is none for training.
     """
     if len(strata) < LEAST:
-        counted = "1 sequence" if len(strata) == 1 else f"{len(strata)} sequences"
+        sequences = counted(len(strata), "sequence")
         raise CapaxError(
-            f"{where} has {counted} with labels; a part to train on, one to choose by, and one to report need {LEAST}."
+            f"{where} has {sequences} with labels; a part to train on, one to choose by, and one to report need {LEAST}."
         )
     named = np.asarray(["train"] * len(strata) if parts is None else parts, dtype=object)
     ranks = _ranks(strata, seed, named == "train")
