@@ -396,7 +396,7 @@ def test_a_probe_of_a_file_says_what_it_took_the_file_for(capax, tmp_path):
     assert code == 0 and "inputs 1" in out
     for said in (
         "data: sold.csv: 60 rows of 3 columns, separated by semicolons; the first line names the columns",
-        "data: numbers have a decimal comma, as in '1,5' (column 'sold', row 1); otherwise: --decimal",
+        "data: numbers have a decimal comma, as in '1,5' (column 'sold', line 2); otherwise: --decimal",
         "data: time: 'date' (dates as day.month.year), 2024-01-01 to 2024-01-30; otherwise: --time COLUMN or none",
         "data: series: 'shop' tells 2 apart: A, B; otherwise: --series COLUMN or none",
         "data: numbers: sold",

@@ -71,7 +71,7 @@ def test_columns_called_alike_are_the_steps_and_others_are_left_out(classes):
 def test_a_column_names_the_parts(classes):
     found = classes("text,label,split\naaa,x,train\nbbb,y,dev\nccc,x,Test\nddd,y,train\n")
     assert found.parts == ("train", "validation", "evaluation", "train")
-    with pytest.raises(CapaxError, match="row 2: 'later' names no part"):
+    with pytest.raises(CapaxError, match="line 3: 'later' names no part"):
         classes("text,label,split\naaa,x,train\nbbb,y,later\n")
 
 
@@ -84,7 +84,7 @@ def test_a_column_names_the_parts(classes):
         (LONG, {"series": "ident"}, "has no column 'ident'.* for --series"),
         ("text,label\n", {}, "names of columns and no row"),
         ("", {}, "is empty"),
-        (LONG.replace("2,1,3,1,a", "2,1,three,1,a"), {}, "'three' .column 'x', row .*is no number"),
+        (LONG.replace("2,1,3,1,a", "2,1,three,1,a"), {}, "'three' .column 'x', line .*is no number"),
     ],
 )
 def test_what_holds_no_sequences_with_labels_is_one_line(classes, text, said, line):

@@ -48,7 +48,7 @@ def numbers(found, column):
 def test_semicolons_and_decimal_commas_are_recognised_and_said(read):
     found = read("t;a;b\n1;1,5;2,5\n2;-0,25;1.299,75\n")
     assert numbers(found, "a") == [1.5, -0.25] and numbers(found, "b") == [2.5, 1299.75]
-    assert said(found, "separated by semicolons") and said(found, "decimal comma, as in '1,5' (column 'a', row 1)")
+    assert said(found, "separated by semicolons") and said(found, "decimal comma, as in '1,5' (column 'a', line 2)")
 
 
 @pytest.mark.parametrize(("separator", "word"), [("\t", "tabs"), (";", "semicolons"), ("|", "bars"), (",", "commas")])
@@ -100,7 +100,7 @@ def test_thousands_beside_decimal_commas_are_read(read, cells, values):
 
 def test_what_may_be_a_decimal_comma_or_thousands_is_asked(read, refused):
     line = refused("x;y\n1,299;1\n2,500;2\n")
-    assert "'1,299' (column 'x', row 1)" in line and "--decimal" in line
+    assert "'1,299' (column 'x', line 2)" in line and "--decimal" in line
     assert numbers(read("x;y\n1,299;1\n2,500;2\n", decimal=","), "x") == [1.299, 2.5]
     assert numbers(read("x;y\n1,299;1\n2,500;2\n", decimal="."), "x") == [1299, 2500]
 
@@ -117,7 +117,7 @@ def test_what_may_be_a_decimal_comma_or_thousands_is_asked(read, refused):
 )
 def test_what_may_be_a_decimal_point_or_thousands_is_asked(read, refused, content, cell):
     line = refused(content)
-    assert f"'{cell}' (column 'y', row" in line and "--decimal ," in line and "--decimal ." in line
+    assert f"'{cell}' (column 'y', line" in line and "--decimal ," in line and "--decimal ." in line
     assert float(cell) in numbers(read(content, decimal="."), "y")
     if "0.5" not in content:
         assert float(cell) * 1000 in numbers(read(content, decimal=","), "y")
@@ -151,8 +151,8 @@ def test_decimals_in_another_column_settle_what_points_are(read):
 
 def test_decimal_marks_that_contradict_each_other_are_asked(refused):
     line = refused("x;y\n1,5;1\n2;2.5\n")
-    assert "'1,5' (column 'x', row 1)" in line and "'2.5' (column 'y', row 2)" in line and "--decimal" in line
-    assert "'2.5' (column 'y', row 2) is no number" in refused("x;y\n1,5;1\n2;2.5\n", decimal=",")
+    assert "'1,5' (column 'x', line 2)" in line and "'2.5' (column 'y', line 3)" in line and "--decimal" in line
+    assert "'2.5' (column 'y', line 3) is no number" in refused("x;y\n1,5;1\n2;2.5\n", decimal=",")
     with pytest.raises(CapaxError, match="not ';'"):
         table.read(Path("any.csv"), decimal=";")
 
@@ -170,12 +170,12 @@ def test_a_mark_in_a_column_of_numbers_is_a_missing_value_and_said(read, mark):
 @pytest.mark.parametrize("cell", ["12abc", "n/v", "1,2,3", "--5", "0x10"])
 def test_one_cell_that_is_no_number_is_named_and_its_column_is_not_dropped(refused, cell):
     line = refused("x;y\n" + "1;2\n" * 5 + f"1;{cell}\n")
-    assert f"'{cell}' (column 'y', row 6) is no number" in line
+    assert f"'{cell}' (column 'y', line 7) is no number" in line
 
 
 @pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "1e999"])
 def test_infinities_are_refused_by_column_and_row(refused, cell):
-    assert f"'{cell}' (column 'x', row 2) is not finite" in refused(f"x,y\n1,2\n{cell},3\n4,5\n")
+    assert f"'{cell}' (column 'x', line 3) is not finite" in refused(f"x,y\n1,2\n{cell},3\n4,5\n")
 
 
 def test_a_column_without_any_value_is_left_out_and_said(read):
@@ -240,13 +240,32 @@ def test_a_row_of_units_below_the_names_is_left_out_and_said(read, units):
     assert said(found, "the row below the names holds units, not values (") and said(found, "4 rows of 3 columns")
 
 
+DAYS = "".join(f"{day:%Y-%m-%d},{day.day}\n" for day in pd.date_range("2024-01-01", periods=120))
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("t,x\n2024-01-01,1\n2024-01-02,oops\n2024-01-03,3\n", "'oops' (column 'x', line 3)"),
+        (f"t,x\nUTC,m/s\n{DAYS}2024-07-01,oops\n", "'oops' (column 'x', line 123)"),
+        (f"t,x\nUTC,m/s\n{DAYS}soon1,3\n", "'soon1' in line 123 is no time stamp"),
+        ("t,x\r\n\r\n2024-01-01,1\r\n\r\n2024-01-02,oops\r\n2024-01-03,3\r\n", "'oops' (column 'x', line 5)"),
+        ('n,x\n"a\nb",1\nc,oops\nd,3\n', "'oops' (column 'x', line 4)"),
+        ("2024-01-01,1\n2024-01-02,oops\n2024-01-03,3\n", "'oops' (column 'column 2', line 2)"),
+        ("1\noops\n\n2\n3\n", "'oops' (column 'column 1', line 2)"),
+    ],
+)
+def test_a_cell_is_named_by_the_line_that_a_text_editor_shows(refused, content, line):
+    assert line in refused(content)
+
+
 @pytest.mark.parametrize(
     "rows",
     ["2024-01-01,n/v\n2024-01-02,1\n2024-01-03,2\n", "rain,n/v\nsun,1\nsun,2\n", ",12abc\n3,1\n4,2\n"],
     ids=["beside a time", "beside a word", "a number and more"],
 )
 def test_a_first_row_with_a_cell_that_is_no_number_is_no_row_of_units(refused, rows):
-    assert "(column 'y', row 1) is no number" in refused(f"x,y\n{rows}")
+    assert "(column 'y', line 2) is no number" in refused(f"x,y\n{rows}")
 
 
 # Time
@@ -326,8 +345,8 @@ def test_time_can_be_named_or_denied(read, refused):
 
 def test_a_cell_that_is_no_time_stamp_among_others_is_named(refused):
     days = "".join(f"2024-01-{day:02},1\n" for day in range(1, 21))
-    assert "'soon1' in row 21 is no time stamp" in refused(f"date,x\n{days}soon1,2\n")
-    assert "row 21 has no time stamp" in refused(f"date,x\n{days},2\n")
+    assert "'soon1' in line 22 is no time stamp" in refused(f"date,x\n{days}soon1,2\n")
+    assert "line 22 has no time stamp" in refused(f"date,x\n{days},2\n")
 
 
 def test_unsorted_rows_are_sorted_and_said(read):

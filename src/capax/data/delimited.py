@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from capax.data import places
 from capax.errors import CapaxError, counted
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
@@ -24,7 +25,8 @@ LOOKED_AT_FOR_NAMES = 100
 
 
 def parse(text: str, name: str, is_value: Callable[[str], bool]) -> tuple[pd.DataFrame, str, list[str]]:
-    """Cells as texts, the separator, and what was decided, one line each.
+    """Cells as texts, the separator, and what was decided, one line each. Rows are known by their
+    lines (`places.place`).
 
     **Arguments:** `name` of the file, for messages; `is_value`: whether a cell is a number or a
     time stamp, by which a line of values is told from a line of names.
@@ -42,7 +44,7 @@ def parse(text: str, name: str, is_value: Callable[[str], bool]) -> tuple[pd.Dat
         said = "the first line names the columns"
         names, duplicated = _distinct(first)
         units = _units(rest.head(LOOKED_AT_FOR_NAMES + 1), is_value) if len(rest) > 1 else []
-        cells = (rest.iloc[1:] if units else rest).reset_index(drop=True)
+        cells = rest.iloc[1:] if units else rest
     else:
         said = "the first line holds values like the others, so that columns are named by number"
         names, duplicated, units = [f"column {number + 1}" for number in range(len(first))], [], []
@@ -83,23 +85,33 @@ def _separator(head: dict[str, list[list[str]]], name: str) -> str:
 
 
 def _cells(text: str, separator: str, name: str) -> pd.DataFrame:
-    _check_widths(text, separator, name)
-    return pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, na_filter=False, skipinitialspace=True)
+    lines = _lines(text, separator, name)
+    found = pd.read_csv(
+        io.StringIO(text), sep=separator, header=None, dtype=str, na_filter=False, skipinitialspace=True
+    )
+    return places.with_lines(found, lines)
 
 
-def _check_widths(text: str, separator: str, name: str) -> None:
-    """Raise `CapaxError` for a line with more or fewer cells than the first: pandas would fill it
-    up."""
+def _lines(text: str, separator: str, name: str) -> list[int]:
+    """At which line each row begins.
+
+    Raises `CapaxError` for a line with more or fewer cells than the first: pandas would fill it up.
+    """
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-    due = 0
+    due, before = 0, 0
+    found = []
     try:
         for row in rows:
+            if any(row) or len(row) > 1:
+                found.append(before + 1)
+            before = rows.line_num
             due = due or len(row)
             if row and len(row) != due:
                 cells = counted(len(row), "cell")
                 raise CapaxError(f"{name}: line {rows.line_num} has {cells} where {counted(due, 'is', 'are')} due.")
     except csv.Error as error:
         raise CapaxError(f"{name}: line {rows.line_num}: {error}.") from None
+    return found
 
 
 def _names_columns(first: list[str], rest: pd.DataFrame, is_value: Callable[[str], bool]) -> bool:

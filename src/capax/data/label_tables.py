@@ -12,6 +12,7 @@ import pandas as pd
 
 from capax.data import archive, arrays, conllu, label_roles, roles, table
 from capax.data.labelled import Label, Labelled, Layout, Said, as_label, part, symbols_of
+from capax.data.places import place
 from capax.errors import CapaxError, counted
 
 Frame = Any
@@ -141,9 +142,11 @@ def _of_rows(frame: Frame, file: str, layout: Layout, steps: list[Any]) -> Label
         found = [as_label(value) for value in frame[layout.target]]
     parts = None
     if layout.split is not None and layout.split in frame:
-        parts = tuple(part(str(as_label(cell)), f"{file}, row {n + 1}") for n, cell in enumerate(frame[layout.split]))
+        parts = tuple(
+            part(str(as_label(cell)), f"{file}, {place(frame, n)}") for n, cell in enumerate(frame[layout.split])
+        )
     places = tuple(np.array([number]) for number in range(len(frame)))
-    return Labelled(tuple(steps), tuple(found), layout, frame, places, parts)
+    return Labelled(tuple(steps), tuple(found), layout, frame.reset_index(drop=True), places, parts)
 
 
 def _numbers_of_rows(frame: Frame, file: str, layout: Layout) -> np.ndarray:
@@ -187,7 +190,7 @@ def _by_series(frame: Frame, file: str, layout: Layout, *, a_label_each: bool) -
     steps = tuple(_steps(ordered, file, layout, begin, end) for begin, end in spans)
     if not a_label_each:
         places = tuple(rows[begin:end] for begin, end in spans)
-        return Labelled(steps, tuple(each), layout, frame, places, parts, tuple(notes))
+        return Labelled(steps, tuple(each), layout, frame.reset_index(drop=True), places, parts, tuple(notes))
     found = tuple(_one(of_steps, "labels", at) for of_steps, at in zip(each, where, strict=True))
     answers = _constant(ordered, names, bounds, [*layout.features, *_texts(layout.text, layout.time)])
     places = tuple(np.array([number]) for number in range(len(spans)))
@@ -213,7 +216,9 @@ def _filled(column: Any, file: str) -> Any:
     if not missing.any():
         return column
     if missing.iloc[0]:
-        raise CapaxError(f"{file}: column '{column.name}', row 1 is empty: to which sequence does it belong?")
+        raise CapaxError(
+            f"{file}: column '{column.name}', {place(column, 0)} is empty: to which sequence does it belong?"
+        )
     return column.mask(missing).ffill()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capax.data.places import place
 from capax.errors import CapaxError, counted
 
 MISSING = frozenset(
@@ -73,7 +74,11 @@ class Column:
     def first(self, which: np.ndarray) -> str | None:
         """The first cell of a kind, with its place, for a message."""
         found = np.flatnonzero(which)
-        return f"'{self.cells.iloc[found[0]]}' (column '{self.name}', row {found[0] + 1})" if len(found) else None
+        return (
+            f"'{self.cells.iloc[found[0]]}' (column '{self.name}', {place(self.cells, int(found[0]))})"
+            if len(found)
+            else None
+        )
 
     def numbers(self, decimal: str, file: str) -> np.ndarray:
         """The numbers, NaN where they are missing. Raises `CapaxError` for a cell that is none, or

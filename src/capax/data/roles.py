@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capax.data import stamps
+from capax.data.places import place
 from capax.errors import CapaxError, closest, counted
 
 Frame = Any
@@ -106,7 +107,7 @@ def _stamps(column: Column, name: str, file: str, *, named: bool) -> stamps.Stam
     if pd.api.types.is_datetime64_any_dtype(column):
         if column.isna().any():
             raise CapaxError(
-                f"{file}: column '{name}': row {int(column.isna().to_numpy().argmax()) + 1} has no time stamp."
+                f"{file}: column '{name}': {place(column, int(column.isna().to_numpy().argmax()))} has no time stamp."
             )
         return stamps.Stamps(column, "time stamps")
     if pd.api.types.is_numeric_dtype(column):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capax.data.places import place
 from capax.errors import CapaxError, counted
 
 DATES = (
@@ -77,9 +78,9 @@ def from_words(name: str, cells: pd.Series, file: str) -> Stamps | None:
         row = int(values.isna().to_numpy().argmax())
         cell = trimmed.iloc[row]
         said = (
-            f"'{cell}' in row {row + 1} is no time stamp like the others"
+            f"'{cell}' in {place(cells, row)} is no time stamp like the others"
             if cell
-            else f"row {row + 1} has no time stamp"
+            else f"{place(cells, row)} has no time stamp"
         )
         raise CapaxError(f"{file}: column '{name}': {said}.")
     zone = ", in UTC" if trimmed.iloc[0].endswith("Z") or _has_offset(trimmed.iloc[0]) else ""

@@ -247,6 +247,7 @@ def _line(error: Exception) -> str:
 
 
 def _table(frame: pd.DataFrame, time: str | None, series: str | None, said: list[str], notes: list[str]) -> Table:
+    frame = frame.reset_index(drop=True)
     rest = [str(column) for column in frame if column not in (time, series)]
     numbers = [column for column in rest if pd.api.types.is_numeric_dtype(frame[column])]
     words = [column for column in rest if column not in numbers]
