@@ -48,6 +48,21 @@ def refused(call, *given, **wishes):
 # What a file is taken for
 
 
+def test_a_target_that_looks_like_the_number_of_a_shop_is_said():
+    frame = hourly(name="sales")
+    shops = frame.assign(Filiale=RNG.choice([101, 102, 107], len(frame)))
+    found = prepared(shops, target="Filiale")
+    assert found.preparation.targets == ("Filiale",)
+    line = "'Filiale' holds 3 whole numbers again and again (101, 102, 107), as the number of a shop or a station"
+    assert said(found, line) and said(found, "say --series Filiale, and --target of sales")
+    assert not said(prepared(shops, target="sales"), "again and again")
+    assert not said(
+        prepared(shops[["time", "Filiale"]], target="Filiale"), "again and again"
+    )  # nothing else to forecast
+    counts = frame.assign(sold=RNG.poisson(0.7, len(frame)))
+    assert not said(prepared(counts, target="sold"), "again and again")  # none sold is no number of a shop
+
+
 def test_an_hourly_series_has_a_day_for_season_and_horizon_and_the_calendar_that_it_supports():
     found = prepared(hourly())
     preparation = found.preparation

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from capax.data import table
 from capax.errors import CapaxError, counted
@@ -26,6 +27,8 @@ REFERENCES = ("anchor", "autoregression")
 MOST_CONTEXT, LEAST_CONTEXT = 200, 24
 SEASONS_SEEN = 3
 """So many seasons a context holds, if they are short enough."""
+MOST_CODES, ROWS_OF_A_CODE, MOST_SHOWN = 20, 10, 5
+"""A column of numbers looks like one of codes with at most 20, each in 10 rows; 5 are named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +107,8 @@ def prepare(source: Path | pd.DataFrame, wishes: Wishes) -> Prepared:
         raise CapaxError(f"{rows.file}: {error}") from None
     preparation = _learned(panel, parts, wishes, (targets, past, future), horizon, rows)
     unused = [name for name in rows.columns if name not in (*targets, *past, *future)]
-    notes = (*rows.notes, *gridded, *_said(preparation, wishes), *_said_of_unused(unused), *cut)
+    of_target = [*_said(preparation, wishes), *_said_of_codes(rows, targets, [*past, *future])]
+    notes = (*rows.notes, *gridded, *of_target, *_said_of_unused(unused), *cut)
     return Prepared(preparation, panel, parts, notes)
 
 
@@ -224,6 +228,32 @@ def _said(found: Forecasting, wishes: Wishes) -> Sequence[str]:
             f"missing values of {_named(found.gaps)} are no targets; networks see the last known value and a flag"
         )
     return said
+
+
+def _said_of_codes(rows: Rows, targets: Sequence[str], covariates: Sequence[str]) -> list[str]:
+    """Of targets that look like what tells series apart, where another column could be meant."""
+    others = [name for name in rows.columns if name not in (*targets, *covariates) and not _codes(rows.columns[name])]
+    if not others or rows.series is not None:
+        return []
+    return [
+        f"'{name}' holds {counted(len(codes), 'whole number')} again and again ({_shown(codes)}), as the number of a shop or a "
+        f"station: if it tells series apart, say --series {name}, and --target of {', '.join(others)}"
+        for name in targets
+        if (codes := _codes(rows.columns[name]))
+    ]
+
+
+def _codes(values: Float[np.ndarray, " rows"]) -> list[int]:
+    """The values of a column that looks like one of codes: few whole numbers from 1 on, each many
+    times.
+    """
+    found = np.unique(values[~np.isnan(values)])
+    few = 1 < len(found) <= min(MOST_CODES, len(values) / ROWS_OF_A_CODE)
+    return [int(value) for value in found] if few and found[0] >= 1 and not (found % 1).any() else []
+
+
+def _shown(codes: Sequence[int]) -> str:
+    return ", ".join(map(str, codes[:MOST_SHOWN])) + (", .." if len(codes) > MOST_SHOWN else "")
 
 
 def _said_of_unused(columns: Sequence[str]) -> list[str]:
