@@ -43,7 +43,9 @@ def application(view: View, address: Address) -> Starlette:
         Route("/api/study", lambda request: _json(lambda: view.study(request.query_params.get("study", "")))),
         Route(f"/{REPORT}", lambda request: _report(view.directory / REPORT)),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, address=address)])
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, address=address)])
+    app.router.redirect_slashes = False
+    return app
 
 
 def plotly() -> Path:

@@ -31,7 +31,7 @@ class UnknownStudy(CapaxError):
 class Snapshot:
     """What a run directory held when it was read. `version` tells snapshots apart."""
 
-    version: int
+    version: str
     store: Store
     run: RunRecord
     studies: pd.DataFrame
@@ -76,20 +76,23 @@ class View:
 
     def _read(self) -> Snapshot:
         signature = self._signed()
-        if self._snapshot is not None and (signature == self._signature or time.monotonic() < self._next):
+        soon = signature is not None and time.monotonic() < self._next
+        if self._snapshot is not None and (soon or signature == self._signature):
             return self._snapshot
         began = time.monotonic()
         store, run = results.read(self.directory)
-        version = 1 if self._snapshot is None else self._snapshot.version + 1
-        self._snapshot = Snapshot(version, store, run, results.studies(store, run))
+        self._snapshot = Snapshot(str(time.time_ns()), store, run, results.studies(store, run))
         self._signature = signature
         ended = time.monotonic()
         self._next = ended + (ended - began) / SHARE
         return self._snapshot
 
-    def _signed(self) -> Signature:
-        """What changes where the run's files do."""
-        found = [(self.directory / name).stat() for name in (EXPERIMENT, JOURNAL) if (self.directory / name).exists()]
+    def _signed(self) -> Signature | None:
+        """What changes where the run's files do; None where one is missing."""
+        try:
+            found = [(self.directory / name).stat() for name in (EXPERIMENT, JOURNAL)]
+        except OSError:
+            return None
         return tuple((file.st_ino, file.st_size, file.st_mtime_ns) for file in found)
 
 
@@ -97,4 +100,4 @@ def _said(directory: Path, error: Exception) -> CapaxError:
     """The one line for a directory that cannot be read: it may be gone, or hold anything."""
     if isinstance(error, CapaxError):
         return error
-    return CapaxError(f"{directory} cannot be read: {type(error).__name__}: {error}.")
+    return CapaxError(f"{directory} cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:300]}.")

@@ -9,6 +9,7 @@ const RARELY = 15000; // at one that nobody runs
 
 const chosen = new URLSearchParams(location.hash.slice(1));
 let run = null; // as it was told last
+let drawn = ""; // the version of the run that the figures are of
 let study = null;
 let since = "";
 
@@ -27,13 +28,12 @@ async function ask(path) {
 
 async function look() {
   try {
-    const found = await ask("/api/run");
-    const changed = run === null || run.version !== found.version;
-    run = found;
+    run = await ask("/api/run");
     showRun(run);
-    if (changed) {
+    if (drawn !== run.version) {
       listStudies();
       await lookAtStudy();
+      drawn = run.version;
     }
     since = new Date().toLocaleTimeString();
     showError("");
