@@ -21,7 +21,7 @@ def pairs():
     return pd.DataFrame(rows, columns=["spelling", "sound"]).drop_duplicates(ignore_index=True)
 
 
-def main(out=OUT, words=30_000, cells=("gru",), steps=3000, **settings):
+def main(out=OUT, words=30_000, cells=("gru",), steps=12_000, depth=2, budget=200_000, trials=4, **settings):
     """`words`: only so many, drawn at random, None for all; `settings`: of `capax.fit`."""
     data = pairs()
     if words is not None:
@@ -35,6 +35,9 @@ def main(out=OUT, words=30_000, cells=("gru",), steps=3000, **settings):
             cells=cells,
             out=out,
             steps=steps,
+            depth=depth,
+            budget=budget,
+            trials=trials,
             display=shown,
             **settings,
         )

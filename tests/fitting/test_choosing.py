@@ -9,14 +9,16 @@ from capax.fitting.choosing import safer
 from capax.fitting.contract import Fitting
 from capax.scoring import Estimate
 
+EVEN = Estimate(0.0, -1.0, 1.0)
+
 
 class Judge(Fitting):
     """A fitting whose answers are the networks, and whose differences are given."""
 
     columns = (SimpleNamespace(name="MAE"),)
 
-    def __init__(self, adds: str, difference: Estimate):
-        self.task, self._difference = SimpleNamespace(network_adds=adds), difference
+    def __init__(self, simpler: bool, difference: Estimate):
+        self.task, self._difference = SimpleNamespace(simpler=simpler), difference
 
     def on_validation(self):
         return self
@@ -34,9 +36,11 @@ class Judge(Fitting):
     scores = examples = baselines
 
 
-def kept(selection, difference=Estimate(0.0, -1.0, 1.0)):
-    fittings = {name: Judge(" + linear regression" if "+" in name else "", difference) for name in selection}
-    return safer(min(selection, key=selection.get), {name: f"network of {name}" for name in fittings}, fittings, selection)
+def kept(selection, difference=EVEN):
+    fittings = {name: Judge("+" in name, difference) for name in selection}
+    return safer(
+        min(selection, key=selection.get), {name: f"network of {name}" for name in fittings}, fittings, selection
+    )
 
 
 SELECTION = {"gru": 0.3, "lstm": 0.1, "gru + linear regression": 0.2, "lstm + linear regression": 0.4}

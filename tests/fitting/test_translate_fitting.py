@@ -13,9 +13,12 @@ from capax import jobs, tasks
 from capax.errors import CapaxError
 from capax.fitting.contract import ANSWERS
 from capax.fitting.translate import Answers, TranslateFitting, TranslatePredictor
+from capax.networks import ctc
 from capax.networks.beam import attended
+from capax.networks.bidirectional import Bidirectional
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.network import Network
+from capax.training import responding
 
 
 def sources(count=400):
@@ -161,3 +164,62 @@ def test_a_network_of_another_kind_is_one_line(task, fitting):
     stack = Network.create("gru", inputs=task.inputs, outputs=task.outputs, units=4, key=jax.random.key(0))
     with pytest.raises(CapaxError, match="encoder-decoder"):
         fitting.answers(stack)
+
+
+# Connectionist temporal classification
+
+
+@pytest.fixture(scope="module")
+def of_ctc(task):
+    """The task of pairs with ctc, and a network."""
+    made = tasks.get("translate", path=task.path, decoder="ctc")
+    network = Bidirectional.create("gru", inputs=made.inputs, outputs=made.outputs, units=6, key=jax.random.key(0))
+    return made, network
+
+
+def test_with_ctc_answers_have_the_probability_that_the_loss_gives_them(of_ctc, tmp_path):
+    made, network = of_ctc
+    preparation = jobs.from_json(json.loads(json.dumps(made.preprocessing())))
+    assert preparation == made.preparation and preparation.slots == 2
+    found = TranslatePredictor(network, preparation).predict(["abc", "", "dacb"], beam=6, best=3)
+    assert found["word"].tolist() == ["abc"] * 3 + [""] + ["dacb"] * 3 and found["rank"].tolist() == [
+        1,
+        2,
+        3,
+        1,
+        1,
+        2,
+        3,
+    ]
+    assert found["answer"][3] == ""
+    for _, row in found[found["word"] != ""].iterrows():
+        numbers = preparation.source.encode([row["word"]])[0]
+        logits = ctc.places(network(jnp.asarray(numbers))[None].T, 2)
+        target = preparation.target.encode([row["answer"]])[0]
+        due = ctc.losses(
+            logits, jnp.asarray([2 * len(numbers)]), jnp.asarray(target, jnp.int32)[None], jnp.asarray([len(target)])
+        )
+        assert row["log probability"] == pytest.approx(-float(due[0]), rel=1e-4)
+    logs = found.groupby("word")["log probability"].apply(list)
+    assert all(each == sorted(each, reverse=True) for each in logs)
+
+
+def test_with_ctc_a_network_is_scored_by_its_task_and_has_no_attention(of_ctc):
+    made, network = of_ctc
+    fitting = TranslateFitting(made)
+    answers = fitting.answers(network)
+    part = made.prepared.parts["evaluation"]
+    assert len(answers.found) == len(part.texts)
+    sums = {"loss": 0.0, "weight": 0.0}
+    for index in range(int(made.batches("evaluation", {}))):
+        batch = made.batch_at(made.data(0), "evaluation", jax.random.key(0), jnp.asarray(index), {})
+        for key, value in made.measure(responding.outputs(network, batch, 0), batch).items():
+            sums[key] += float(value)
+    assert fitting.scores(answers)["nats per symbol"].value == pytest.approx(sums["loss"] / sums["weight"], rel=1e-4)
+    assert fitting.further(network) == {}
+
+
+def test_a_decoder_and_a_network_that_do_not_belong_together_are_one_line(of_ctc, task):
+    made, _ = of_ctc
+    with pytest.raises(CapaxError, match="decoder=ctc needs a network of any other kind"):
+        TranslateFitting(made).answers(network(made.inputs, made.outputs))

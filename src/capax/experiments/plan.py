@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from capax import cells
-from capax.architecture import STACK
 from capax.cells.cell import Layer
 from capax.errors import CapaxError, TooSmall
 from capax.experiments.design import Experiment
@@ -109,7 +108,7 @@ def _shapes(design: Experiment, task: Task, cell: str, depth: int) -> tuple[dict
     """The networks of a cell at a depth, by budget or by units, as studies name them; and why
     budgets have none.
     """
-    made = design.network or STACK
+    made = design.network or task.architecture()
     sizes: Any = {"inputs": task.inputs, "outputs": task.outputs, "depth": depth, "architecture": made}
     again = design.checkpoint_every
     found, too_small = {}, []

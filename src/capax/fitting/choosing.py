@@ -17,14 +17,14 @@ def safer(
     """The network to keep in place of the best by its validation score, and why, in a sentence;
     None where the best is kept.
 
-    A network on top of a simpler method (`FromFile.network_adds`) is kept if on the validation part
+    A network on top of a simpler method (`FromFile.simpler`) is kept if on the validation part
     it is at most a standard error worse than the best: the rule of one standard error (Breiman et
     al. 1984, section 3.4.3). Where the validation part is too short to tell, it is kept, too.
 
     **Arguments:** `networks`, `fittings` of their tasks, and `selection`, validation scores of
     which less is better, each by the names of networks.
     """
-    simpler = {name for name in networks if fittings[name].task.network_adds}
+    simpler = {name for name in networks if fittings[name].task.simpler}
     if best in simpler or not simpler:
         return None
     chosen = min(simpler, key=lambda name: selection[name])
@@ -34,7 +34,10 @@ def safer(
         return None
     of_score = f"{one.columns[0].name} on the validation part, {behind.value:+.3g}"
     known = "" if math.isnan(behind.low) else f" [{behind.low:.3g}, {behind.high:.3g}]"
-    return chosen, f"{chosen} is chosen, not {best}: it is the simpler, and their difference is small ({of_score}{known})"
+    return (
+        chosen,
+        f"{chosen} is chosen, not {best}: it is the simpler, and their difference is small ({of_score}{known})",
+    )
 
 
 def _standard_error(of: Estimate) -> float:

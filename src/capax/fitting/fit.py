@@ -89,7 +89,9 @@ def _planned(recognised: Recognised, task: FromFile[Any], out: Path, wishes: Wis
         return plan(now)
     if wishes.steps is None and (wishes.minutes is not None or wishes.trials is None):
         minutes = wishes.minutes or MINUTES
-        shown.note(f"measuring how many training steps fit into {minutes:g} {'minute' if minutes == 1 else 'minutes'}, compiling apart ...")
+        shown.note(
+            f"measuring how many training steps fit into {minutes:g} {'minute' if minutes == 1 else 'minutes'}, compiling apart ..."
+        )
         table["steps"] = pace.steps_within(plan(design.made(table)), 60 * minutes)
     most = task.most_steps()
     if wishes.steps is None and most is not None and most < table["steps"]:
@@ -102,7 +104,6 @@ def _planned(recognised: Recognised, task: FromFile[Any], out: Path, wishes: Wis
 
 def _design(job: str, task: FromFile[Any], wishes: Wishes, steps: int) -> dict[str, Any]:
     """The experiment as its file would have it."""
-    made = {key: value for key, value in dataclasses.asdict(kinds.architecture(job, task)).items() if value is not None}
     options = {key: value for key, value in {**wishes.options, "path": task.path}.items() if value is not None}
     compared = {option: values for option, values in task.alternatives().items() if option not in options}
     if compared:
@@ -122,6 +123,5 @@ def _design(job: str, task: FromFile[Any], wishes: Wishes, steps: int) -> dict[s
         "seed": wishes.seed,
         "tune": list(kinds.TUNE),
         "hyperparameters": kinds.hyperparameters(job),
-        "network": made,
         "task": {job: options},
     }

@@ -6,15 +6,8 @@ import dataclasses
 import importlib
 from typing import Any
 
-import jax
-
-from capax.architecture import Architecture
-from capax.cells.sequence import Dense
 from capax.fitting.contract import Fitting, Predictor
 from capax.tasks.from_file import FromFile
-
-EMBEDDING = 16
-"""Features that a symbol becomes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,25 +46,11 @@ def predictor(job: str) -> type[Predictor]:
     return _found(KINDS[job].predictor)
 
 
-def architecture(job: str, task: FromFile[Any]) -> Architecture:
-    """Which networks a job has: labels are read in both directions, symbols become vectors of an
-    embedding.
-    """
-    batch = jax.eval_shape(lambda key: task.sample(key, 1), jax.random.key(0))
-    embedding = None if isinstance(batch.inputs, Dense) else EMBEDDING
-    match job:
-        case "translate":
-            return Architecture("encoder-decoder", attention="dot", embedding=embedding)
-        case "classify" | "label":
-            return Architecture("bidirectional", embedding=embedding)
-        case _:
-            return Architecture(embedding=embedding)
-
-
 def hyperparameters(job: str) -> dict[str, Any]:
     """What is fixed, and ranges of what is tuned, in place of those of the first source."""
     low, high = (3e-4, 1e-2) if job == "forecast" else (1e-3, 2e-2)
-    learning_rate, dropout = {"low": low, "high": high}, {"low": 0.0, "high": 0.5}
+    learning_rate = {"low": low, "high": high}
+    dropout = {"low": 0.1, "high": 0.4} if job == "translate" else {"low": 0.0, "high": 0.5}
     return {
         "optimiser": "adam",
         "schedule": "cosine",

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -18,9 +16,10 @@ from capax.baselines import joint_ngram
 from capax.baselines.joint_ngram import JointNgram
 from capax.data import pairs
 from capax.errors import CapaxError
+from capax.fitting import translate_networks
 from capax.fitting.contract import ANSWERS, Fitting, Predictor, Score
 from capax.jobs.translate import Part, Symbols, Translating, joined
-from capax.networks.beam import attended, beam_search
+from capax.networks.beam import attended
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.parts import Assembled
 from capax.scoring import Estimate, references
@@ -28,8 +27,6 @@ from capax.scoring.resampling import estimate
 from capax.tasks.translate import Translate
 
 BEAM = 8
-TOGETHER = 128
-"""Sources that are decoded at once."""
 CHOSEN_ON = 1000
 """Sources of the validation part on which the order of the n-gram is chosen."""
 MOST_EXAMPLES = 200
@@ -68,11 +65,9 @@ class TranslateFitting(Fitting[Translate, Answers]):
             self.columns = (ERRORS, EXACT, LOSS)  # pyright: ignore[reportAttributeAccessIssue]
 
     def answers(self, network: Assembled) -> Answers:
-        preparation = self.task.preparation
-        found = [
-            best[0][0] for best in decoded(_encoder_decoder(network), preparation, *_sources(self._part), beam=BEAM)
-        ]
-        return Answers(tuple(found), _losses(_encoder_decoder(network), preparation, self._part))
+        answering = translate_networks.answering(network, self.task.preparation)
+        found = [best[0][0] for best in answering.answers(*_sources(self._part), beam=BEAM)]
+        return Answers(tuple(found), answering.losses(self._part))
 
     def baselines(self) -> Iterator[tuple[str, Answers]]:
         preparation = self.task.preparation
@@ -118,15 +113,16 @@ class TranslateFitting(Fitting[Translate, Answers]):
         symbol of its answer; columns "example", "answer" and "source" (positions from 0), their
         symbols, and "weight". Nothing for a network without attention.
         """
-        net, preparation = _encoder_decoder(network), self.task.preparation
-        if net.attention is None:
+        net, preparation = network, self.task.preparation
+        if not isinstance(net, EncoderDecoder) or net.attention is None:
             return {}
+        answering = translate_networks.answering(net, preparation)
         sources, lengths = _sources(self._part)
         middling = np.flatnonzero(lengths == np.quantile(lengths, LENGTH_SHOWN, method="nearest"))[:SHOWN]
         rows = []
         for number, place in enumerate(middling):
             source = sources[place, : lengths[place]]
-            ((found, _),) = decoded(net, preparation, source[None], lengths[place : place + 1], beam=BEAM)[0]
+            ((found, _),) = answering.answers(source[None], lengths[place : place + 1], beam=BEAM)[0]
             target = [*preparation.target.vocabulary.encode(found), preparation.end]
             order = -1 if preparation.backwards else 1
             weights = np.asarray(attended(net, jnp.asarray(source[::order]), jnp.asarray(target, jnp.int32)))[
@@ -189,8 +185,8 @@ class TranslatePredictor(Predictor):
         numbers = side.encode(texts)
         empty = np.array([not len(each) for each in numbers], bool)
         sources, lengths = _padded([each for each in numbers if len(each)])
-        found = decoded(_encoder_decoder(self.network), self.preparation, sources, lengths, beam=beam, best=best)
-        rest = iter(found)
+        answering = translate_networks.answering(self.network, self.preparation)
+        rest = iter(answering.answers(sources, lengths, beam=beam, best=best))
         answers = [[((), float("nan"))] if none else next(rest) for none in empty]
         rows = np.repeat(np.arange(len(texts)), [len(each) for each in answers])
         result = frame.iloc[rows].reset_index(drop=True)
@@ -200,62 +196,6 @@ class TranslatePredictor(Predictor):
         result["log probability"] = [log for each in answers for _, log in each]
         result.attrs[ANSWERS] = ["answer", *(["rank"] if best > 1 else []), "log probability"]
         return result
-
-
-def decoded(
-    network: EncoderDecoder,
-    preparation: Translating,
-    sources: Int[np.ndarray, "sources time"],
-    lengths: Int[np.ndarray, " sources"],
-    *,
-    beam: int,
-    best: int = 1,
-) -> list[list[tuple[Symbols, float]]]:
-    """For each source its `best` answers, the best first, with the natural logarithms of their
-    probabilities. Answers with the same symbols are given once."""
-    found: list[list[tuple[Symbols, float]]] = []
-    sources = preparation.as_read(sources, lengths)
-    for begin in range(0, len(sources), TOGETHER):
-        chosen = np.minimum(np.arange(begin, begin + TOGETHER), len(sources) - 1)
-        beams = beam_search(
-            network,
-            jnp.asarray(sources[chosen]),
-            jnp.asarray(lengths[chosen]),
-            width=beam,
-            limit=preparation.limit,
-            end=preparation.end,
-            best=best,
-        )
-        symbols, logs = np.asarray(beams.symbols), np.asarray(beams.logs)
-        for row in range(min(TOGETHER, len(sources) - begin)):
-            answers = [(preparation.answer(s), float(log)) for s, log in zip(symbols[row], logs[row], strict=True)]
-            found.append([answer for answer in answers if answer[1] > -np.inf])
-    return found
-
-
-@eqx.filter_jit
-def _cross_entropies(
-    network: EncoderDecoder, source: jax.Array, lengths: jax.Array, target: jax.Array, target_lengths: jax.Array
-) -> jax.Array:
-    logs = jax.nn.log_softmax(network(source, target, lengths, target_lengths))
-    chosen = jnp.take_along_axis(logs, target[..., None], axis=2)[..., 0]
-    return -jnp.sum(jnp.where(jnp.arange(target.shape[1])[None] < target_lengths[:, None], chosen, 0.0), axis=1)
-
-
-def _losses(network: EncoderDecoder, preparation: Translating, part: Part) -> Float[np.ndarray, " rows"]:
-    found = []
-    sources = preparation.as_read(part.sources, part.source_lengths)
-    arrays = (sources, part.source_lengths, part.targets, part.target_lengths)
-    for begin in range(0, len(part.rows), TOGETHER):
-        chosen = np.minimum(np.arange(begin, begin + TOGETHER), len(part.rows) - 1)
-        found.append(np.asarray(_cross_entropies(network, *(jnp.asarray(array[chosen]) for array in arrays))))
-    return np.concatenate(found)[: len(part.rows)].astype(np.float64)
-
-
-def _encoder_decoder(network: Assembled) -> EncoderDecoder:
-    if not isinstance(network, EncoderDecoder):
-        raise CapaxError('sequence to sequence needs a network of the kind "encoder-decoder".')
-    return network
 
 
 def _sources(part: Part) -> tuple[Int[np.ndarray, "sources time"], Int[np.ndarray, " sources"]]:

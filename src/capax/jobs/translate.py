@@ -1,12 +1,13 @@
 """Sequence to sequence: the pairs of a file as numbers; what is learned of the training part."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from capax.data.pairs import Pairs
 from capax.data.vocabulary import Vocabulary
@@ -15,6 +16,11 @@ from capax.jobs.preparation import Preparation
 from capax.jobs.symbols import often
 
 KINDS = ("characters", "words")
+DECODERS = ("attention", "ctc")
+"""How networks say a target: an encoder-decoder with attention, or connectionist temporal
+classification; the usual one first."""
+MOST_SLOTS = 6
+"""Places of a source's symbol for those of its target, at most (`networks.ctc`)."""
 PARTS = ("train", "validation", "evaluation")
 HELD_OUT = 0.1
 """The share of sources in the validation part, and in the evaluation part, if they are not too many
@@ -81,13 +87,26 @@ class Side:
 @dataclasses.dataclass(frozen=True)
 class Translating(Preparation):
     """What is learned of the training part: how sources and targets are symbols. `backwards`:
-    networks read a source from its last symbol to its first.
+    networks read a source from its last symbol to its first. `decoder`: one of `DECODERS`; `slots`:
+    places that each symbol of a source has with "ctc".
     """
 
     job: ClassVar[str] = "translate"
     source: Side
     target: Side
     backwards: bool = False
+    decoder: str = DECODERS[0]
+    slots: int = 1
+
+    def __post_init__(self) -> None:
+        if self.decoder not in DECODERS:
+            raise CapaxError(f"this is no preparation of pairs: 'decoder' is {' or '.join(DECODERS)}.")
+        if isinstance(self.slots, bool) or not isinstance(self.slots, int) or not 1 <= self.slots <= MOST_SLOTS:
+            raise CapaxError(f"this is no preparation of pairs: 'slots' is a whole number from 1 to {MOST_SLOTS}.")
+
+    @property
+    def ctc(self) -> bool:
+        return self.decoder == "ctc"
 
     @property
     def inputs(self) -> int:
@@ -95,8 +114,10 @@ class Translating(Preparation):
 
     @property
     def outputs(self) -> int:
-        """The target's symbols, that of unknown ones, and the end."""
-        return self.target.vocabulary.size + 1
+        """The target's symbols, that of unknown ones, and the end; with "ctc" a blank in place of
+        the end, for each slot.
+        """
+        return self.slots * (self.target.vocabulary.size + 1)
 
     @property
     def symbols(self) -> bool:
@@ -104,7 +125,7 @@ class Translating(Preparation):
 
     @property
     def end(self) -> int:
-        """The symbol that ends a target."""
+        """The symbol that ends a target; with "ctc" the blank."""
         return self.target.vocabulary.size
 
     @property
@@ -128,14 +149,18 @@ class Translating(Preparation):
         return tuple(self.target.vocabulary.decode(found[: ends[0]] if len(ends) else found))
 
     def to_json(self) -> dict[str, Any]:
-        return {"source": self.source.to_json(), "target": self.target.to_json(), "backwards": self.backwards}
+        return {"source": self.source.to_json(), "target": self.target.to_json(), **self._how()}
+
+    def _how(self) -> dict[str, Any]:
+        return {"backwards": self.backwards, "decoder": self.decoder, "slots": self.slots}
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "Translating":
         backwards = given.get("backwards", False)
         if not isinstance(backwards, bool):
             raise CapaxError(f"this is no preparation of pairs: 'backwards' must be true or false, not {backwards!r}.")
-        return cls(Side.from_json(given.get("source")), Side.from_json(given.get("target")), backwards)
+        sides = Side.from_json(given.get("source")), Side.from_json(given.get("target"))
+        return cls(*sides, backwards, given.get("decoder", DECODERS[0]), given.get("slots", 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +181,18 @@ class Part:
     references: tuple[tuple[Symbols, ...], ...]
     rows: Int[np.ndarray, " rows"]
 
+    def rows_where(self, kept: Bool[np.ndarray, " rows"]) -> "Part":
+        """With these rows alone, and no longer than they are."""
+        source, target = self.source_lengths[kept], self.target_lengths[kept]
+        return dataclasses.replace(
+            self,
+            sources=self.sources[kept, : source.max(initial=1)],
+            source_lengths=source,
+            targets=self.targets[kept, : target.max(initial=1)],
+            target_lengths=target,
+            rows=self.rows[kept],
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class PreparedPairs:
@@ -165,6 +202,35 @@ class PreparedPairs:
     preparation: Translating
     parts: Mapping[str, Part]
     notes: tuple[str, ...]
+
+    @functools.cached_property
+    def slots(self) -> int | None:
+        """Places for each symbol of a source so that nearly all targets of the training part fit;
+        None where that would be too many.
+        """
+        found = int(np.quantile(_slots(self.parts["train"]), TRAINED, method="higher"))
+        return found if found <= MOST_SLOTS else None
+
+    def with_ctc(self) -> "PreparedPairs":
+        """The same for networks with connectionist temporal classification, which learn of pairs
+        that fit alone. Raises `CapaxError` where targets are too long for it.
+        """
+        if self.slots is None:
+            raise CapaxError(
+                f"decoder=ctc takes targets of at most {MOST_SLOTS} symbols for each of their source's, and these have "
+                "more; leave it out, or try target_symbols=words."
+            )
+        train = self.parts["train"]
+        parts = {**self.parts, "train": train.rows_where(_slots(train) <= self.slots)}
+        preparation = dataclasses.replace(self.preparation, backwards=False, decoder="ctc", slots=self.slots)
+        return PreparedPairs(preparation, parts, self.notes)
+
+
+def _slots(part: Part) -> Int[np.ndarray, " rows"]:
+    """Places for each symbol of a source that a target needs, the end of which takes none."""
+    real = np.arange(1, part.targets.shape[1])[None] < part.target_lengths[:, None] - 1
+    needed = part.target_lengths - 1 + ((part.targets[:, 1:] == part.targets[:, :-1]) & real).sum(axis=1)
+    return -(-needed // np.maximum(part.source_lengths, 1))
 
 
 def prepare(
@@ -255,15 +321,8 @@ def _for_training(part: Part) -> tuple[Part, list[str]]:
             kept &= lengths <= most
     if kept.all():
         return part, []
-    source, target = (int(lengths[kept].max()) for lengths in (part.source_lengths, part.target_lengths))
-    shorter = dataclasses.replace(
-        part,
-        sources=part.sources[kept, :source],
-        source_lengths=part.source_lengths[kept],
-        targets=part.targets[kept, :target],
-        target_lengths=part.target_lengths[kept],
-        rows=part.rows[kept],
-    )
+    shorter = part.rows_where(kept)
+    source, target = shorter.sources.shape[1], shorter.targets.shape[1]
     left = int((~kept).sum())
     said = f"{'1 pair' if left == 1 else f'{left:,} pairs'} with more than {source:,} or {target - 1:,} symbols"
     return shorter, [f"in training, {said} left out; held-out parts have all"]
@@ -283,7 +342,9 @@ def _said(
         for role, side in (("source", preparation.source), ("target", preparation.target))
     ]
     if preparation.backwards:
-        notes.append("networks read a source from its last symbol to its first; otherwise: --set backwards=false")
+        notes.append(
+            "encoder-decoders read a source from its last symbol to its first; otherwise: --set backwards=false"
+        )
     if several:
         notes.append(
             f"{several:,} of {len(grouped):,} sources have several targets: each of them is right; all targets of a source are "

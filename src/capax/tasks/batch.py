@@ -2,6 +2,8 @@
 ones.
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
@@ -60,17 +62,29 @@ class PairBatch(SequenceBatch):
         self.weights = real if weights is None else real * weights[None]
         self.lengths, self.target_lengths = lengths, target_lengths
 
+    @property
+    def source_lengths(self) -> Int[Array, " batch"]:
+        assert self.lengths is not None
+        return self.lengths
+
+    def public(self, first: int) -> "Batch":
+        return dataclasses.replace(super().public(first), target_lengths=self.target_lengths)
+
 
 class Batch(eqx.Module):
     """A batch as users see it. `mask` is 0 at steps that do not count; `lengths`: how many steps of
-    each sequence are real, None where all are."""
+    each sequence are real, None where all are; `target_lengths`, of tasks of pairs, whose
+    targets have a time of their own."""
 
     inputs: Float[Array, "size time inputs"]
-    targets: Shaped[Array, "size time *parts"]
-    mask: Float[Array, "size time"]
+    targets: Shaped[Array, "size target_time *parts"]
+    mask: Float[Array, "size target_time"]
     lengths: Int[Array, " size"] | None = None
+    target_lengths: Int[Array, " size"] | None = None
 
     def inside(self, first: int) -> SequenceBatch:
         """The same batch as the trainer sees it."""
         inputs = Dense(jnp.transpose(self.inputs, (1, 2, 0)))
+        if self.target_lengths is not None and self.lengths is not None:
+            return PairBatch(inputs, self.targets.T, self.lengths, self.target_lengths, self.mask.max(axis=1))
         return SequenceBatch(inputs, self.targets.T[..., first:, :], self.mask.T[first:], self.lengths)

@@ -105,6 +105,10 @@ class Forecast(FromFile[Prepared]):
     def network_adds(self) -> str:
         return "" if self.preparation.reference is None else " + linear regression"
 
+    @property
+    def simpler(self) -> bool:
+        return self.preparation.reference is not None
+
     def prepare(self) -> Prepared:
         """Both references share what is read of the file."""
         if self.reference != REFERENCES[0]:

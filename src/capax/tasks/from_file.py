@@ -33,6 +33,8 @@ Kind = TypeVar("Kind", bound=Prepared)
 _PREPARED: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
 MOST_PREPARED = 4
 """So many prepared files are kept, the last ones used."""
+EMBEDDING = 16
+"""Features that a symbol becomes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +114,13 @@ class FromFile(Task, Generic[Kind]):
     def network_adds(self) -> str:
         """What stands behind a cell's name where a network of this task is more than its cell."""
         return ""
+
+    @property
+    def simpler(self) -> bool:
+        """Whether its networks stand on a simpler method, and are kept where validation cannot tell
+        them from those of other `alternatives`.
+        """
+        return False
 
     def most_steps(self) -> int | None:
         """Training steps beyond which networks would learn the training part by heart; None where

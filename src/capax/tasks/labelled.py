@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from capax import contents
+from capax.architecture import Architecture
 from capax.cells.sequence import Dense, MultiHot, OneHot, Sequence
 from capax.contents import Content
 from capax.data.labelled import KINDS, Said
@@ -23,7 +24,7 @@ from capax.jobs.labelled import WORDS, Choices, Part, PreparedLabels
 from capax.jobs.symbols import View
 from capax.reporting import Facts, Reporting, Sizes
 from capax.tasks.batch import SequenceBatch
-from capax.tasks.from_file import FromFile
+from capax.tasks.from_file import EMBEDDING, FromFile
 from capax.tasks.options import option
 from capax.tasks.task import Scalars, Split, Sums, cross_entropy
 
@@ -111,6 +112,10 @@ class OfLabels(FromFile[PreparedLabels]):
     def facts(self) -> Facts:
         guess = math.log(self.prepared.preparation.outputs)
         return Facts(chance=guess, chance_loss=guess)
+
+    def architecture(self) -> Architecture:
+        """Sequences are read in both directions, and symbols become vectors of an embedding."""
+        return Architecture("bidirectional", embedding=EMBEDDING if self.prepared.preparation.view.streams else None)
 
     def data(self, parameters: int) -> PyTree:
         parts = {**self.prepared.parts, "train": self.prepared.training}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from capax.architecture import Architecture
 from capax.cells.sequence import OneHot, Sequence
 from capax.data import text
 from capax.errors import CapaxError
@@ -19,7 +20,7 @@ from capax.jobs import sections
 from capax.jobs.language import KINDS, Language, PreparedText, prepare
 from capax.reporting import Facts, Reporting, Sizes
 from capax.tasks.batch import SequenceBatch
-from capax.tasks.from_file import FromFile
+from capax.tasks.from_file import EMBEDDING, FromFile
 from capax.tasks.options import option
 from capax.tasks.task import Scalars, Split, Sums, cross_entropy
 
@@ -83,6 +84,9 @@ class LanguageModel(FromFile[PreparedText]):
     def preparation(self) -> Language:
         """What was learned of the training section."""
         return self.prepared.preparation
+
+    def architecture(self) -> Architecture:
+        return Architecture(embedding=EMBEDDING)
 
     @property
     def sizes(self) -> Sizes:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from capax.architecture import STACK, Architecture
 from capax.contents import Content
 from capax.hyperparameters import Hyperparameter, Interval, Number
 from capax.reporting import Facts, Reporting, Sizes
@@ -106,6 +107,10 @@ class Task(abc.ABC):
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """The task's own hyperparameters."""
         return ()
+
+    def architecture(self) -> Architecture:
+        """Which networks suit, where an experiment does not say."""
+        return STACK
 
     def starts(self) -> dict[str, Any]:
         """Defaults of hyperparameters of the cell or the optimiser that are better for this

@@ -10,14 +10,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from capax.architecture import Architecture
 from capax.cells.sequence import OneHot
 from capax.data import pairs
 from capax.errors import CapaxError
 from capax.hyperparameters import Interval
-from capax.jobs.translate import KINDS, Part, PreparedPairs, Translating, prepare
+from capax.jobs.translate import DECODERS, KINDS, Part, PreparedPairs, Translating, prepare
+from capax.networks import ctc
 from capax.reporting import Facts, Reporting, Sizes
 from capax.tasks.batch import PairBatch
-from capax.tasks.from_file import FromFile
+from capax.tasks.from_file import EMBEDDING, FromFile
 from capax.tasks.options import option
 from capax.tasks.task import Scalars, Split, Sums, cross_entropy
 
@@ -26,17 +28,19 @@ Rows = dict[str, Array]
 
 @dataclasses.dataclass(frozen=True)
 class Translate(FromFile[PreparedPairs]):
-    """Random pairs of a file, for networks of the kind "encoder-decoder". Parts are cut by source:
-    a tenth for validation, a tenth for evaluation, at most `evaluated` sources each. The same seed,
-    `data_seed`, cuts the same parts.
+    """Random pairs of a file. Parts are cut by source: a tenth for validation, a tenth for
+    evaluation, at most `evaluated` sources each. The same seed, `data_seed`, cuts the same parts.
 
     Options: `source` and `target`, the columns; `source_symbols` and `target_symbols`, "characters"
     or "words", which stand between spaces; `header`, whether the first line names the columns;
     `encoding` of the file; `most`, symbols of a vocabulary; `backwards`, whether networks read a
-    source from its last symbol to its first; `batch_size`. What is not given is found, or usual.
+    source from its last symbol to its first; `batch_size`. `decoder`: "attention", for networks of
+    the kind "encoder-decoder"; "ctc", connectionist temporal classification (`networks.ctc`), for
+    targets in the order of their sources, and for networks that say something at each step of a
+    source. What is not given is found, or usual.
 
-    The loss is the cross-entropy of a target's symbols and of its end, in nats a symbol, each after
-    the true ones before it.
+    The loss is the negative logarithm of a target's probability, in nats for each of its symbols
+    and its end.
     """
 
     name: ClassVar[str] = "translate"
@@ -51,6 +55,7 @@ class Translate(FromFile[PreparedPairs]):
     evaluated: int = option(3000, Interval(1, 10**6))
     most: int = option(20_000, Interval(1, 50_000))
     backwards: bool = True
+    decoder: str = DECODERS[0]
     batch_size: int = option(64, Interval(1, 10**6))
 
     def __post_init__(self) -> None:
@@ -59,8 +64,26 @@ class Translate(FromFile[PreparedPairs]):
             given = getattr(self, name)
             if given is not None and given not in KINDS:
                 raise CapaxError(f"task translate: {name} are {' or '.join(KINDS)}, not '{given}'.")
+        if self.decoder not in DECODERS:
+            raise CapaxError(f"task translate: decoder is {' or '.join(DECODERS)}, not '{self.decoder}'.")
+
+    def alternatives(self) -> dict[str, list[Any]]:
+        """Both decoders, where targets are no longer than "ctc" can say."""
+        return {} if self.prepared.slots is None else {"decoder": list(DECODERS)}
+
+    @property
+    def network_adds(self) -> str:
+        return " with CTC" if self.preparation.ctc else ""
+
+    def architecture(self) -> Architecture:
+        if self.preparation.ctc:
+            return Architecture("bidirectional", embedding=EMBEDDING)
+        return Architecture("encoder-decoder", attention="dot", embedding=EMBEDDING)
 
     def prepare(self) -> PreparedPairs:
+        """Both decoders share what is read of the file."""
+        if self.decoder == "ctc":
+            return dataclasses.replace(self, decoder=DECODERS[0]).prepared.with_ctc()
         found = pairs.read(
             Path(self.path), source=self.source, target=self.target, header=self.header, encoding=self.encoding
         )
@@ -87,8 +110,11 @@ class Translate(FromFile[PreparedPairs]):
 
     @property
     def facts(self) -> Facts:
-        chance = math.log(self.preparation.outputs)
+        chance = math.log(self.preparation.end + 1)
         return Facts(chance=chance, chance_loss=chance, perfect=0.0)
+
+    def starts(self) -> dict[str, Any]:
+        return {"learning_rate": 4e-3, "schedule": "cosine", "dropout": 0.2}
 
     def data(self, parameters: int) -> PyTree:
         return {name: _rows(part, self.preparation) for name, part in self.prepared.parts.items()}
@@ -116,7 +142,17 @@ class Translate(FromFile[PreparedPairs]):
         return self._at(rows, jax.random.randint(key, (size,), 0, rows["sources"].shape[0]), None)
 
     def measure(self, outputs: Float[Array, "outputs time batch"], batch: PairBatch) -> Sums:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return {"loss": cross_entropy(outputs, batch.targets, batch.weights), "weight": jnp.sum(batch.weights)}
+        weight = jnp.sum(batch.weights)
+        if not self.preparation.ctc:
+            return {"loss": cross_entropy(outputs, batch.targets, batch.weights), "weight": weight}
+        slots = self.preparation.slots
+        found = ctc.losses(
+            ctc.places(outputs, slots),
+            slots * batch.source_lengths,
+            batch.targets.T,
+            jnp.maximum(batch.target_lengths - 1, 0),
+        )
+        return {"loss": jnp.sum(batch.weights.max(axis=0) * found), "weight": weight}
 
     def scores(self, sums: Mapping[str, float]) -> dict[str, float]:
         loss = sums["loss"] / sums["weight"]
@@ -124,7 +160,8 @@ class Translate(FromFile[PreparedPairs]):
 
     def work(self, hyperparameters: Mapping[str, Any], parameters: int) -> float:
         train = self.prepared.parts["train"]
-        return float(self.batch_size * (train.sources.shape[1] + train.targets.shape[1]) / 2)
+        source, target = train.sources.shape[1], train.targets.shape[1]
+        return float(self.batch_size * (source if self.preparation.ctc else (source + target) / 2))
 
 
 def _rows(part: Part, preparation: Translating) -> Rows:
