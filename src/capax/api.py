@@ -37,6 +37,7 @@ from capax.report.costs import CostReport
 from capax.report.fit_section import FitSection
 from capax.training import backend, model
 from capax.training import engine as engines
+from capax.workers import Workers
 
 
 def run(
@@ -44,6 +45,7 @@ def run(
     out: str | Path | None = None,
     *,
     engine: str = "local",
+    address: str | None = None,
     display: Display | None = None,
     **settings: Any,
 ) -> Report:
@@ -53,7 +55,8 @@ def run(
 
     - `experiment`: a name (`capax list experiments`) or a TOML file.
     - `out`: the run directory, by default `runs/NAME`.
-    - `engine`: where trials are trained; "local" is this process, others may be installed.
+    - `engine`: where trials are trained; "local" is this process, "ray" a Ray cluster, others may
+      be installed; `address`: of the cluster, where it is there already.
     - `display`: told of the progress.
     - `settings`: keys of the experiment to replace, such as `cells=["rnn", MyCell]`,
       `budgets=[1000]`, `trials=64`. A cell may be a class at the top of a module, script, or
@@ -66,10 +69,10 @@ def run(
     Raises `CapaxError` for bad input, before anything is written.
     """
     backend.configure()
-    make_engine = engines.get(engine)
+    found = engines.get(engine)
     chosen = plan(load(experiment, {key: _named(key, value) for key, value in settings.items()}))
     directory = Path(out) if out is not None else Path("runs") / chosen.experiment.name
-    execute(chosen, directory, make_engine, display)
+    execute(chosen, directory, lambda: found.begin(chosen.experiment.workers, address), display)
     return build(directory)
 
 
@@ -150,7 +153,7 @@ def fit(
     Raises `CapaxError` for bad input, before training.
     """
     backend.configure()
-    make_engine = engines.get(engine)
+    make_engine = functools.partial(engines.get(engine).begin, Workers())
     named = data if isinstance(data, str | Path) else "data"
     directory = Path(out) if out is not None else Path("runs") / Path(named).stem
     wishes = fitting.Wishes(

@@ -137,8 +137,11 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run directory; by default runs/NAME.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
     engine: Annotated[
-        str, typer.Option(help="Where trials are trained: local, or another that is installed.")
+        str, typer.Option(help="Where trials are trained: local, ray, or another that is installed.")
     ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster that is there already: auto, or HOST:PORT.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment, or go on with it; ends with the table and the path of report.html."""
@@ -149,7 +152,7 @@ def run(
     from capax.api import run as run_experiment
 
     with display.choose(quiet=as_json) as shown:
-        report = run_experiment(experiment, out, engine=engine, display=shown, **settings)
+        report = run_experiment(experiment, out, engine=engine, address=address, display=shown, **settings)
     output.results(report, as_json)
 
 

@@ -18,6 +18,7 @@ from capax.training.program import Batching
 from capax.training.resident import Resident
 from capax.training.trial import Trial
 from capax.training.worker import Worker, slots
+from capax.workers import Workers
 
 
 class LocalEngine(Engine):
@@ -42,6 +43,12 @@ class LocalEngine(Engine):
         self._threads = [threading.Thread(target=self._lane, args=(place,), daemon=True) for place in places]
         for thread in self._threads:
             thread.start()
+
+    @classmethod
+    def begin(cls, workers: Workers, address: str | None = None) -> "LocalEngine":
+        if address is not None:
+            super().begin(workers, address)
+        return cls(None if workers.most is None else min(workers.most, cores()))
 
     @property
     def lanes(self) -> int:

@@ -11,6 +11,7 @@ import pydantic
 from capax.architecture import Architecture
 from capax.errors import CapaxError, closest
 from capax.search.stopping import Rule
+from capax.workers import Workers
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Steps = tuple[Positive, Positive]
@@ -54,7 +55,8 @@ class Experiment(pydantic.BaseModel):
     nothing is stopped unless the file says so, so that a reproduction is one. `checkpoint_every` K
     saves memory on long sequences: the gradient keeps the state of every K-th time step and
     computes the others again; by default whatever is fastest. `[network]` says which kind of
-    network is made of the cells (capax.architecture); by default a stack.
+    network is made of the cells (capax.architecture); by default the kind that suits the task.
+    `[workers]` says what each worker has (capax.workers.Workers).
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants")
@@ -77,6 +79,7 @@ class Experiment(pydantic.BaseModel):
     stopping: Rule = "none"
     checkpoint_every: Positive | None = None
     network: Architecture | None = None
+    workers: Workers = Workers()
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     tune: list[str] = []
     hyperparameters: dict[str, Any] = {}
@@ -231,8 +234,9 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
     if key.startswith("hyperparameters."):
         table.setdefault("hyperparameters", {})[key.partition(".")[2]] = value
         return
-    if key.startswith("network."):
-        table["network"] = {**(table.get("network") or {}), key.partition(".")[2]: value}
+    of_table, _, name = key.partition(".")
+    if name and of_table in ("network", "workers"):
+        table[of_table] = {**(table.get(of_table) or {}), name: value}
         return
     if "." in key:
         task, option = task_and_option(key.removeprefix("task."))

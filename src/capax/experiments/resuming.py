@@ -14,7 +14,7 @@ from capax.experiments.design import LISTS, WORDS
 from capax.experiments.record import RunRecord, from_json
 from capax.training.environment import Environment
 
-REWORDED = ("name", *WORDS)
+REWORDED = ("name", "workers", *WORDS)
 """Keys of an experiment that change nothing in its results: a run goes on when they are
 reworded.
 """

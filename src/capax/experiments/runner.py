@@ -15,7 +15,7 @@ from capax.experiments.plan import Plan
 from capax.experiments.progress import Display, Kept, Progress, Silent
 from capax.experiments.restoring import restore
 from capax.experiments.study import StudyRun
-from capax.training.engine import Compiled, Compiling, Engine, Event, Failed, Finished, Progressed
+from capax.training.engine import Compiled, Compiling, Engine, Event, Failed, Finished, Joined, Lost, Progressed
 from capax.training.trial import Trial
 
 
@@ -84,7 +84,7 @@ class _Loop:
     def _take(self, event: Event) -> None:
         match event:
             case Failed(trials, error):
-                raise user_code.explained(f"training {trials[0].study}", error)
+                raise user_code.explained(f"training {trials[0].study}" if trials else "a worker", error)
             case Finished(trial, result):
                 run, _ = self._in_training.pop(trial.name)
                 run.finish(trial, result)
@@ -95,3 +95,10 @@ class _Loop:
                     run.progress.running[name] = (steps, trial.work_per_step)
             case Compiling() | Compiled():
                 self._progress.note(event)
+            case Joined(where, lanes):
+                self._progress.lanes = lanes
+                self._display.note(f"worker on {where}; {lanes} in all")
+            case Lost(trials, why):
+                self._progress.lanes = self._engine.lanes
+                left = f"; {len(trials)} of its trials go on from their last checkpoints" if trials else ""
+                self._display.note(f"a worker is lost: {why}{left}")

@@ -17,6 +17,7 @@ from importlib import metadata
 
 from capax.errors import CapaxError, closest
 from capax.training.trial import Result, Trial
+from capax.workers import Workers
 
 GROUP = "capax.engines"
 DEFAULT = "local"
@@ -68,15 +69,42 @@ class Failed:
     error: BaseException
 
 
-Event = Compiling | Compiled | Progressed | Finished | Failed
+@dataclasses.dataclass(frozen=True)
+class Lost:
+    """A worker is gone, or was given up: `why`, in words. Its trials go on with another one, from
+    their last checkpoints."""
+
+    trials: list[Trial]
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """A worker has begun to take trials: `where`, in words; `lanes`, how many there are now."""
+
+    where: str
+    lanes: int
+
+
+Event = Compiling | Compiled | Progressed | Finished | Failed | Lost | Joined
 
 
 class Engine(abc.ABC):
-    """Takes trials, trains them, and hands back events. Made without arguments when a run begins.
+    """Takes trials, trains them, and hands back events. `begin` makes one when a run begins.
 
     A trial that is submitted comes back in one `Finished`, or in a `Failed`, which ends the run. A
     trial with a checkpoint file goes on from it where it exists, and writes it after each chunk.
     """
+
+    @classmethod
+    def begin(cls, workers: Workers, address: str | None = None) -> "Engine":
+        """An engine with such workers; `address`, of a cluster that is there already. Raises
+        `CapaxError` for an address that it does not take, or cannot reach.
+        """
+        del workers
+        if address is not None:
+            raise CapaxError(f"--address is for engines of clusters, such as ray; {cls.__name__} takes none.")
+        return cls()
 
     @property
     @abc.abstractmethod

@@ -29,6 +29,23 @@ def slots(trial: Trial, batching: str) -> int:
     return min(MOST_SLOTS, 1 << (trial.open_at_once - 1).bit_length())
 
 
+def choose(waiting: list[Trial], training: list[Trial], batching: str) -> list[Trial]:
+    """Of waiting trials, those to start now beside those in training: as many as fit of their
+    program, or of the first one's where nothing is in training.
+    """
+    first = (training or waiting)[:1]
+    if not first:
+        return []
+    free = slots(first[0], batching) - len(training)
+    alike = [trial for trial in waiting if _kind(trial, batching) == _kind(first[0], batching)]
+    return alike[: max(0, free)]
+
+
+def _kind(trial: Trial, batching: str) -> Any:
+    """Trials of one kind can share a population."""
+    return trial.program_key, slots(trial, batching)
+
+
 class Worker:
     """Trains the trials that it is given. Not to be called by two threads at once.
 
@@ -47,20 +64,8 @@ class Worker:
         return [] if self._population is None else self._population.trials
 
     def choose(self, waiting: list[Trial]) -> list[Trial]:
-        """Of waiting trials, those to start now: as many as fit of the program in training, or of
-        the first one's where nothing is in training."""
-        if self.trials:
-            assert self._population is not None
-            first, free = self.trials[0], self._population.free
-        elif waiting:
-            first, free = waiting[0], slots(waiting[0], self._resident.batching)
-        else:
-            return []
-        return [trial for trial in waiting if self._kind(trial) == self._kind(first)][:free]
-
-    def _kind(self, trial: Trial) -> Any:
-        """Trials of one kind can share a population."""
-        return trial.program_key, slots(trial, self._resident.batching)
+        """Of waiting trials, those to start now beside its own."""
+        return choose(waiting, self.trials, self._resident.batching)
 
     def train(self, started: list[Trial]) -> Iterator[Event]:
         """One chunk of all trials, with those that start now. Starts none that `choose` would

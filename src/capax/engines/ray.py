@@ -1,0 +1,328 @@
+"""The engine for a Ray cluster: a worker for each core or accelerator of each machine, trials lent
+to them, and taken back when a worker is lost.
+
+The driver alone writes the run directory. A worker holds a lease: it gives signs of life while it
+trains, and hands back the checkpoints of its trials after each chunk. One that dies, or is silent
+for longer than the lease, is given up: its trials go on with another worker from those checkpoints,
+and what it says later is not heard. So a trial is finished once, and at most a chunk is repeated.
+"""
+
+import dataclasses
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from capax.engines.places import Place, places
+from capax.engines.remote import Chunk, Introduction, Remote
+from capax.errors import CapaxError
+from capax.files import write_atomically
+from capax.training import proof
+from capax.training.engine import Compiling, Engine, Event, Failed, Finished, Joined, Lost, Progressed
+from capax.training.processor import cores
+from capax.training.trial import Trial
+from capax.training.worker import choose, slots
+from capax.workers import Workers
+
+for _name in ("RAY_USAGE_STATS_ENABLED", "RAY_DATA_DISABLE_PROGRESS_BARS"):
+    os.environ.setdefault(_name, "0" if "USAGE" in _name else "1")
+
+try:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+except ImportError as error:
+    raise ImportError(f"it needs Ray: pip install 'capax[ray]' ({error})") from error
+
+PING_EVERY = 2.0
+"""Seconds between signs of life."""
+LOOK_EVERY = 5.0
+"""Seconds between looks for machines that have come or gone."""
+MOST_LOSSES = 3
+"""A trial that has lost so many workers is at fault itself."""
+LAST_CHUNK = 15.0
+"""Seconds that chunks may take to end when a run is stopped."""
+
+
+@dataclasses.dataclass(eq=False)
+class _Lent:
+    """A worker, and what it is doing. `batching` is None until it has introduced itself."""
+
+    actor: Any
+    place: Place
+    heard: float
+    batching: str | None = None
+    trials: dict[str, Trial] = dataclasses.field(default_factory=dict)
+    starting: list[Trial] = dataclasses.field(default_factory=list)
+    proven: set[tuple[Any, ...]] = dataclasses.field(default_factory=set)
+    programs: set[Any] = dataclasses.field(default_factory=set)
+    task: Any = None  # the reference to what it was last asked, and what that was
+    asked: str = ""
+    ping: Any = None
+    pinged: float = 0.0
+
+
+class RayEngine(Engine):
+    """Trains on a Ray cluster. **Arguments:** `workers`, what each has; `address` of a cluster,
+    "auto" for the one of this machine; by default RAY_ADDRESS, or a cluster of this machine alone,
+    which ends with the run.
+
+    Raises `CapaxError` where the cluster cannot be reached, or has no room for a worker.
+    """
+
+    def __init__(self, workers: Workers = Workers(), address: str | None = None):  # noqa: B008 - it is frozen
+        self._wanted = workers
+        self._own = not ray.is_initialized()
+        if self._own:
+            _connect(address)
+        self._waiting: list[Trial] = []
+        self._events: deque[Event] = deque()
+        self._lent: list[_Lent] = []
+        self._losses: dict[str, int] = {}
+        self._looked = -LOOK_EVERY
+        self._mine = proof.of_installation()
+        self._slots = 1
+        self._hire()
+        if not self._lent:
+            raise CapaxError(
+                f"no machine of the Ray cluster has room for a worker with {workers.cpus:g} cores"
+                f"{f' and {workers.gpus:g} GPUs' if workers.gpus else ''}; ask for less in [workers]."
+            )
+
+    @classmethod
+    def begin(cls, workers: Workers, address: str | None = None) -> "RayEngine":
+        return cls(workers, address)
+
+    @property
+    def lanes(self) -> int:
+        return max(1, len(self._lent))
+
+    @property
+    def capacity(self) -> int:
+        return self.lanes * self._slots
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, trials: list[Trial]) -> None:
+        """Queue trials; within one call, long ones start first."""
+        self._waiting += sorted(trials, key=lambda trial: -trial.work)
+        batching = next((each.batching for each in self._lent if each.batching), "mapped")
+        self._slots = max([slots(trial, batching) for trial in trials], default=self._slots)
+
+    def release(self, study: str) -> None:
+        for each in self._lent:
+            each.actor.release.remote(study)
+
+    def next_event(self, timeout: float) -> Event | None:
+        end = time.monotonic() + timeout
+        while not self._events:
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            self._hire()
+            self._assign()
+            self._ping()
+            self._hear(min(left, PING_EVERY))
+            self._give_up_the_silent()
+        return self._events.popleft()
+
+    def stop(self) -> None:
+        """Let the workers finish their chunk, keep their checkpoints, and end."""
+        asked = {each.task: each for each in self._lent if each.task is not None and each.asked == "chunk"}
+        try:
+            ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LAST_CHUNK) if asked else ([], [])
+            for reference in ready:
+                self._keep(asked[reference], ray.get(reference).checkpoints)
+        except (RayError, OSError):
+            pass  # their last checkpoints are kept
+        for each in self._lent:
+            ray.kill(each.actor)
+        self._lent = []
+        if self._own:
+            ray.shutdown()
+
+    # -- workers come and go
+
+    def _hire(self) -> None:
+        """Workers for all places that have none."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY:
+            return
+        self._looked = now
+        taken = [each.place for each in self._lent]
+        free = [place for place in places(ray.nodes(), self._wanted) if place not in taken]
+        most = len(taken) + len(free) if self._wanted.most is None else self._wanted.most
+        for place in free[: max(0, most - len(taken))]:
+            options = place.options(self._wanted)
+            strategy = NodeAffinitySchedulingStrategy(place.node, soft=False)
+            made: Any = ray.remote(concurrency_groups={"life": 1, "training": 1})(Remote)  # pyright: ignore[reportCallIssue]
+            made = made.options(scheduling_strategy=strategy, max_restarts=0, **options)
+            paths = [os.getcwd(), *[path for path in sys.path if path]]
+            actor = made.remote(paths)
+            lent = _Lent(actor, place, now)
+            lent.task, lent.asked = actor.introduce.options(concurrency_group="training").remote(), "introduce"
+            self._lent.append(lent)
+
+    def _lose(self, lent: _Lent, why: str) -> None:
+        """Give a worker up: its trials wait again, and nothing of it is heard any more."""
+        self._lent.remove(lent)
+        ray.kill(lent.actor)
+        trials = [*lent.trials.values(), *lent.starting]
+        self._waiting = [*trials, *self._waiting]
+        for trial in trials:
+            self._losses[trial.name] = self._losses.get(trial.name, 0) + 1
+        self._looked = -LOOK_EVERY
+        self._events.append(Lost(trials, f"{lent.place.name}: {why}"))
+        often = [trial for trial in trials if self._losses[trial.name] >= MOST_LOSSES]
+        if often:
+            text = (
+                f"{often[0].name} has lost {MOST_LOSSES} workers, the last on {lent.place.name}: {why}. "
+                "Is there too little memory? [workers] memory says how much each needs."
+            )
+            self._events.append(Failed(often, CapaxError(text)))
+
+    def _give_up_the_silent(self) -> None:
+        now = time.monotonic()
+        for lent in list(self._lent):
+            if lent.batching is not None and now - lent.heard > self._wanted.lease:
+                self._lose(lent, f"no sign of life for {now - lent.heard:.0f} seconds")
+
+    def _ping(self) -> None:
+        now = time.monotonic()
+        for lent in self._lent:
+            if lent.batching is not None and lent.ping is None and now - lent.pinged >= PING_EVERY:
+                lent.ping, lent.pinged = lent.actor.ping.options(concurrency_group="life").remote(), now
+
+    # -- trials go out, events come back
+
+    def _assign(self) -> None:
+        for lent in self._lent:
+            if lent.task is not None or lent.batching is None:
+                continue
+            lent.starting = choose(self._waiting, list(lent.trials.values()), lent.batching)
+            names = {trial.name for trial in lent.starting}
+            self._waiting = [trial for trial in self._waiting if trial.name not in names]
+            if lent.starting or lent.trials:
+                self._ask(lent)
+
+    def _ask(self, lent: _Lent) -> None:
+        """For a proof of what it has not shown yet, else for the next chunk."""
+        unproven = next((trial for trial in lent.starting if _what(trial) not in lent.proven), None)
+        if unproven is not None:
+            lent.task, lent.asked = lent.actor.prove.options(concurrency_group="training").remote(unproven), "prove"
+            return
+        for key in {trial.program_key for trial in lent.starting} - lent.programs:
+            lent.programs.add(key)
+            self._events.append(Compiling(str(key)))
+        kept = {trial.name: content for trial in lent.starting if (content := _checkpoint(trial)) is not None}
+        bare = [dataclasses.replace(trial, checkpoint=None) for trial in lent.starting]
+        lent.trials |= {trial.name: trial for trial in lent.starting}
+        lent.starting = []
+        lent.task = lent.actor.chunk.options(concurrency_group="training").remote(bare, kept)
+        lent.asked = "chunk"
+
+    def _hear(self, timeout: float) -> None:
+        asked = {each.task: each for each in self._lent if each.task is not None}
+        pings = {each.ping: each for each in self._lent if each.ping is not None}
+        if not asked and not pings:
+            time.sleep(min(timeout, 0.1))
+            return
+        ready, _ = ray.wait([*asked, *pings], num_returns=1, timeout=timeout)
+        for reference in ready:
+            lent = asked.get(reference) or pings[reference]
+            try:
+                found = ray.get(reference)
+            except RayTaskError as error:
+                self._fail(lent, error)
+            except RayError as error:
+                if lent in self._lent:
+                    self._lose(lent, _reason(error))
+            else:
+                lent.heard = time.monotonic()
+                if reference in pings:
+                    lent.ping = None
+                else:
+                    lent.task = None
+                    self._take(lent, found)
+
+    def _take(self, lent: _Lent, found: Any) -> None:
+        """What a worker answered to what it was asked."""
+        match found:
+            case Introduction(batching, shown):
+                different = proof.differences(self._mine, shown)
+                if different:
+                    self._refuse(lent, different)
+                    return
+                lent.batching = batching
+                self._events.append(Joined(lent.place.name, len([each for each in self._lent if each.batching])))
+            case Chunk(events, checkpoints):
+                self._keep(lent, checkpoints)
+                for event in events:
+                    self._pass_on(lent, event)
+            case _:
+                trial = next(each for each in lent.starting if _what(each) not in lent.proven)
+                different = proof.differences(proof.of_trial(trial.shape.cell, trial.task), found)
+                if different:
+                    self._refuse(lent, different)
+                    return
+                lent.proven.add(_what(trial))
+                self._ask(lent)
+
+    def _refuse(self, lent: _Lent, different: list[str]) -> None:
+        """A worker that has other code or data: results would be mixed."""
+        text = f"the worker on {lent.place.name} has {'; '.join(different)}; install the same there as here."
+        self._events.append(Failed([*lent.trials.values(), *lent.starting], CapaxError(text)))
+
+    def _pass_on(self, lent: _Lent, event: Event) -> None:
+        match event:
+            case Finished(trial, result):
+                own = lent.trials.pop(trial.name)
+                self._losses.pop(trial.name, None)
+                self._events.append(Finished(own, result))
+            case Progressed():
+                self._events.append(event)
+            case _:
+                self._events.append(event)
+
+    def _keep(self, lent: _Lent, checkpoints: Mapping[str, bytes]) -> None:
+        """Write the checkpoints of a chunk into the run directory."""
+        for name, content in checkpoints.items():
+            path = lent.trials[name].checkpoint
+            if path is not None:
+                write_atomically(path, content)
+
+    def _fail(self, lent: _Lent, error: RayTaskError) -> None:
+        cause = error.cause if isinstance(error.cause, CapaxError) else error
+        self._events.append(Failed([*lent.trials.values(), *lent.starting], cause))
+
+
+def _connect(address: str | None) -> None:
+    given = address or os.environ.get("RAY_ADDRESS")
+    own = {} if given else {"num_cpus": cores(), "include_dashboard": False}
+    try:
+        ray.init(address=given, configure_logging=False, log_to_driver=False, namespace="capax", **own)
+    except (ConnectionError, RayError, RuntimeError, ValueError, OSError) as error:
+        where = f"the Ray cluster at {given}" if given else "a Ray cluster of this machine"
+        raise CapaxError(f"{where} cannot be reached: {str(error).strip().splitlines()[0].rstrip('.')}.") from None
+
+
+def _what(trial: Trial) -> tuple[Any, ...]:
+    """What a worker proves for a trial."""
+    return trial.shape.cell, trial.task
+
+
+def _checkpoint(trial: Trial) -> bytes | None:
+    try:
+        return None if trial.checkpoint is None else trial.checkpoint.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _reason(error: RayError) -> str:
+    """The first line of an error of Ray that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
