@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.serving.test_hostile_run import NAME, STUDY, hostile
+from tests.serving.test_hostile_run import NAME, SCORE, STUDY, hostile
 from tests.serving.test_serve import served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -58,7 +58,8 @@ def test_hostile_names_are_shown_as_text(tmp_path):
     with served(directory) as (_, address):
         page, console = browse(address, tmp_path, "--dump-dom")
     assert text_of(page, "name") == NAME and html.unescape(text_of(page, "study")).startswith(STUDY)
-    assert "<script>alert" not in page and "<img" not in page
+    assert "<script>alert" not in page and "<img" not in page and not re.search("<a [^>]*javascript", page)
+    assert html.escape(SCORE, quote=False) in page
     assert not any("alert" in line or "onerror" in line for line in console)
 
 

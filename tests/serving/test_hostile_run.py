@@ -11,6 +11,7 @@ from tests.report.runs import write_run
 
 NAME = "<script>alert(1)</script>"
 STUDY = 'evil"><img src=x onerror=alert(1)>'
+SCORE = '<a href="javascript:alert(1)">bits</a>'
 ONE = {"tasks": ["text"], "cells": ["rnn"], "task": {"text": {"budgets": [2000]}}}
 
 LOOK = """
@@ -59,6 +60,8 @@ def hostile(directory, blown):
     text = (directory / "experiment.json").read_text()
     record = json.loads(text.replace(json.dumps(study.name), json.dumps(STUDY)).replace('"rnn"', '"evil:Cell"'))
     record["experiment"] |= {"name": NAME, "question": NAME}
+    for task in record["tasks"].values():
+        task["reporting"]["score"] = SCORE  # stands in a figure, too
     (directory / "experiment.json").write_text(json.dumps(record))
     journal = (directory / "optuna.journal").read_text()
     renamed = journal.replace(json.dumps(study.name), json.dumps(STUDY))
