@@ -2,6 +2,8 @@
 what is none.
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,6 +93,41 @@ def test_what_holds_no_sequences_with_labels_is_one_line(classes, text, said, li
     with pytest.raises(CapaxError, match=line) as error:
         classes(text, **said)
     assert "\n" not in str(error.value)
+
+
+ROWS = [(f"{n % 7}", f"{n}", f"{n + 10},0{n % 10} €", "ab"[n % 2]) for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen", "said", "otherwise"),
+    [
+        ("x1;x2;x3;kind", (0, 1, 2, 3), {}, "or leave the column out"),
+        ("x1;x3;kind", (0, 2, 3), {}, "or leave the column out"),
+        ("x3;kind", (2, 3), {}, "or say --set text=x3 if it is a text"),
+        ("id;x1;x3;kind", (3, 0, 2, 3), {"series": "id"}, "or leave the column out"),
+        ("id;x3;kind", (3, 2, 3), {"series": "id"}, "or say --set text=x3 if it is a text"),
+    ],
+)
+def test_numbers_with_a_sign_are_named_and_not_dropped(tmp_path, names, chosen, said, otherwise):
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join([names, *(";".join(row[c] for c in chosen) for row in ROWS)]), encoding="utf-8")
+    line = f"'10,00 €' in column 'x3' is no number; take the sign away, {re.escape(otherwise)}.$"
+    for read in (label_tables.read_classes, *([label_tables.read_labels] if said else [])):
+        with pytest.raises(CapaxError, match=line):
+            read(path, Said(target="kind", **said))
+
+
+def test_labels_with_a_sign_are_taken_where_they_are_named(classes):
+    text = "x1,x2,share\n" + "".join(f"{n},{n % 7},{10 * (n % 3)} %\n" for n in range(30))
+    assert set(classes(text, target="share").labels) == {"0 %", "10 %", "20 %"}
+    with pytest.raises(
+        CapaxError, match=r"'0 %' in column 'share' is no number; .* or say --target share if it is a label"
+    ):
+        classes(text)
+    layout = classes("x1,x2,kind\n" + "".join(f"{n},{n % 7},{'ab'[n % 2]}\n" for n in range(30))).layout
+    new = pd.DataFrame({"x1": [1.0, 2.0], "x2": ["3 %", "4 %"]})
+    with pytest.raises(CapaxError, match="'3 %' in column 'x2' is no number; take the sign away"):
+        label_tables.read_again(new, layout, a_label_each=True)
 
 
 def test_labels_are_texts_without_a_needless_decimal_point():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from capax.data import roles
 from capax.data.labelled import Layout, Said, usual_kind
+from capax.data.numerals import signed
 from capax.errors import CapaxError, counted
 
 Frame = Any
@@ -47,12 +48,14 @@ def classes(frame: Frame, file: str, said: Said) -> tuple[Layout, list[str]]:
         text, numbers = numbers[0], []
     if text is None and (not numbers or _are_texts(frame, words)) and words:
         text = _usual_text(frame, words)
+        _check_signs(frame, file, [text], f"or say --set text={text} if it is a text")
     if text is not None:
         kind = usual_kind([str(cell) for cell in frame[text]]) if said.symbols is None else said.symbols
         notes = [
             f"each row is a text: '{text}', taken as {kind}; otherwise: --set text=COLUMN, --set symbols=characters or words"
         ]
         return _checked(Layout("texts", kind, target, text=text, split=split), [_of_target(target), *notes])
+    _check_signs(frame, file, words)
     features, notes = _steps_of_rows(numbers, file, said)
     return _checked(Layout("rows", "numbers", target, split=split, features=features), [_of_target(target), *notes])
 
@@ -83,6 +86,9 @@ def _long(
     text, time = layout.text, None
     if text is None and words and (not numbers or any(name.lower() in TEXTS for name in words)):
         text = _usual_text(frame, words)
+        _check_signs(frame, file, [text], f"or say --set text={text} if it is a text")
+    if text is None:
+        _check_signs(frame, file, [name for name in words if name != said.time])
     if text is None and not numbers:
         raise CapaxError(f"{file} has neither numbers nor words beside '{layout.target}' and '{layout.series}'.")
     if said.time != roles.NO:
@@ -162,7 +168,18 @@ def _target(frame: Frame, file: str, said: Said, split: str | None) -> str:
         raise CapaxError(
             f"{file}: which column holds the labels? Say it with --target COLUMN, of {_listed(frame, 12)}."
         )
+    _check_signs(frame, file, found[:1], f"or say --target {found[0]} if it is a label")
     return found[0]
+
+
+def _check_signs(frame: Frame, file: str, names: list[str], otherwise: str = "or leave the column out") -> None:
+    """Raise `CapaxError` for a column of numbers with a sign of a currency or of percent, which
+    were taken for words.
+    """
+    for name in names:
+        cell = None if _is_number(frame[name]) else signed(frame[name])
+        if cell is not None:
+            raise CapaxError(f"{file}: '{cell}' in column '{name}' is no number; take the sign away, {otherwise}.")
 
 
 def _tells_apart(name: str) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from capax.data import archive, arrays, conllu, label_roles, roles, table
 from capax.data.labelled import Label, Labelled, Layout, Said, as_label, part, symbols_of
+from capax.data.numerals import signed
 from capax.data.places import place
 from capax.errors import CapaxError, counted
 
@@ -160,8 +161,15 @@ def _numbers_of_rows(frame: Frame, file: str, layout: Layout) -> np.ndarray:
     _require(frame, file, names)
     for name in names:
         if not pd.api.types.is_numeric_dtype(frame[name]):
-            raise CapaxError(f"{file}: column '{name}' has no numbers, though the model reads it as numbers.")
+            raise _no_numbers(frame, file, name)
     return frame[names].to_numpy(np.float64)
+
+
+def _no_numbers(frame: Frame, file: str, name: str) -> CapaxError:
+    cell = signed(_as_texts(frame[name]))
+    if cell is not None:
+        return CapaxError(f"{file}: '{cell}' in column '{name}' is no number; take the sign away.")
+    return CapaxError(f"{file}: column '{name}' has no numbers, though the model reads it as numbers.")
 
 
 def _cut(rows: np.ndarray) -> list[np.ndarray]:
@@ -227,7 +235,7 @@ def _steps(ordered: Frame, file: str, layout: Layout, begin: int, end: int) -> A
         return tuple(_as_texts(ordered[layout.text].iloc[begin:end]))
     odd = next((name for name in layout.features if not pd.api.types.is_numeric_dtype(ordered[name])), None)
     if odd is not None:
-        raise CapaxError(f"{file}: column '{odd}' has no numbers, though the model reads it as numbers.")
+        raise _no_numbers(ordered, file, odd)
     return ordered[list(layout.features)].iloc[begin:end].to_numpy(np.float64)
 
 
