@@ -97,7 +97,7 @@ export function drawCurves(study) {
   const axis = scale(losses);
   Plotly.react("curves", traces, layout(
     colour,
-    { title: { text: "training step" }, rangemode: "tozero" },
+    { title: { text: "training step" }, rangemode: "tozero", tickformat: ",d" },
     { title: { text: axis.type === "log" ? "loss (logarithmic)" : "loss" }, ...axis },
     { uirevision: study.study },
   ), CONFIG);
