@@ -6,6 +6,7 @@ import math
 import pandas as pd
 import pytest
 
+from capax import tasks
 from capax.cli import own
 from capax.errors import CapaxError
 from capax.fitting.contract import ANSWERS
@@ -31,6 +32,42 @@ def test_json_has_the_same_digits_and_zones_and_null_for_what_is_not_known(capsy
         {"time": "2024-01-01T01:00:00+01:00", "own": None, "log probability": None,
          "shop": 8, "open": False, "name": None},
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("job", "content", "options", "facts", "words"),
+    [
+        (
+            "forecast",
+            "t,y,wind,day off\n" + "".join(f"{n},{n % 7},{n % 5},{n % 2}\n" for n in range(200)),
+            {"target": "y", "covariates": "wind", "future": "day off", "horizon": 3},
+            {"targets": ["y"], "covariates": ["wind"], "known ahead": ["day off"]},
+            ["y", "wind", "day off"],
+        ),
+        (
+            "classify",
+            "x1,x2,x3,kind\n" + "".join(f"{n % 3},{n % 5},{n},k{n % 14}\n" for n in range(280)),
+            {},
+            {"labels": [f"k{n}" for n in sorted(range(14), key=str)], "read from": ["x1", "x2", "x3"]},
+            ["14: k0, k1, k10, k11, k12, k13, k2, k3, k4, k5, k6, k7, ..", "3: x1, x2, x3"],
+        ),
+        (
+            "translate",
+            "word,sound\n" + "".join(f"{a}{b}{c},{b}{a}\n" for a in "abcd" for b in "efgh" for c in "ijkl"),
+            {},
+            {"source": {"name": "word", "kind": "characters", "symbols": 12},
+             "target": {"name": "sound", "kind": "characters", "symbols": 8}},
+            ["name word, kind characters, symbols 12", "name sound, kind characters, symbols 8"],
+        ),
+        ("language", "ab cd. " * 600, {}, {"vocabulary": {"kind": "characters", "symbols": 6}},
+         ["kind characters, symbols 6"]),
+    ],
+)  # fmt: skip
+def test_a_model_says_what_it_answers(tmp_path, job, content, options, facts, words):
+    path = tmp_path / ("data.txt" if job == "language" else "data.csv")
+    path.write_text(content)
+    found = own.answered(tasks.get(job, path=str(path), **options).preprocessing())
+    assert found == facts and [own._words(value) for value in found.values()] == words
 
 
 def test_the_directory_of_a_fit_stands_for_its_model(tmp_path):

@@ -22,6 +22,8 @@ from capax.fitting.contract import ANSWERS
 from capax.fitting.loaded import LoadedModel
 from capax.report.fit_section import FitSection
 
+MOST_NAMED = 12
+"""So many labels or columns of a model are shown."""
 PARQUET = (".parquet", ".pq")
 
 
@@ -152,6 +154,7 @@ def described(path: Path, found: LoadedModel) -> dict[str, Any]:
         "network": f"{card.cell}, {kind}: {card.depth} x {counted(card.units, 'unit')}, {counted(card.inputs, 'input')}, "
         f"{counted(card.outputs, 'output')}",
         "parameters": sum(array.size for array in _arrays(found)),
+        **answered(card.preprocessing or {}),
         "fitted to": ", ".join(
             f"{each.name} ({counted(each.size, 'byte')}, SHA-256 {each.sha256[:12]}..)" for each in card.contents
         )
@@ -163,6 +166,33 @@ def described(path: Path, found: LoadedModel) -> dict[str, Any]:
         "evaluation": card.evaluation,
         "made with": card.versions,
     }
+
+
+def answered(preparation: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model of own data answers, and of what: targets and covariates, labels, or the symbols
+    of texts.
+    """
+    match preparation.get("job"):
+        case "forecast":
+            names = {"targets": "targets", "covariates": "past", "known ahead": "future"}
+            return {name: preparation[key] for name, key in names.items()}
+        case "classify" | "label":
+            layout = preparation["layout"]
+            return {
+                "labels": preparation["labels"],
+                "read from": [layout["text"]] if layout["text"] else layout["features"],
+            }
+        case "translate":
+            return {name: _vocabulary(preparation[name]) for name in ("source", "target")}
+        case "language":
+            return {"vocabulary": _vocabulary(preparation)}
+        case _:
+            return {}
+
+
+def _vocabulary(given: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"name": given.get("name"), "kind": given["kind"], "symbols": len(given["symbols"])}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _arrays(found: LoadedModel) -> list[Any]:
@@ -177,4 +207,9 @@ def _arrays(found: LoadedModel) -> list[Any]:
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_words(part)}" for key, part in value.items()) or "-"
+    if isinstance(value, list):
+        said = ", ".join(map(str, value[:MOST_NAMED])) + (", .." if len(value) > MOST_NAMED else "")
+        return f"{len(value):,}: {said}" if len(value) > 1 else said or "none"
+    if value is None:
+        return "none"
     return f"{value:.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
