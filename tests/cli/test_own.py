@@ -70,6 +70,12 @@ def test_a_model_says_what_it_answers(tmp_path, job, content, options, facts, wo
     assert found == facts and [own._words(value) for value in found.values()] == words
 
 
+def test_truth_values_and_what_there_is_not_are_words():
+    assert own._words({"backwards": True, "early": False, "series": None, "labels": []}) == (
+        "backwards yes, early no, series none, labels none"
+    )
+
+
 def test_the_directory_of_a_fit_stands_for_its_model(tmp_path):
     with pytest.raises(CapaxError, match=r"is a directory without model\.safetensors"):
         model_file(tmp_path)

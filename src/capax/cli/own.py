@@ -212,4 +212,6 @@ def _words(value: Any) -> str:
         return f"{len(value):,}: {said}" if len(value) > 1 else said or "none"
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
