@@ -105,7 +105,7 @@ def _check_ahead(rows: Rows, panel: Panel, ends: np.ndarray, steps: int, prepara
             if known < steps:
                 where = f" of series '{panel.names[number]}'" if preparation.series else ""
                 raise CapaxError(
-                    f"{rows.file}: '{name}' is known for {known} of {counted(steps, 'step')} behind the last known target{where}; "
+                    f"{rows.file}: '{name}' is known for {known} of the {counted(steps, 'step')} behind the last known target{where}; "
                     "add these rows, with the target left empty, or forecast fewer steps."
                 )
 

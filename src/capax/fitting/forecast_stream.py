@@ -170,7 +170,7 @@ class ForecastStream:
             known = len(values) if column in self._preparation.gaps else int((~np.isnan(values)).sum())
             if known < self._steps:
                 raise CapaxError(
-                    f"'{column}' is known for {known} of {counted(self._steps, 'step')} behind the last known target of {which}; give "
+                    f"'{column}' is known for {known} of the {counted(self._steps, 'step')} behind the last known target of {which}; give "
                     "these rows as ahead, or forecast fewer steps."
                 )
 
