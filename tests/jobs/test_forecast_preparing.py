@@ -54,7 +54,7 @@ def test_a_target_that_looks_like_the_number_of_a_shop_is_said():
     found = prepared(shops, target="Filiale")
     assert found.preparation.targets == ("Filiale",)
     line = "'Filiale' holds 3 whole numbers again and again (101, 102, 107), as the number of a shop or a station"
-    assert said(found, line) and said(found, "say --series Filiale, and --target of sales")
+    assert said(found, line) and said(found, "say --series Filiale and another --target, of sales")
     assert not said(prepared(shops, target="sales"), "again and again")
     assert not said(
         prepared(shops[["time", "Filiale"]], target="Filiale"), "again and again"

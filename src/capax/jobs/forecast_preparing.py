@@ -237,7 +237,7 @@ def _said_of_codes(rows: Rows, targets: Sequence[str], covariates: Sequence[str]
         return []
     return [
         f"'{name}' holds {counted(len(codes), 'whole number')} again and again ({_shown(codes)}), as the number of a shop or a "
-        f"station: if it tells series apart, say --series {name}, and --target of {', '.join(others)}"
+        f"station: if it tells series apart, say --series {name} and another --target, of {', '.join(others)}"
         for name in targets
         if (codes := _codes(rows.columns[name]))
     ]
