@@ -17,11 +17,11 @@ class Workers:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    cpus: float = 1.0
-    gpus: float | None = None
-    memory: float | None = None
+    cpus: float | int = 1
+    gpus: float | int | None = None
+    memory: float | int | None = None
     most: int | None = None
-    lease: float = 30.0
+    lease: float | int = 30
 
     def __post_init__(self) -> None:
         if not self.cpus > 0 or not self.lease >= 1 or (self.most is not None and self.most < 1):

@@ -13,11 +13,11 @@ from capax import jobs, tasks
 from capax.errors import CapaxError
 from capax.fitting.contract import ANSWERS
 from capax.fitting.translate import Answers, TranslateFitting, TranslatePredictor
-from capax.networks import ctc
 from capax.networks.beam import attended
 from capax.networks.bidirectional import Bidirectional
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.network import Network
+from capax.scoring import ctc
 from capax.training import responding
 
 

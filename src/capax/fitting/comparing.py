@@ -53,15 +53,14 @@ def compare(
     """
     fittings = {label: kinds.fitting(job, task) for label, task in tasks.items()}
     compared, task = next(iter(fittings.values())), next(iter(tasks.values()))
-    networks, winner = _networks(tasks, directory)
+    networks, sign = _networks(tasks, directory)
     trained = {name: network.load() for name, network in networks.items()}
     of_networks = {name: fittings[network.label] for name, network in networks.items()}
-    selection = {name: float(network.row["selection"]) for name, network in networks.items()}
-    safer = choosing.safer(winner, trained, of_networks, selection)
-    if safer is not None:
-        winner, said = safer
-        notes = (*notes, said)
-        say(said)
+    selection = {name: sign * float(network.row["selection"]) for name, network in networks.items()}
+    winner, why = choosing.choose(trained, of_networks, selection)
+    if why is not None:
+        notes = (*notes, why)
+        say(why)
     answers = {name: of_networks[name].answers(network) for name, network in trained.items()}
     for name, found in compared.baselines():
         say(f"without a network: {name}")
@@ -97,8 +96,9 @@ def compare(
     return outcome
 
 
-def _networks(tasks: Mapping[str, FromFile[Any]], directory: Path) -> tuple[dict[str, _Network], str]:
-    """The best network of each study, and the name of the one with the best validation score."""
+def _networks(tasks: Mapping[str, FromFile[Any]], directory: Path) -> tuple[dict[str, _Network], int]:
+    """The best network of each study; and 1 where less is better of its validation score, else
+    -1."""
     store, record = results.read(directory)
     table = results.studies(store, record)
     rows = [row for row in table.to_dict("records") if "selection" in row and row["selection"] == row["selection"]]
@@ -109,7 +109,7 @@ def _networks(tasks: Mapping[str, FromFile[Any]], directory: Path) -> tuple[dict
         )
     found = {_name(tasks[row["task"]], row): _Network(row, store.model(row["study"])) for row in rows}
     sign = 1 if record.studies[0].direction == "minimise" else -1
-    return found, min(found, key=lambda name: sign * found[name].row["selection"])
+    return found, sign
 
 
 def _name(task: FromFile[Any], row: dict[str, Any]) -> str:

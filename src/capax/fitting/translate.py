@@ -57,12 +57,15 @@ class TranslateFitting(Fitting[Translate, Answers]):
     columns: ClassVar[tuple[Score, ...]] = (EXACT, ERRORS, LOSS)
     resampled: ClassVar[str] = "sources"
 
-    def __init__(self, task: Translate):
+    def __init__(self, task: Translate, part: str = "evaluation"):
         super().__init__(task)
-        self._part = task.prepared.parts["evaluation"]
+        self._part = task.prepared.parts[part]
         self._long = float(self._part.target_lengths.mean()) - 1 > LONG
         if self._long:
             self.columns = (ERRORS, EXACT, LOSS)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_validation(self) -> "TranslateFitting":
+        return TranslateFitting(self.task, "validation")
 
     def answers(self, network: Assembled) -> Answers:
         answering = translate_networks.answering(network, self.task.preparation)

@@ -14,10 +14,10 @@ from jaxtyping import Array, Float, Int
 
 from capax.errors import CapaxError
 from capax.jobs.translate import Part, Symbols, Translating
-from capax.networks import ctc
 from capax.networks.beam import beam_search
 from capax.networks.encoder_decoder import EncoderDecoder
 from capax.networks.parts import Assembled
+from capax.scoring import ctc
 
 TOGETHER = 128
 """Sources that are read at once."""

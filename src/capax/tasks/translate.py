@@ -16,8 +16,8 @@ from capax.data import pairs
 from capax.errors import CapaxError
 from capax.hyperparameters import Interval
 from capax.jobs.translate import DECODERS, KINDS, Part, PreparedPairs, Translating, prepare
-from capax.networks import ctc
 from capax.reporting import Facts, Reporting, Sizes
+from capax.scoring import ctc
 from capax.tasks.batch import PairBatch
 from capax.tasks.from_file import EMBEDDING, FromFile
 from capax.tasks.options import option
@@ -35,7 +35,7 @@ class Translate(FromFile[PreparedPairs]):
     or "words", which stand between spaces; `header`, whether the first line names the columns;
     `encoding` of the file; `most`, symbols of a vocabulary; `backwards`, whether networks read a
     source from its last symbol to its first; `batch_size`. `decoder`: "attention", for networks of
-    the kind "encoder-decoder"; "ctc", connectionist temporal classification (`networks.ctc`), for
+    the kind "encoder-decoder"; "ctc", connectionist temporal classification (`scoring.ctc`), for
     targets in the order of their sources, and for networks that say something at each step of a
     source. What is not given is found, or usual.
 

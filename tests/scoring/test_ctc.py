@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from capax.errors import CapaxError
-from capax.networks import ctc
+from capax.scoring import ctc
 
 PLACES, SYMBOLS = 4, 3  # two symbols and the blank
 BLANK = SYMBOLS - 1
