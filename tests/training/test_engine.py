@@ -124,7 +124,7 @@ def test_the_local_engine_is_registered_like_any_other():
 
 
 def test_an_engine_from_outside_runs_an_experiment_in_another_process_with_the_same_results(outside, tmp_path):
-    assert engine.names() == ["broken", "local", "remote", "strange"]
+    assert engine.names() == ["broken", "local", "ray", "remote", "strange"]
     remote = run(tmp_path / "remote", engine.get("remote"))
     assert set(remote["state"]) >= {"complete", "stopped"}
     pd.testing.assert_frame_equal(remote, run(tmp_path / "local", LocalEngine))

@@ -40,7 +40,7 @@ Json = Annotated[
 SET_HELP = (
     "A key of the experiment, such as --set trials=8 --set cells=gru,lstm --set budgets=1000; of a task TASK.OPTION, such as "
     "--set text.path=my.txt; may be repeated. Keys: cells, tasks, depths, budgets, units, trials, steps, sampler, tune, "
-    "batch, searches, reruns, stopping, checkpoint_every, seed, hyperparameters.NAME, network.KEY."
+    "batch, searches, reruns, stopping, checkpoint_every, seed, hyperparameters.NAME, network.KEY, workers.KEY."
 )
 
 _SHOW_WARNING = warnings.showwarning

@@ -37,7 +37,7 @@ def places(nodes: Sequence[Mapping[str, Any]], workers: Workers) -> list[Place]:
         if not node["Alive"]:
             continue
         has = node["Resources"]
-        gpus = min(1.0, has.get("GPU", 0.0)) if workers.gpus is None else workers.gpus
+        gpus = min(1.0, has.get("GPU", 0.0)) if workers.gpus is None else float(workers.gpus)
         room = [has.get("CPU", 0.0) / workers.cpus]
         room += [has.get("GPU", 0.0) / gpus] if gpus else []
         room += [has.get("memory", 0.0) / (workers.memory * GIB)] if workers.memory else []

@@ -54,6 +54,7 @@ class _Lent:
     place: Place
     heard: float
     batching: str | None = None
+    process: int = 0
     trials: dict[str, Trial] = dataclasses.field(default_factory=dict)
     starting: list[Trial] = dataclasses.field(default_factory=list)
     proven: set[tuple[Any, ...]] = dataclasses.field(default_factory=set)
@@ -82,6 +83,7 @@ class RayEngine(Engine):
         self._lent: list[_Lent] = []
         self._losses: dict[str, int] = {}
         self._looked = -LOOK_EVERY
+        self._listened = time.monotonic()
         self._mine = proof.of_installation()
         self._slots = 1
         self._hire()
@@ -94,6 +96,11 @@ class RayEngine(Engine):
     @classmethod
     def begin(cls, workers: Workers, address: str | None = None) -> "RayEngine":
         return cls(workers, address)
+
+    @property
+    def processes(self) -> list[int]:
+        """The numbers of the workers' processes, each on its own machine."""
+        return [each.process for each in self._lent if each.batching is not None]
 
     @property
     def lanes(self) -> int:
@@ -167,14 +174,14 @@ class RayEngine(Engine):
             lent.task, lent.asked = actor.introduce.options(concurrency_group="training").remote(), "introduce"
             self._lent.append(lent)
 
-    def _lose(self, lent: _Lent, why: str) -> None:
+    def _lose(self, lent: _Lent, why: str, died: bool = False) -> None:
         """Give a worker up: its trials wait again, and nothing of it is heard any more."""
         self._lent.remove(lent)
         ray.kill(lent.actor)
         trials = [*lent.trials.values(), *lent.starting]
         self._waiting = [*trials, *self._waiting]
         for trial in trials:
-            self._losses[trial.name] = self._losses.get(trial.name, 0) + 1
+            self._losses[trial.name] = self._losses.get(trial.name, 0) + died
         self._looked = -LOOK_EVERY
         self._events.append(Lost(trials, f"{lent.place.name}: {why}"))
         often = [trial for trial in trials if self._losses[trial.name] >= MOST_LOSSES]
@@ -186,7 +193,14 @@ class RayEngine(Engine):
             self._events.append(Failed(often, CapaxError(text)))
 
     def _give_up_the_silent(self) -> None:
+        """Those not heard for longer than the lease. Time in which nobody listened, as while this
+        process was frozen or the tuner was busy, does not count.
+        """
         now = time.monotonic()
+        deaf = max(0.0, now - self._listened - PING_EVERY)
+        self._listened = now
+        for lent in self._lent:
+            lent.heard += deaf
         for lent in list(self._lent):
             if lent.batching is not None and now - lent.heard > self._wanted.lease:
                 self._lose(lent, f"no sign of life for {now - lent.heard:.0f} seconds")
@@ -231,16 +245,19 @@ class RayEngine(Engine):
         if not asked and not pings:
             time.sleep(min(timeout, 0.1))
             return
-        ready, _ = ray.wait([*asked, *pings], num_returns=1, timeout=timeout)
-        for reference in ready:
+        every = [*asked, *pings]
+        if not ray.wait(every, num_returns=1, timeout=timeout)[0]:
+            return
+        for reference in ray.wait(every, num_returns=len(every), timeout=0)[0]:
             lent = asked.get(reference) or pings[reference]
+            if lent not in self._lent:
+                continue  # given up a moment ago
             try:
                 found = ray.get(reference)
             except RayTaskError as error:
                 self._fail(lent, error)
             except RayError as error:
-                if lent in self._lent:
-                    self._lose(lent, _reason(error))
+                self._lose(lent, _reason(error), died=True)
             else:
                 lent.heard = time.monotonic()
                 if reference in pings:
@@ -252,12 +269,12 @@ class RayEngine(Engine):
     def _take(self, lent: _Lent, found: Any) -> None:
         """What a worker answered to what it was asked."""
         match found:
-            case Introduction(batching, shown):
+            case Introduction(batching, shown, process):
                 different = proof.differences(self._mine, shown)
                 if different:
                     self._refuse(lent, different)
                     return
-                lent.batching = batching
+                lent.batching, lent.process = batching, process
                 self._events.append(Joined(lent.place.name, len([each for each in self._lent if each.batching])))
             case Chunk(events, checkpoints):
                 self._keep(lent, checkpoints)

@@ -18,10 +18,12 @@ from capax.training.trial import Trial
 
 @dataclasses.dataclass(frozen=True)
 class Introduction:
-    """`batching`: how populations run there; `proof` of what is installed."""
+    """`batching`: how populations run there; `proof` of what is installed; `process`: its
+    number."""
 
     batching: str
     proof: Proof
+    process: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Remote:
         """What there is here."""
         from capax.training import proof
 
-        return Introduction(self._resident.batching, proof.of_installation())
+        return Introduction(self._resident.batching, proof.of_installation(), os.getpid())
 
     def prove(self, trial: Trial) -> Proof:
         """What a trial's results follow from here. Raises `CapaxError` where code or data cannot be

@@ -121,7 +121,7 @@ def _key(key: str) -> str:
 def _toml(value: Any) -> str:
     """A value as TOML has it: like JSON, but for tables and for numbers that JSON does not have."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)} = {_toml(part)}" for key, part in value.items()) + "}"
+        return "{" + ", ".join(_lines(value)) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, float) and not math.isfinite(value):

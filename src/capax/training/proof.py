@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import capax
 from capax import cells, contents
 from capax.tasks.task import Task
 from capax.training.environment import SETTINGS, version_of
@@ -55,7 +54,7 @@ def _shown(value: str | None) -> str:
 @functools.cache
 def _own_code() -> str:
     """The hash of all files of the package."""
-    root, digest = Path(capax.__file__).parent, hashlib.sha256()
+    root, digest = Path(__file__).parent.parent, hashlib.sha256()
     for path in sorted(each for each in root.rglob("*") if each.is_file() and "__pycache__" not in each.parts):
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -1,0 +1,170 @@
+"""The engine for Ray clusters: three machines in one, with workers that are killed, frozen, or
+refused. No finished trial is lost, changed, or counted twice.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+
+from capax.engines.local import LocalEngine
+from capax.errors import CapaxError
+from capax.experiments import results
+from capax.experiments.design import Experiment
+from capax.experiments.plan import plan
+from capax.experiments.progress import Silent
+from capax.experiments.runner import execute
+from capax.training import proof
+from capax.training.engine import Lost, Progressed
+from capax.workers import Workers
+
+ray = pytest.importorskip("ray", reason="the engine for clusters needs Ray")
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from capax.engines.ray import RayEngine  # noqa: E402
+
+TABLE = {
+    "name": "cluster",
+    "tasks": ["capacity"],
+    "cells": ["rnn"],
+    "budgets": [100],
+    "trials": 6,
+    "batch": 6,
+    "steps": [6000, 12_000],
+    "seed": 3,
+    "sampler": "random",
+    "task": {"capacity": {"bits": 12}},
+}
+MAIN = "from capax.cli.main import main; main()"
+QUICK = {**TABLE, "steps": [40, 90], "trials": 3}
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def run(directory, table, make_engine):
+    shown = Notes()
+    execute(plan(Experiment.model_validate(table, strict=False)), directory, make_engine, shown)
+    frame = results.trials(*results.read(directory)).drop(columns="seconds")
+    return frame.sort_values(["study", "rerun", "number"], ignore_index=True), shown.said
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three machines of one core each."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        for _ in range(2):
+            made.add_node(num_cpus=1)
+        made.wait_for_nodes()
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("local") / "run", TABLE, LocalEngine)[0]
+
+
+class Struck(RayEngine):
+    """An engine to whose workers something happens while they train, each when the loss before it
+    was seen."""
+
+    strokes: tuple = ()
+
+    def next_event(self, timeout):
+        event = super().next_event(timeout)
+        self.seen = [*getattr(self, "seen", []), event]
+        done, lost = getattr(self, "done", 0), len([each for each in self.seen if isinstance(each, Lost)])
+        if isinstance(event, Progressed) and done < len(self.strokes) and lost >= done:
+            self.strokes[done](self)
+            self.done = done + 1
+        return event
+
+
+def test_a_killed_a_frozen_and_a_removed_worker_cost_no_trial(cluster, expected, tmp_path):
+    engine, frozen = None, []
+
+    def kill(engine):
+        os.kill(engine.processes[-1], signal.SIGKILL)
+
+    def freeze(engine):
+        frozen.append(engine.processes[-1])
+        os.kill(frozen[0], signal.SIGSTOP)
+
+    def remove(engine):
+        cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+
+    def make():
+        nonlocal engine
+        engine = Struck(Workers(lease=10.0), cluster.address)
+        engine.strokes = (kill, freeze, remove)
+        return engine
+
+    try:
+        found, said = run(tmp_path / "run", TABLE, make)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # Ray has killed it
+            os.kill(frozen[0], signal.SIGCONT)
+    assert found.equals(expected)
+    lost = [event for event in engine.seen if isinstance(event, Lost)]
+    assert engine.done == 3 and len(lost) >= 3
+    assert any("no sign of life" in event.why for event in lost)
+    assert any(text.startswith("a worker is lost: ") for text in said)
+    assert not list((tmp_path / "run" / "checkpoints").rglob("*.safetensors"))
+    cluster.add_node(num_cpus=1)
+
+
+def test_a_killed_driver_goes_on_anywhere(cluster, expected, tmp_path):
+    """Begun on the cluster, killed, and ended by the local engine: nothing is lost."""
+    design, directory = tmp_path / "cluster.toml", tmp_path / "run"
+    rows = [
+        f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
+        for key, value in TABLE.items()
+        if key != "task"
+    ]
+    design.write_text("\n".join(rows) + "\n[task.capacity]\nbits = 12\n")
+    command = [sys.executable, "-c", MAIN, "run", str(design), "--engine", "ray", "--address", cluster.address]
+    process = subprocess.Popen(
+        [*command, "--out", str(directory)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 240
+    while not list((directory / "checkpoints").rglob("*.safetensors")):
+        assert process.poll() is None and time.monotonic() < end, "no checkpoint was written"
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert run(directory, TABLE, LocalEngine)[0].equals(expected)
+
+
+def test_a_worker_with_other_code_is_refused_before_it_trains(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(proof, "of_installation", lambda: {**real(), "capax": "0" * 64})
+    with pytest.raises(CapaxError, match=r"the worker on \S+ has capax \S+, not 000000000000\.\.; install the same"):
+        run(tmp_path / "run", QUICK, lambda: RayEngine(Workers(), cluster.address))
+
+
+real = proof.of_installation
+
+
+def test_a_cluster_without_room_is_one_line(cluster):
+    with pytest.raises(CapaxError, match=r"no machine of the Ray cluster has room for a worker with 64 cores"):
+        RayEngine(Workers(cpus=64), cluster.address)
+    with pytest.raises(CapaxError, match=r"--address is for engines of clusters"):
+        LocalEngine.begin(Workers(), "auto")
