@@ -20,7 +20,7 @@ DECODERS = ("attention", "ctc")
 """How networks say a target: an encoder-decoder with attention, or connectionist temporal
 classification; the usual one first."""
 MOST_SLOTS = 6
-"""Places of a source's symbol for those of its target, at most (`networks.ctc`)."""
+"""Places of a source's symbol for those of its target, at most (`scoring.ctc`)."""
 PARTS = ("train", "validation", "evaluation")
 HELD_OUT = 0.1
 """The share of sources in the validation part, and in the evaluation part, if they are not too many
