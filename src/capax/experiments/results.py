@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # its parts are loaded when they are first used: they are slow to load
 
 from capax.experiments.record import RunRecord, StudyRecord, TaskRecord, from_json
 from capax.search.ledger import RERUNS, Entry, TrialRecord
@@ -206,7 +206,7 @@ def _rerun(reran: list[TrialRecord]) -> dict[str, Any]:
     mean, half = float(np.mean(values)), math.nan
     if len(values) > 1:
         half = float(
-            stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+            scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
         )
     return {
         "best": mean,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # its parts are loaded when they are first used: they are slow to load
 
 from capax.experiments.record import RunRecord
 from capax.reporting import Reporting
@@ -82,7 +82,7 @@ def spread(values: np.ndarray, *, prediction: bool) -> dict[str, Any]:
     """The mean of the searches with its interval, and their median, least, and most."""
     count, mean = len(values), float(values.mean())
     error = float(values.std(ddof=1)) * math.sqrt((1 if prediction else 0) + 1 / count)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
     what = "for another search" if prediction else "for the mean over searches"
     return {
         "best": mean,

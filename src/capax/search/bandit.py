@@ -13,14 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.optimize
+import scipy  # its parts are loaded when they are first used: they are slow to load
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.search_space import intersection_search_space
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy.special import ndtri
-from scipy.stats import qmc, rankdata
 
 from capax.search.gaussian_process import Feasibility, GaussianProcess, fit, log_expected_improvement
 
@@ -149,7 +147,7 @@ def warp(values: np.ndarray) -> np.ndarray:
     # No spread: at least half of the trials are equally best, and all differences lie in the worse
     # half.
     better = np.minimum(values - median, 0.0) / (spread or 1.0)
-    y = np.where(values <= median, better, ndtri((rankdata(values) - 0.5) / len(values)))
+    y = np.where(values <= median, better, scipy.special.ndtri((scipy.stats.rankdata(values) - 0.5) / len(values)))
     return (y - y.mean()) / y.std()
 
 
@@ -201,7 +199,7 @@ class Model:
         # The best mean, not the best observation: with noise, the latter is luck.
         mean = process.mean(process.X)
         tops = process.X[np.argsort(mean, kind="stable")[:_NEAR_BEST]]
-        sobol = space.from_cube(qmc.Sobol(len(space.categories), rng=rng).random(_POOL // 2))
+        sobol = space.from_cube(scipy.stats.qmc.Sobol(len(space.categories), rng=rng).random(_POOL // 2))
         points = np.concatenate([sobol, perturb(space, tops, _POOL // 2 // len(tops), rng)])
         log_feasible = np.zeros(len(points)) if feasibility is None else feasibility.log_probability(points)
         pool = Pool(points, log_feasible, *process.posterior(points))

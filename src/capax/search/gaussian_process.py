@@ -21,9 +21,8 @@ r2 by a weighted Hamming distance (Hutter et al. 2011).
 import dataclasses
 
 import numpy as np
-import scipy.optimize
+import scipy  # its parts are loaded when they are first used: they are slow to load
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
-from scipy.spatial.distance import squareform
 from scipy.special import erfcx, log_ndtr, ndtr
 
 _potrf, _potrs, _potri = get_lapack_funcs(("potrf", "potrs", "potri"), dtype=np.float64)
@@ -112,7 +111,7 @@ def log_marginal_likelihood(theta: np.ndarray, differences: np.ndarray, y: np.nd
     n = len(y)
     w, s2, sigma2 = np.exp(theta[:-2]), np.exp(theta[-2]), np.exp(theta[-1])
     r2 = w @ differences
-    K = squareform(s2 * matern(r2), checks=False)
+    K = scipy.spatial.distance.squareform(s2 * matern(r2), checks=False)
     K[np.diag_indices(n)] = s2 + sigma2
     # Row-major upper is column-major lower: LAPACK reads K.T in place, and squareform reads the
     # inverse's upper half.
@@ -126,7 +125,9 @@ def log_marginal_likelihood(theta: np.ndarray, differences: np.ndarray, y: np.nd
     G = alpha[:, None] * alpha - inverse.T
     trace = np.trace(G)
     gradient = np.empty_like(theta)
-    gradient[:-2] = w * (differences @ (squareform(G, force="tovector", checks=False) * s2 * matern_slope(r2)))
+    gradient[:-2] = w * (
+        differences @ (scipy.spatial.distance.squareform(G, force="tovector", checks=False) * s2 * matern_slope(r2))
+    )
     gradient[-2] = 0.5 * (y @ alpha - n - sigma2 * trace)
     gradient[-1] = 0.5 * sigma2 * trace
     return float(value), gradient
