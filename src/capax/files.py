@@ -1,10 +1,22 @@
 """Writing files at once or not at all."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 from capax.errors import CapaxError
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What the system says where there is no room left, on the disk or in a quota."""
+
+
+class DiskFull(CapaxError):
+    """A write failed since there is no room. `needed`: bytes that were to be written, 0 where that
+    is not known.
+    """
+
+    needed: int = 0
 
 
 def cache_directory() -> Path:
@@ -18,7 +30,7 @@ def cache_directory() -> Path:
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write to a temporary file beside `path`, then rename it. Raises `CapaxError` where that
-    fails; the old file stays.
+    fails, `DiskFull` for want of room; the old file stays.
     """
     temporary = None
     try:
@@ -31,12 +43,17 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, len(content)) from error
 
 
-def cannot_write(path: Path, error: OSError) -> CapaxError:
-    """The one line for a failed write."""
-    return CapaxError(
+def cannot_write(path: Path, error: OSError, needed: int = 0) -> CapaxError:
+    """The one line for a failed write of `needed` bytes; a `DiskFull` for want of room."""
+    line = (
         f"{path} cannot be written: {error.strerror or error}. What was finished before is kept; "
         f"make room or rights, and run the same command again."
     )
+    if error.errno not in FULL:
+        return CapaxError(line)
+    full = DiskFull(line)
+    full.needed = needed
+    return full

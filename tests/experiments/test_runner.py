@@ -306,18 +306,18 @@ def test_a_directory_without_rights_is_one_line(tmp_path, monkeypatch):
         run(tmp_path / "run")
 
 
-def test_a_full_disk_is_one_line_and_what_was_finished_is_kept(tmp_path, monkeypatch, finished):
+def test_a_disk_that_fails_is_one_line_and_what_was_finished_is_kept(tmp_path, monkeypatch, finished):
     written = []
     real = os.fsync
 
-    def full_after_a_while(descriptor):
+    def failing_after_a_while(descriptor):
         written.append(descriptor)
         if len(written) > 150:
-            raise OSError(28, "No space left on device")
+            raise OSError(5, "Input/output error")
         real(descriptor)
 
-    monkeypatch.setattr("os.fsync", full_after_a_while)
-    with pytest.raises(CapaxError, match=r"No space left on device\..*run the same command again"):
+    monkeypatch.setattr("os.fsync", failing_after_a_while)
+    with pytest.raises(CapaxError, match=r"Input/output error\..*run the same command again"):
         run(tmp_path / "run")
     monkeypatch.undo()
     kept = finished_trials(tmp_path / "run")

@@ -163,3 +163,42 @@ def test_a_lost_result_is_noticed_where_its_trial_ends(path):
     k = next(k for k, line in enumerate(lines) if operation(line) == 8 and "result" in json.loads(line)["user_attr"])
     write(path, [*lines[:k], *lines[k + 1 :]])
     assert "trial 0 ends without a result: a line before is lost" in journal.read(path).fault
+
+
+ODD = [
+    {"op_code": [4], "study_id": 0},
+    {"op_code": 4, "study_id": "0", "datetime_start": None},
+    {"op_code": 4, "study_id": -1, "datetime_start": None},
+    {"op_code": 4, "study_id": 0, "datetime_start": "yesterday"},
+    {"op_code": 5, "trial_id": 0, "param_name": "x", "param_value_internal": 1.0, "distribution": "{}"},
+    {"op_code": 5, "trial_id": 0, "param_name": "x", "param_value_internal": "1", "distribution": "cos\nsystem\n"},
+    {"op_code": 6, "trial_id": 0, "state": 99, "values": None},
+    {"op_code": 8, "trial_id": 0, "user_attr": {"result": "__import__('os').system('true')"}},
+    {"op_code": 8, "trial_id": 0, "user_attr": {"paused": {"steps": {}}}},
+    {"op_code": 99, "trial_id": 0},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_line_of_json_that_is_no_record_is_named_and_left_out(path, odd):
+    lines, before = lines_of(path), journal.read(path).records
+    write(path, [*lines[:12], json.dumps({"worker_id": "w", **odd}).encode() + b"\n", *lines[12:]])
+    found = journal.read(path)
+    assert f"{path}, line 13: it is no record of a journal" in found.fault and found.lost == 1
+    assert found.records == before
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"a":' * 100_000, b'{"op_code": ' + b"9" * 100_000 + b"}"])
+def test_json_that_breaks_its_parser_is_garbled(path, line):
+    lines, before = lines_of(path), journal.read(path).records
+    write(path, [*lines, line + b"\n"])
+    found = journal.read(path)
+    assert f"line {len(lines) + 1}: a record is cut short or garbled" in found.fault and found.records == before
+
+
+def test_zeros_within_a_record_hide_what_was_there(path):
+    lines, before = lines_of(path), journal.read(path).records
+    write(path, [*lines[:-1], lines[-1][:30] + b"\0" * 8 + lines[-1][30:]])
+    found = journal.read(path)
+    assert f"line {len(lines)}: a record is cut short or garbled" in found.fault
+    assert found.records == before[:-1]

@@ -65,6 +65,17 @@ def test_progress_counts_every_step_and_all_work_once(mapped):
     assert all(event.seconds > 0 for event in progressed)
 
 
+def test_a_long_trial_has_its_first_checkpoint_within_two_seconds_of_training(resident, tmp_path):
+    (trial,) = make_trials(1, checkpoint=tmp_path / "0.safetensors")
+    worker = Worker(resident)
+    trained, started = 0.0, [dataclasses.replace(trial, steps=10_000_000)]
+    while not trial.checkpoint.exists():
+        for event in worker.train(started):
+            trained += event.seconds if isinstance(event, Progressed) else 0.0
+        started = []
+    assert trained < 2.0
+
+
 def test_compiling_is_no_part_of_a_trials_seconds(mapped):
     told = sum(event.seconds for event in mapped if isinstance(event, Compiled))
     assert told > max(result.seconds for result in results(mapped).values())

@@ -9,25 +9,43 @@ from collections.abc import Callable
 from pathlib import Path
 
 from capax import user_code
-from capax.experiments import cost
+from capax.experiments import cost, room
 from capax.experiments.describe import open_run
 from capax.experiments.plan import Plan
 from capax.experiments.progress import Display, Kept, Progress, Silent
 from capax.experiments.restoring import restore
 from capax.experiments.study import StudyRun
+from capax.files import DiskFull
 from capax.training.engine import Compiled, Compiling, Engine, Event, Failed, Finished, Joined, Lost, Progressed
 from capax.training.trial import Trial
 
 
-def execute(plan: Plan, directory: Path, make_engine: Callable[[], Engine], display: Display | None = None) -> None:
+def execute(
+    plan: Plan,
+    directory: Path,
+    make_engine: Callable[[], Engine],
+    display: Display | None = None,
+    store: str | None = None,
+) -> None:
     """Run or resume an experiment in a directory, to its end. The engine is made once the directory
-    is ours.
+    is ours. Where the disk is full in between, it waits for room. `store`: the URL of a database
+    that keeps the trials.
 
     Raises `CapaxError` for a directory that cannot be used; on KeyboardInterrupt the checkpoints of
     trials in training are kept.
     """
     display = display or Silent()
-    store = open_run(plan, directory, display.note)
+    while True:
+        try:
+            return _to_the_end(plan, directory, make_engine, display, store)
+        except DiskFull as full:  # all is closed: what follows is the same command again
+            room.wait(directory, full, display.note)
+
+
+def _to_the_end(
+    plan: Plan, directory: Path, make_engine: Callable[[], Engine], display: Display, url: str | None
+) -> None:
+    store = open_run(plan, directory, display.note, url)
     try:
         runs = [StudyRun(study, store, plan.of(study.label)) for study in plan.studies]
         engine = make_engine()

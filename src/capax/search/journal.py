@@ -9,31 +9,21 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
-from optuna.trial import TrialState
 
 from capax.files import write_atomically
-
-CREATE_STUDY, CREATE_TRIAL, PARAMETER, STATE, INTERMEDIATE, USER_ATTRIBUTE = 0, 4, 5, 6, 7, 8
-"""Optuna's numbers of the operations that are looked into here."""
-KEYS: dict[int, set[str]] = {
-    CREATE_STUDY: {"study_name", "directions"},
-    1: {"study_id"},
-    2: {"study_id", "user_attr"},
-    3: {"study_id", "system_attr"},
-    CREATE_TRIAL: {"study_id"},
-    PARAMETER: {"trial_id", "param_name", "param_value_internal", "distribution"},
-    STATE: {"trial_id", "state"},
-    INTERMEDIATE: {"trial_id", "step", "intermediate_value"},
-    USER_ATTRIBUTE: {"trial_id", "user_attr"},
-    9: {"trial_id", "system_attr"},
-}
-"""What an operation's record must have."""
-_ENDED = {state.value for state in TrialState if state.is_finished()}
-
-Record = dict[str, Any]
+from capax.search.records import (
+    CREATE_STUDY,
+    CREATE_TRIAL,
+    ENDED,
+    INTERMEDIATE,
+    PARAMETER,
+    STATE,
+    USER_ATTRIBUTE,
+    Record,
+    is_record,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,34 +117,26 @@ def _free(path: Path) -> Path:
 
 def _parse(line: bytes) -> tuple[list[Record], str | None, bool]:
     """The records of a line, what is wrong with it, and whether all of it could be kept."""
-    text = line.replace(b"\0", b"")
-    zeros = len(line) - len(text)
+    zeros = line.count(b"\0")
     records: list[Record] = []
     try:
-        left = text.decode("utf-8").strip()
-        while left:
-            record, end = json.JSONDecoder().raw_decode(left)
-            if not _is_record(record):
-                return records, "it is no record of a journal", False
-            records.append(record)
-            left = left[end:].strip()
+        for part in line.split(b"\0"):  # zeros may stand between records; within one they hide what was there
+            left = part.decode("utf-8").strip()
+            while left:
+                record, end = json.JSONDecoder().raw_decode(left)
+                if not is_record(record):
+                    return records, "it is no record of a journal", False
+                records.append(record)
+                left = left[end:].strip()
     except UnicodeDecodeError:
         return [], "it is no text", False
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested without end
         return records, "a record is cut short or garbled", False
     if zeros:
         return records, f"it has {zeros} NUL bytes, as a power cut leaves them", bool(records)
     if not records:
         return [], "it is blank", True
     return records, f"it holds {len(records)} records" if len(records) > 1 else None, True
-
-
-def _is_record(record: Any) -> bool:
-    return (
-        isinstance(record, dict)
-        and "worker_id" in record
-        and KEYS.get(record.get("op_code", -1), {""}) <= record.keys()
-    )
 
 
 @dataclasses.dataclass
@@ -182,7 +164,7 @@ def _consistent(found: list[tuple[int, Record]]) -> tuple[list[tuple[int, Record
         elif operation == CREATE_STUDY:
             studies += 1
         elif operation == CREATE_TRIAL:
-            ended = record.get("state") in _ENDED
+            ended = record.get("state") in ENDED
             given = {*record.get("params", {})}
             trials.append(_Trial(record["study_id"], given, set(), None, ended, ended))
         elif "trial_id" in record:
@@ -206,7 +188,7 @@ def _follows(trial: _Trial, operation: int, record: Record, names: set[str]) -> 
         trial.values.add(record["step"])
     elif operation == USER_ATTRIBUTE and {"result", "paused"} & record["user_attr"].keys():
         return _scored(trial, record["user_attr"], names, f"{which} has a result", lost)
-    elif operation == STATE and record["state"] in _ENDED:
+    elif operation == STATE and record["state"] in ENDED:
         if not trial.has_result or trial.ended:
             return f"{which} ends {'twice' if trial.ended else 'without a result'}: {lost}"
         trial.ended = True
