@@ -2,6 +2,7 @@
 
     # needs .venv-torch: see population.py
     .venv/bin/python benchmarks/fit.py --rounds 5
+    .venv/bin/python benchmarks/fit.py --whole    # how long `capax fit` takes with defaults
 
 An hourly series of 10,000 rows, made up, as task forecast has it. capax trains as `capax fit` does:
 one trial on one core, windows drawn as it goes. PyTorch trains an nn.LSTM of the same size with the
@@ -185,13 +186,32 @@ class Torch:
         self._process.wait()
 
 
+def whole() -> None:
+    """From the file to model, figures, and report, in a process of its own, with defaults."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, out = Path(folder) / "load.csv", Path(folder) / "run"
+        series(data)
+        command = [sys.executable, "-c", "from capax.cli.main import main; main()", "fit", str(data), "--out", str(out)]
+        began = time.perf_counter()
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        seconds = time.perf_counter() - began
+        assert (out / "model.safetensors").exists() and (out / "report.html").exists()
+    print(f"{said}\n{ROWS:,} rows, defaults: {seconds:.0f} s from the command to model and report")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch-python", default=str(HERE.parent / ".venv-torch" / "bin" / "python"))
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--whole", action="store_true", help="time `capax fit` of the series with defaults, by the clock"
+    )
     given = parser.parse_args()
+    if given.whole:
+        whole()
+        return
     if given.worker:
         torch_worker(given.worker, given.threads)
         return
