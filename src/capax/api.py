@@ -46,6 +46,7 @@ def run(
     *,
     engine: str = "local",
     address: str | None = None,
+    store: str | None = None,
     display: Display | None = None,
     **settings: Any,
 ) -> Report:
@@ -57,6 +58,9 @@ def run(
     - `out`: the run directory, by default `runs/NAME`.
     - `engine`: where trials are trained; "local" is this process, "ray" a Ray cluster, others may
       be installed; `address`: of the cluster, where it is there already.
+    - `store`: the URL of a database that keeps the trials in place of a file in the directory, such
+      as `postgresql+psycopg://user@host/database`. A run that goes on may leave it out. A password
+      in it is not kept.
     - `display`: told of the progress.
     - `settings`: keys of the experiment to replace, such as `cells=["rnn", MyCell]`,
       `budgets=[1000]`, `trials=64`. A cell may be a class at the top of a module, script, or
@@ -72,8 +76,8 @@ def run(
     found = engines.get(engine)
     chosen = plan(load(experiment, {key: _named(key, value) for key, value in settings.items()}))
     directory = Path(out) if out is not None else Path("runs") / chosen.experiment.name
-    execute(chosen, directory, lambda: found.begin(chosen.experiment.workers, address), display)
-    return build(directory)
+    execute(chosen, directory, lambda: found.begin(chosen.experiment.workers, address), display, store)
+    return build(directory, store)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import inspect
 import types
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,20 @@ import numpy as np
 
 from capax import cells, contents
 from capax.experiments.plan import Plan, StudyPlan
-from capax.experiments.record import Baseline, CellRecord, RunRecord, SpaceRecord, StudyRecord, TaskRecord, to_json
+from capax.experiments.record import (
+    Baseline,
+    CellRecord,
+    RunRecord,
+    SpaceRecord,
+    StoreRecord,
+    StudyRecord,
+    TaskRecord,
+    to_json,
+)
 from capax.experiments.resuming import begun, check_extends, join
+from capax.search import url as urls
 from capax.search.space import as_data
-from capax.search.store import Store
+from capax.search.store import Store, in_database
 from capax.tasks.task import Task
 from capax.training import environment
 from capax.training.divergence import CRITERION
@@ -31,15 +42,30 @@ to twice the largest one's.
 MEASURED_ON = "the evaluation section"
 
 
-def open_run(plan: Plan, directory: Path, say: Callable[[str], None] = lambda _: None) -> Store:
+def open_run(
+    plan: Plan, directory: Path, say: Callable[[str], None] = lambda _: None, store: str | None = None
+) -> Store:
     """The store of a run that begins in a directory, or goes on there; its record is written down
     first.
 
-    `say` is told what a reader should know of a run that goes on. Raises `CapaxError` where it must
-    not.
+    `say` is told what a reader should know of a run that goes on. `store`: the URL of a database
+    for its trials; one that goes on has its own. Raises `CapaxError` where it must not.
     """
     _say_short_grids(plan, say)
-    return Store.create(directory, lambda found: _record(plan, directory, found, say), say)
+
+    def resolve(found: dict[str, Any] | None) -> dict[str, Any]:
+        kept = _store(directory, found, store)
+        return to_json(dataclasses.replace(_record(plan, directory, found, say), store=kept))
+
+    return Store.create(directory, resolve, say, store)
+
+
+def _store(directory: Path, found: dict[str, Any] | None, url: str | None) -> StoreRecord | None:
+    """The database that the record shall name: that of a run that goes on has its id already."""
+    if found is not None:
+        place = in_database(found, url, str(directory))
+        return None if place is None else StoreRecord(urls.shown(place.url), place.run)
+    return None if url is None else StoreRecord(urls.shown(urls.parse(url)), uuid.uuid4().hex)
 
 
 def _say_short_grids(plan: Plan, say: Callable[[str], None]) -> None:
@@ -51,19 +77,21 @@ def _say_short_grids(plan: Plan, say: Callable[[str], None]) -> None:
         say(f"{name}: the grid has {points}, so there are {trials:,} trials and not the {asked[name]:,} asked for")
 
 
-def _record(plan: Plan, directory: Path, found: dict[str, Any] | None, say: Callable[[str], None]) -> dict[str, Any]:
-    """What experiment.json shall hold: `found` is what it holds, None where the run begins now."""
+def _record(plan: Plan, directory: Path, found: dict[str, Any] | None, say: Callable[[str], None]) -> RunRecord:
+    """What experiment.json shall hold, but for the store: `found` is what it holds, None where the
+    run begins now.
+    """
     old = None if found is None else begun(directory, found)
     new = describe(plan, {} if old is None else old.tasks)
     if old is not None:
-        return to_json(join(directory, old, new, say))
+        return join(directory, old, new, say)
     if found is not None:
         check_extends(directory, found["experiment"], plan.experiment.model_dump(mode="json"))
         say(
             f"{directory} was begun by an older capax, which kept no record of texts and code: they are taken to be the same"
         )
         new = dataclasses.replace(new, created=found.get("created", new.created))
-    return to_json(new)
+    return new
 
 
 def describe(plan: Plan, known: Mapping[str, TaskRecord] = types.MappingProxyType({})) -> RunRecord:

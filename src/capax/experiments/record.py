@@ -117,13 +117,23 @@ class StudyRecord:
 
 
 @dataclasses.dataclass(frozen=True)
+class StoreRecord:
+    """The database that has a run's trials: its URL without a password, and the run's own id
+    there.
+    """
+
+    url: str
+    run: str
+
+
+@dataclasses.dataclass(frozen=True)
 class RunRecord:
     """A run: its experiment, the studies, tasks, and cells that it has, and where it was trained.
 
     `created`: when it was begun (ISO 8601, UTC); `left_out`: combinations that do not exist, with
     the reason; `divergence`: the criterion by which a trial is infeasible, empty where an older
     capax did not keep it; `environments`: that of the process that began it, then those of
-    processes that went on with it elsewhere.
+    processes that went on with it elsewhere; `store`: None where the trials are in the directory.
     """
 
     experiment: Experiment
@@ -134,6 +144,7 @@ class RunRecord:
     studies: tuple[StudyRecord, ...]
     left_out: tuple[str, ...]
     divergence: str = ""
+    store: StoreRecord | None = None
 
     @property
     def environment(self) -> Environment:

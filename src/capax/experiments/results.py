@@ -17,12 +17,20 @@ from capax.search.store import EXPERIMENT, Store
 CONFIDENCE = 0.95
 
 
-def read(directory: Path) -> tuple[Store, RunRecord]:
-    """The store of a run directory and its record. Raises `CapaxError` where there is none, or one
-    that cannot be read.
+def read(directory: Path, store: str | None = None) -> tuple[Store, RunRecord]:
+    """The store of a run directory and its record. `store`: the URL of its database, where the
+    password is not in the environment.
+
+    Raises `CapaxError` where there is none, or one that cannot be read.
     """
-    store = Store.read(directory)
-    return store, from_json(store.frozen, str(directory / EXPERIMENT))
+    found = Store.read(directory, store)
+    return found, from_json(found.frozen, str(directory / EXPERIMENT))
+
+
+def of_database(url: str, run: str | None = None) -> tuple[Store, RunRecord]:
+    """The same of a run in a database, without its directory; `run` is its id or its name."""
+    found = Store.of_database(url, run)
+    return found, from_json(found.frozen, f"the record of {found.place}")
 
 
 def open_trials(store: Store, run: RunRecord) -> dict[str, int | None]:

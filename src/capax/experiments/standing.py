@@ -14,7 +14,6 @@ from typing import Any
 from capax.experiments import results
 from capax.experiments.record import RunRecord
 from capax.files import write_atomically
-from capax.search import lock
 from capax.search.store import Store
 
 PROGRESS = "progress.json"
@@ -52,8 +51,8 @@ def keep(directory: Path, running: dict[str, int], steps_per_second: float, seco
 def read(store: Store, run: RunRecord) -> Standing:
     """How a run stands."""
     open_trials = results.open_trials(store, run)
-    holder = lock.holder(store.directory)
-    told = _progress(store.directory) if holder is not None else {}
+    holder = store.holder()
+    told = _progress(store.directory) if holder is not None and store.directory is not None else {}
     running: dict[str, int] = told.get("running", {})
     paused = {name: step for name, step in open_trials.items() if step is not None}
     training = {name: running[name] for name in open_trials if name in running and running[name] != paused.get(name)}

@@ -44,14 +44,15 @@ class Report:
         return f"Report of {formatting.number(len(self.frame), 'study', 'studies')} in {self.directory}: {self.path}"
 
 
-def build(directory: Path) -> Report:
-    """Write the report of a run directory into it.
+def build(directory: Path, store: str | None = None) -> Report:
+    """Write the report of a run directory into it. `store`: the URL of its database, where the
+    password is not in the environment.
 
     Writes results and trials (.csv, .parquet), analyses/ (.csv), figures/ (.svg, .png), and
     report.html. Raises `CapaxError` where the directory holds no run, or cannot be written.
     """
-    store, plan = results.read(directory)
-    frame, trials = results.studies(store, plan), results.trials(store, plan)
+    found, plan = results.read(directory, store)
+    frame, trials = results.studies(found, plan), results.trials(found, plan)
     _save_table(frame, directory / "results")
     _save_table(trials, directory / "trials")
     run = RunView(plan, frame, trials)
@@ -59,13 +60,13 @@ def build(directory: Path) -> Report:
     for analysis in compared:
         path = directory / "analyses" / f"{slug(analysis.task)}-{analysis.name}.csv"
         write_atomically(path, analysis.frame().to_csv(index=False))
-    fitted = fit_section.section(directory, _best_trials(frame), store.curve)
+    fitted = fit_section.section(directory, _best_trials(frame), found.curve)
     every = [*([] if fitted is None else fitted.drawings), *drawn]
     images = {drawing.name: save_figure(drawing.figure, directory / "figures" / drawing.name) for drawing in every}
     path = directory / "report.html"
     write_atomically(path, page(run, directory, drawn, images, compared, fitted))
     figures = {drawing.name: drawing.figure for drawing in every}
-    return Report(directory, path, plan, frame, trials, figures, compared, store.fault)
+    return Report(directory, path, plan, frame, trials, figures, compared, found.fault)
 
 
 def _best_trials(frame: pd.DataFrame) -> dict[str, int]:

@@ -3,13 +3,13 @@ which names."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 from optuna.trial import FrozenTrial
 
 from capax.errors import CapaxError
-from capax.search.ledger import Entry, TrialRecord
+from capax.search.ledger import Entry, ProposedBy, TrialRecord
 
 RESULT, PAUSED, PROPOSED_BY = "result", "paused", "proposed_by"
 
@@ -20,10 +20,13 @@ def entry_of(trial: FrozenTrial) -> Entry:
     """The ledger's entry of a trial that Optuna has read. Raises `CapaxError` where its result is
     none."""
     paused, result = trial.user_attrs.get(PAUSED), trial.user_attrs.get(RESULT)
+    by = trial.user_attrs.get(PROPOSED_BY)
+    if by is not None and by not in get_args(ProposedBy):
+        raise CapaxError(f"trial {trial.number} says that {str(by)[:40]!r} proposed it: capax did not write that.")
     return Entry(
         number=trial.number,
         hyperparameters=trial.params,
-        proposed_by=trial.user_attrs.get(PROPOSED_BY),
+        proposed_by=by,
         scores=trial.intermediate_values,
         paused=None if paused is None else record_of_json(paused),
         result=None if result is None else record_of_json(result),

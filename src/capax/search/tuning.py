@@ -1,4 +1,4 @@
-"""A study in the journal: its tuner proposes trials, results go in, its ledger comes out. All that
+"""A study in a store: its tuner proposes trials, results go in, its ledger comes out. All that
 writes by Optuna is here."""
 
 import contextlib
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from capax.search.bandit import GaussianProcessBandit
@@ -59,7 +59,7 @@ class Tuning:
     """
 
     def __init__(self, store: Store, name: str, direction: Literal["maximise", "minimise"], tuner: Tuner):
-        self._storage, self._tuner = store.storage, tuner
+        self._store, self._storage, self._tuner = store, store.storage, tuner
         self._told: dict[tuple[str, int], Entry] = {}
         with store.writing():
             self._tuned = _study(self._storage, name, direction, tuner.make())
@@ -69,6 +69,7 @@ class Tuning:
             for entry in self.ledger().reruns:
                 if entry.result is not None and not entry.is_told:
                     self._tell(self._reruns, entry.number, entry.result)
+            store.flush()
 
     def ledger(self) -> Ledger:
         """The trials as they stand."""
@@ -80,6 +81,7 @@ class Tuning:
             self._tuned.enqueue_trial(dict(self._tuner.first), user_attrs={PROPOSED_BY: "default"})
         for _ in range(count):
             self._suggest(self._tuned.ask(), self._tuned)
+        self._store.flush()
 
     def rerun(self, count: int, hyperparameters: Mapping[str, Any]) -> None:
         """Begin reruns of these hyperparameters."""
@@ -88,12 +90,14 @@ class Tuning:
             if number >= waiting:
                 self._reruns.enqueue_trial(dict(hyperparameters), user_attrs={PROPOSED_BY: "best"})
             self._suggest(self._reruns.ask(), self._reruns)
+        self._store.flush()
 
     def pause(self, number: int, record: TrialRecord) -> None:
         """Keep what a tuned trial is worth where it paused."""
         trial_id = self._id(self._tuned, number)
         self._storage.set_trial_user_attr(trial_id, PAUSED, record_to_json(record))
         self._storage.set_trial_intermediate_value(trial_id, record.steps, record.score)
+        self._store.flush()
 
     def end(self, number: int, record: TrialRecord, rerun: bool = False) -> None:
         """Keep how a trial ended; of a tuned one the tuner is not told yet."""
@@ -101,12 +105,14 @@ class Tuning:
         self._storage.set_trial_user_attr(self._id(study, number), RESULT, record_to_json(record))
         if rerun:
             self._tell(study, number, record)
+        self._store.flush()
 
     def tell(self, number: int) -> None:
         """Tell the tuner how a trial ended, which `end` has kept."""
         (entry,) = [entry for entry in self._entries(self._tuned) if entry.number == number]
         assert entry.result is not None, f"trial {number} has not ended"
         self._tell(self._tuned, number, entry.result)
+        self._store.flush()
 
     @staticmethod
     def _tell(study: optuna.Study, number: int, record: TrialRecord) -> None:
@@ -160,7 +166,7 @@ def _proposed_by(study: optuna.Study, number: int) -> ProposedBy:
 
 
 def _study(
-    storage: JournalStorage, name: str, direction: Literal["maximise", "minimise"], sampler: optuna.samplers.BaseSampler
+    storage: BaseStorage, name: str, direction: Literal["maximise", "minimise"], sampler: optuna.samplers.BaseSampler
 ) -> optuna.Study:
     """The study of this name, made if it is new."""
     if any(study.study_name == name for study in storage.get_all_studies()):

@@ -37,7 +37,7 @@ def summary(store: Store, run: RunRecord, studies: pd.DataFrame, now: Standing) 
         "name": run.experiment.name,
         "question": run.experiment.question,
         "source": run.experiment.source,
-        "directory": str(store.directory),
+        "directory": store.place,
         "created": run.created,
         "state": "running" if now.holder is not None else "finished" if done else "interrupted",
         "holder": now.holder,
@@ -50,7 +50,7 @@ def summary(store: Store, run: RunRecord, studies: pd.DataFrame, now: Standing) 
         "steps_per_second": number(now.steps_per_second),
         "seconds_left": number(now.seconds_left),
         "environments": [_environment(each) for each in run.environments],
-        "report": (store.directory / "report.html").is_file(),
+        "report": store.directory is not None and (store.directory / "report.html").is_file(),
         "studies": [_study(run, row) for row in rows],
     }
 
