@@ -142,6 +142,13 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster that is there already: auto, or HOST:PORT.")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="The URL of a database for the trials, such as postgresql+psycopg://USER@HOST/DATABASE; kept for the "
+            "next time, but for a password (PGPASSWORD)."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment, or go on with it; ends with the table and the path of report.html."""
@@ -152,25 +159,32 @@ def run(
     from capax.api import run as run_experiment
 
     with display.choose(quiet=as_json) as shown:
-        report = run_experiment(experiment, out, engine=engine, address=address, display=shown, **settings)
+        report = run_experiment(experiment, out, engine=engine, address=address, store=store, display=shown, **settings)
     output.results(report, as_json)
+
+
+Place = Annotated[str, typer.Argument(help="A run directory, or the URL of a database (URL#RUN: a run in it).")]
+RunName = Annotated[str | None, typer.Option(help="A run of a database, by its name or id.")]
 
 
 @app.command()
 def status(
-    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    place: Place,
+    run: RunName = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until it is done.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What has been done in a run directory, whether it is running or not."""
+    """What has been done in a run directory, whether it is running or not; or the runs of a
+    database."""
     from capax.cli import status as shown
 
-    (shown.watch if watch else shown.once)(directory, as_json)
+    (shown.watch if watch else shown.once)(place, as_json, run)
 
 
 @app.command()
 def serve(
-    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    place: Place,
+    run: RunName = None,
     host: Annotated[str, typer.Option(help="Where to listen; any other than this machine's own needs the token.")] = (
         "127.0.0.1"
     ),
@@ -179,10 +193,10 @@ def serve(
         str | None, typer.Option(envvar="CAPAX_TOKEN", help="Who looks must have it; made where it is needed.")
     ] = None,
 ) -> None:
-    """A live view of a run directory in the browser, until Ctrl-C; needs the extra `serve`."""
+    """A live view of a run in the browser, until Ctrl-C; needs the extra `serve`."""
     from capax.serving.serve import serve as show_in_browser
 
-    show_in_browser(directory, host, port, token)
+    show_in_browser(place, host, port, token, run)
 
 
 @app.command()

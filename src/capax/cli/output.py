@@ -24,15 +24,15 @@ def results(report: Report, as_json: bool) -> None:
     if report.fault is not None:
         print(f"capax: {report.fault}.", file=sys.stderr)
     if as_json:
-        print(json.dumps(as_json_of(report.directory, report.frame)))
+        print(json.dumps(as_json_of(report.directory, str(report.directory), report.frame)))
         return
     tables_of(report.frame, report.plan)
     print(f"report: {report.path}")
 
 
-def as_json_of(directory: Path, frame: pd.DataFrame) -> dict[str, Any]:
-    """A run's studies, for scripts."""
-    report = directory / "report.html"
+def as_json_of(directory: Path | None, place: str, frame: pd.DataFrame) -> dict[str, Any]:
+    """A run's studies, for scripts. `directory`: None where it is read from a database alone."""
+    report = None if directory is None else directory / "report.html"
     keys = [
         "task",
         "cell",
@@ -58,7 +58,7 @@ def as_json_of(directory: Path, frame: pd.DataFrame) -> dict[str, Any]:
         }
         for row in frame.to_dict("records")
     ]
-    return {"directory": str(directory), "report": str(report) if report.exists() else None, "studies": studies}
+    return {"directory": place, "report": str(report) if report and report.exists() else None, "studies": studies}
 
 
 def _number(value: float) -> float | None:

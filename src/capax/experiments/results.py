@@ -11,6 +11,7 @@ import pandas as pd
 import scipy  # its parts are loaded when they are first used: they are slow to load
 
 from capax.experiments.record import RunRecord, StudyRecord, TaskRecord, from_json
+from capax.search import url as urls
 from capax.search.ledger import RERUNS, Entry, TrialRecord
 from capax.search.store import EXPERIMENT, Store
 
@@ -31,6 +32,14 @@ def of_database(url: str, run: str | None = None) -> tuple[Store, RunRecord]:
     """The same of a run in a database, without its directory; `run` is its id or its name."""
     found = Store.of_database(url, run)
     return found, from_json(found.frozen, f"the record of {found.place}")
+
+
+def at(place: str | Path, run: str | None = None) -> tuple[Store, RunRecord]:
+    """The same of a run directory, or of a database's URL, which may have the run behind a #."""
+    if not urls.is_url(str(place)):
+        return read(Path(place))
+    url, named = urls.split_run(str(place))
+    return of_database(url, run or named)
 
 
 def open_trials(store: Store, run: RunRecord) -> dict[str, int | None]:

@@ -34,14 +34,14 @@ PAGE = {
 
 
 def application(view: View, address: Address) -> Starlette:
-    """The web application that shows a run directory."""
+    """The web application that shows a run."""
     static = resources.files("capax.serving") / "static"
     routes = [Route(path, _file((static / name).read_bytes(), media_type)) for path, (name, media_type) in PAGE.items()]
     routes += [
         Route("/plotly.js", _file(plotly().read_bytes(), "text/javascript; charset=utf-8")),
         Route("/api/run", lambda request: _json(view.run)),
         Route("/api/study", lambda request: _json(lambda: view.study(request.query_params.get("study", "")))),
-        Route(f"/{REPORT}", lambda request: _report(view.directory / REPORT)),
+        Route(f"/{REPORT}", lambda request: _report(view.directory)),
     ]
     app = Starlette(routes=routes, middleware=[Middleware(Guard, address=address)])
     app.router.redirect_slashes = False
@@ -77,9 +77,12 @@ def _json(read: Callable[[], dict[str, Any]]) -> Response:
         return JSONResponse({"error": str(error)}, 503)
 
 
-def _report(path: Path) -> Response:
+def _report(directory: Path | None) -> Response:
     """The report, where there is one. A link is not followed: it could show any file."""
     try:
+        if directory is None:
+            raise OSError
+        path = directory / REPORT
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
             if path.is_symlink() or not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -10,15 +10,16 @@ from capax.serving.application import application
 from capax.serving.view import View
 
 
-def serve(directory: Path, host: str, port: int, token: str | None) -> None:
-    """Show a run directory until interrupted. Raises `CapaxError` where it holds no run, and where
-    the address cannot be used.
+def serve(place: str | Path, host: str, port: int, token: str | None, run: str | None = None) -> None:
+    """Show a run until interrupted: that of a directory, or a run of a database.
+
+    Raises `CapaxError` where there is none, and where the address cannot be used.
     """
-    view = View(directory)
+    view = View(place, run)
     view.run()
     opened, where = listen(address(host, port, token))
     with opened:
-        print(f"{directory} is shown at {where.url} (Ctrl-C ends it; the run does not mind)", flush=True)
+        print(f"{view.place} is shown at {where.url} (Ctrl-C ends it; the run does not mind)", flush=True)
         if not is_local(host):
             print("capax: who has this address sees the run; it is not encrypted.", file=sys.stderr)
         server = uvicorn.Server(

@@ -25,12 +25,14 @@ COLUMNS = (
     "reruns_due",
 )
 NUMBERS = ("best", "low", "high")
+WITHOUT = "Read from the database alone: curves, speed, and what is in training are in the run's directory, {}"
+"""Said on the page."""
 COUNTS = ("trials", "planned", "reruns", "reruns_due", "infeasible", "infeasible_reruns", "stopped", "converged")
 
 
 def summary(store: Store, run: RunRecord, studies: pd.DataFrame, now: Standing) -> dict[str, Any]:
     """How a run stands, as plain data for JSON. Numbers that are not known are None."""
-    rows = studies.to_dict("records")
+    rows, elsewhere = studies.to_dict("records"), store.elsewhere()
     counts = {name: sum(int(row[name]) for row in rows) for name in COUNTS}
     done = counts["trials"] >= counts["planned"] and counts["reruns"] >= counts["reruns_due"]
     return {
@@ -41,7 +43,7 @@ def summary(store: Store, run: RunRecord, studies: pd.DataFrame, now: Standing) 
         "created": run.created,
         "state": "running" if now.holder is not None else "finished" if done else "interrupted",
         "holder": now.holder,
-        "fault": store.fault,
+        "fault": store.fault if elsewhere is None else WITHOUT.format(elsewhere),
         "left_out": list(run.left_out),
         **counts,
         "paused": now.paused,
