@@ -4,6 +4,7 @@ hold.
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,10 @@ from capax.report.style import COLOURS, GREY, LINES, styles
 
 PANELS = 4
 """Windows that are shown."""
+SAME_CELL = ("-", (0, (3, 1)), (0, (1, 1)))
+"""Lines of networks of one cell."""
+ROW = 0.17
+"""Inches of a row of the legend, whose names are long."""
 HISTORY = "history"
 """The table of what was known before them."""
 BANDS = ((0.05, 0.95, "90%", 0.16), (0.1, 0.9, "80%", 0.22), (0.25, 0.75, "50%", 0.3))
@@ -117,18 +122,17 @@ def _moment(value: object) -> str:
 
 
 def _by_step(outcome: Outcome, target: str, answers: Mapping[str, pd.DataFrame]) -> Drawing:
-    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    figure = Figure(figsize=(WIDTH, HEIGHT + ROW * len(answers)), layout="constrained")
     axes: Axes = figure.subplots()
-    networks = [each.name for each in outcome.contenders if each.kind == "network"]
-    looks = styles([outcome.contender(name).cell for name in networks])
+    lines = _of_networks(outcome)
     handles, said = [], []
     others = iter(zip(COLOURS[6:] + COLOURS, LINES[6:] + LINES, strict=True))
     for name, frame in answers.items():
         error, step = np.abs(_median(frame) - column(frame, "truth")), column(frame, "step")
         steps = np.unique(step)
         by_step = [float(np.nanmean(error[step == each])) for each in steps]
-        network = name in networks
-        colour, line = (looks[outcome.contender(name).cell].colour, "-") if network else next(others)
+        network = name in lines
+        colour, line = lines[name] if network else next(others)
         axes.plot(steps, by_step, color=colour, linestyle=line, linewidth=2.2 if network else 1.3)
         handles.append(Line2D([], [], color=colour, linestyle=line, linewidth=2.2 if network else 1.3, label=name))
         said.append(f"{name} {formatting.significant(by_step[0], 3)} to {formatting.significant(by_step[-1], 3)}")
@@ -141,6 +145,19 @@ def _by_step(outcome: Outcome, target: str, answers: Mapping[str, pd.DataFrame])
         "evaluation part (at most 200, evenly spaced; the table has all). Thick lines are networks."
     )
     return Drawing("fit-errors", outcome.job, figure, caption, f"From the first to the last step: {'; '.join(said)}.")
+
+
+def _of_networks(outcome: Outcome) -> dict[str, tuple[str, Any]]:
+    """Colour and line of each network: the colour is its cell's, the line tells networks of one
+    cell apart.
+    """
+    networks = [each for each in outcome.contenders if each.kind == "network"]
+    looks = styles([each.cell for each in networks])
+    found: dict[str, tuple[str, Any]] = {}
+    for each in networks:
+        alike = sum(outcome.contender(name).cell == each.cell for name in found)
+        found[each.name] = looks[each.cell].colour, SAME_CELL[alike % len(SAME_CELL)]
+    return found
 
 
 def _count(frame: pd.DataFrame) -> int:
