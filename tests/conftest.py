@@ -23,6 +23,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Must come before any other import of capax: only modules imported after the hook are checked.
 jaxtyping.install_import_hook("capax", "beartype.beartype")
 
+from tests.postgresql import postgresql  # noqa: E402, F401
+
 MAPPED = Path("/proc/self/maps")
 MOST_MAPPED = 5_000
 """A compiled program holds about a dozen regions of memory, and Linux gives a process 65,530."""

@@ -2,7 +2,6 @@
 which names."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, get_args
 
 import pydantic
@@ -40,11 +39,14 @@ def record_to_json(record: TrialRecord) -> dict[str, Any]:
     return {name: value for name, value in _RECORD.dump_python(record).items() if value != usual[name]}
 
 
-def record_of_json(found: Mapping[str, Any]) -> TrialRecord:
-    """The record of a trial from the journal. Raises `CapaxError` where it is none."""
+def record_of_json(found: Any) -> TrialRecord:
+    """The record of a trial as it was kept. Raises `CapaxError` where it is none."""
     try:
-        return _RECORD.validate_python(found)
+        record = _RECORD.validate_python(found)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise CapaxError(f"the journal holds a result that is none: {where}: {first['msg']}.") from None
+        raise CapaxError(f"the store holds a result that is none: {where}: {first['msg']}.") from None
+    if record.feasible and "score" not in record.validation:
+        raise CapaxError("the store holds a result that is none: it has no score.")
+    return record

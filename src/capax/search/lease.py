@@ -75,6 +75,13 @@ class AdvisoryLock(Lease):
 
     def _take(self, connection: Any, _: Any) -> None:
         """Take the lock in a new connection of the driver's library."""
+        try:
+            self._lock(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _lock(self, connection: Any) -> None:
         cursor = connection.cursor()
         ends = time.monotonic() + OWN_END
         try:
@@ -95,7 +102,7 @@ class AdvisoryLock(Lease):
                 time.sleep(0.1)
         finally:
             cursor.close()
-            connection.commit()
+            connection.commit()  # or what follows would be part of this transaction
 
     def check(self, connection: Connection) -> None:
         """Nothing: a connection without the lock does not come to be."""

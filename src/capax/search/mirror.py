@@ -85,7 +85,7 @@ class Mirror(InMemoryStorage):
         return number
 
     def set_trial_param(
-        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+        self, trial_id: int, param_name: str, param_value_internal: float | int, distribution: BaseDistribution
     ) -> None:
         """A hyperparameter of a trial."""
         super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
@@ -97,7 +97,7 @@ class Mirror(InMemoryStorage):
         self._changed[trial_id] = None
         return done
 
-    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float | int) -> None:
         """A score on the way."""
         super().set_trial_intermediate_value(trial_id, step, intermediate_value)
         self._changed[trial_id] = None

@@ -1,6 +1,7 @@
 """The URL of a database: read, compared, and shown without its password."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -71,7 +72,7 @@ def without_secrets(text: str, url: URL) -> str:
     """A message in one line in which the password does not stand, should a driver have repeated
     it."""
     line = " ".join(text.split())
-    secret = url.password
-    for form in {str(secret), URL.create("x", password=str(secret)).render_as_string(hide_password=False)[5:-1]}:
-        line = line.replace(form, "***") if secret and form else line
+    secret = str(url.password or "")
+    for form in (secret, quote(secret), quote(secret, safe=""), quote(secret, safe=" +")):
+        line = line.replace(form, "***") if form else line
     return line
