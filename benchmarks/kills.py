@@ -153,7 +153,8 @@ def main() -> int:
                 process = None
             counts.kills += 1
             before, reached = look(before, reached, directory, counts)
-            print(f"kill {counts.kills}: {len(before)} trials finished, {len(reached)} in training", flush=True)
+            wrong = counts.lost + counts.changed + counts.twice + counts.gone_back
+            print(f"kill {counts.kills}: {len(before)} finished, {len(reached)} in training; {wrong} wrong", flush=True)
         process = process or start(design, directory, given.engine)
         code = process.wait()
         before, _ = look(before, {}, directory, counts)
