@@ -17,6 +17,9 @@ from capax.errors import CapaxError, UserCodeError, closest
 MAIN = "__main__"
 """The module of a script or a notebook. A class in it is found by this name, but only there."""
 
+TRUST = "CAPAX_TRUST"
+"""The environment variable with modules that a model file may have imported."""
+
 _CAPAX = os.path.dirname(os.path.abspath(__file__))
 _LIBRARIES = tuple(
     {
@@ -43,6 +46,20 @@ def load(path: str, kind: str) -> type:
     Raises `CapaxError` where there is no such class; `UserCodeError` where its module raises.
     """
     return _find(path, kind, "class", inspect.isclass)
+
+
+def check_trusted(path: str, kind: str) -> None:
+    """Raise `CapaxError` where a data file would have code imported that its reader did not name:
+    the module of a `module.path:Class` must have been imported before, or be named in CAPAX_TRUST,
+    with commas between several.
+    """
+    module = path.partition(":")[0]
+    named = [name.strip() for name in os.environ.get(TRUST, "").split(",")]
+    if is_path(path) and module not in sys.modules and module not in named:
+        raise CapaxError(
+            f"the {kind} {path!r} is code of your own, and no file may start code: if you trust the module {module}, "
+            f"import it first, or name it in the environment: {TRUST}={module}"
+        )
 
 
 def load_function(path: str, kind: str) -> Callable[..., Any]:

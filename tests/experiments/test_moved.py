@@ -61,7 +61,7 @@ main()
 
 def capax(*words, code=WITHOUT_JAX, cwd=None):
     """The command line in a process of its own, without a C++ compiler."""
-    environment = {**os.environ, "PATH": "", "CXX": "nothing"}
+    environment = {**os.environ, "PATH": "", "CXX": "nothing", "CAPAX_TRUST": "own_cell_of_a_test"}
     return subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=cwd, env=environment
     )

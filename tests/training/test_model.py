@@ -138,7 +138,9 @@ def test_a_cell_that_is_another_one_now_is_told_from_a_damaged_file(path, monkey
         model.load(path)
 
 
-def test_a_users_cell_needs_its_module(path):
+def test_a_users_cell_needs_its_module(path, monkeypatch):
+    monkeypatch.setenv("CAPAX_TRUST", "nowhere_at_all")
+
     def elsewhere(card):
         sealed, arrays = model.read(path)
         changed = {**card, "cell": "nowhere_at_all:Mine"}

@@ -2,11 +2,13 @@
 
 import itertools
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from capax.data.content import bomb, most
 from capax.data.sequences import Sequences
 from capax.errors import CapaxError, counted
 
@@ -34,11 +36,7 @@ def read_beside(path: Path, names: Collection[str]) -> tuple[Sequences, dict[str
     Where there are some, an array (sequences, time) that is the only other one holds sequences of
     one feature.
     """
-    try:
-        arrays = _loaded(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
-        raise CapaxError(f"{path} cannot be read as a NumPy array: {reason.rstrip('.')}.") from None
+    arrays = loaded(path)
     beside = {name: array for name, array in arrays.items() if name in names}
     given = {name: _numbers(array, name, path) for name, array in arrays.items() if name not in beside}
     if beside and len(given) == 1:
@@ -46,13 +44,30 @@ def read_beside(path: Path, names: Collection[str]) -> tuple[Sequences, dict[str
     return _sequences(given, path), beside
 
 
-def _loaded(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name; the only one of a .npy has none."""
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return {"": loaded}
-    with loaded:
-        return {name: loaded[name] for name in loaded.files}
+def loaded(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file by name; the only one of a .npy has none.
+
+    Raises `CapaxError` for a file that is no array file, or unpacks to more than it may.
+    """
+    try:
+        _check_size(path)
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {"": found}
+        with found:
+            return {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
+        raise CapaxError(f"{path} cannot be read as a NumPy array: {reason.rstrip('.')}.") from None
+
+
+def _check_size(path: Path) -> None:
+    """Raise `CapaxError` for a .npz that unpacks to too much."""
+    packed = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > most(packed):
+                raise bomb(path, packed)
 
 
 def _numbers(array: np.ndarray, name: str, path: Path) -> np.ndarray:

@@ -6,7 +6,11 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from capax.errors import CapaxError
+from capax.errors import CapaxError, counted
+
+RATIO, FREE = 200, 64 * 2**20
+"""A packed file may unpack to so many times its size, and to so many bytes in any case: a bomb has
+a thousand times its size, data hardly a hundred."""
 
 ZIP, GZIP = b"PK\x03\x04", b"\x1f\x8b"
 
@@ -50,6 +54,19 @@ def content(path: Path) -> bytes:
     return raw
 
 
+def most(packed: int) -> int:
+    """Bytes to which a file of so many may unpack."""
+    return max(FREE, RATIO * packed)
+
+
+def bomb(path: Path, packed: int) -> CapaxError:
+    """The refusal of a file that unpacks to more."""
+    return CapaxError(
+        f"{path} has {counted(packed, 'byte')} and unpacks to more than {most(packed):,}, as a zip bomb does; if you trust it, "
+        "unpack it, and name the file that comes out, which has no such limit."
+    )
+
+
 def kind(raw: bytes) -> str | None:
     """What a file is by its first bytes, such as "a PNG image"; None where that is not known."""
     return next((name for signature, name in SIGNATURES.items() if raw.startswith(signature)), None)
@@ -57,9 +74,13 @@ def kind(raw: bytes) -> str | None:
 
 def _gunzip(raw: bytes, path: Path) -> bytes:
     try:
-        return gzip.decompress(raw)
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            unpacked = file.read(most(len(raw)) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise CapaxError(f"{path} is a damaged gzip file, not a text file ({_line(error)}).") from None
+    if len(unpacked) > most(len(raw)):
+        raise bomb(path, len(raw))
+    return unpacked
 
 
 def _unzip(raw: bytes, path: Path) -> bytes:
@@ -72,6 +93,8 @@ def _unzip(raw: bytes, path: Path) -> bytes:
                 raise CapaxError(
                     f"the zip file {path} holds {len(names)} files where one is due; unpack it and name one."
                 )
+            if archive.getinfo(names[0]).file_size > most(len(raw)):  # of which no more is unpacked than it says
+                raise bomb(path, len(raw))
             return archive.read(names[0])
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise CapaxError(f"{path} is a damaged zip file, not a text file ({_line(error)}).") from None

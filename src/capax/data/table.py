@@ -19,6 +19,8 @@ from capax.data.usual import Usual
 from capax.errors import CapaxError, counted
 
 PARQUET = (".parquet", ".pq")
+MOST_CELLS = 20_000_000
+"""Of a Parquet file, or as many as it has bytes where those are more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,12 +198,27 @@ def _parquet(path: Path, wanted: frozenset[str] | None) -> pd.DataFrame:
     import pyarrow.parquet
 
     try:
+        _check_cells(path)
         found = pyarrow.parquet.read_table(path).to_pandas()
     except OSError as error:  # missing, or damaged: pyarrow's errors are these, too
         raise CapaxError(f"{path} cannot be read as Parquet: {_line(error)}.") from None
     except (ValueError, NotImplementedError) as error:
         raise CapaxError(f"{path} is no Parquet file: {_line(error)}.") from None
     return _plain_columns(found, path, wanted)
+
+
+def _check_cells(path: Path) -> None:
+    """Raise `CapaxError` for a Parquet file with far more cells than bytes, as a bomb has."""
+    import pyarrow.parquet
+
+    said, size = pyarrow.parquet.read_metadata(path), path.stat().st_size
+    most = max(MOST_CELLS, size)
+    if said.num_rows * said.num_columns > most:
+        raise CapaxError(
+            f"{path} has {counted(size, 'byte')} and says to hold {counted(said.num_rows, 'row')} of "
+            f"{counted(said.num_columns, 'column')}, more than {counted(most, 'cell')}, as a bomb does; if you trust it, "
+            "write it as CSV, which has no such limit."
+        )
 
 
 def _plain_columns(found: Any, where: Path | str, wanted: frozenset[str] | None = None) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The experiment file: TOML, validated, every error naming the key and the allowed values."""
 
 import itertools
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,8 @@ from capax.errors import CapaxError, closest
 from capax.search.stopping import Rule
 from capax.workers import Workers
 
-Positive = Annotated[int, pydantic.Field(ge=1)]
+Positive = Annotated[int, pydantic.Field(ge=1, lt=2**63)]
+Depth = Annotated[int, pydantic.Field(ge=1, le=1000)]
 Steps = tuple[Positive, Positive]
 OVERRIDABLE = (
     *("cells", "depths", "budgets", "units", "trials", "steps", "batch", "searches", "reruns", "stopping"),
@@ -22,6 +24,8 @@ OVERRIDABLE = (
 SWEEP = "sweep"
 WORDS = ("question", "source", "smaller")
 """Keys that are words for readers: they change nothing of what is run."""
+MOST_DOTS = 100
+"""In a key of the file, such as task.text.path."""
 LISTS = ("tasks", "cells", "depths", "budgets", "units")
 """Keys that may get longer, since a study's results do not depend on other studies; then a run goes
 on with the new ones.
@@ -67,7 +71,7 @@ class Experiment(pydantic.BaseModel):
     smaller: str = ""
     tasks: Annotated[list[str], pydantic.Field(min_length=1)]
     cells: Annotated[list[str], pydantic.Field(min_length=1)]
-    depths: Annotated[list[Positive], pydantic.Field(min_length=1)] = [1]
+    depths: Annotated[list[Depth], pydantic.Field(min_length=1)] = [1]
     budgets: list[Positive] = []
     units: list[Positive] = []
     trials: Positive = 64
@@ -181,7 +185,17 @@ def load(name_or_file: str, settings: dict[str, Any] | None = None) -> Experimen
         _set(table, key, value)
     if not set(settings or {}) <= set(WORDS):
         table.pop("smaller", None)  # it is about the settings of the file
-    return made(table)
+    experiment = made(table)
+    _check_name(experiment.name)
+    return experiment
+
+
+def _check_name(name: str) -> None:
+    """Raise `CapaxError` for a name that is no folder's: runs are kept in runs/NAME by default."""
+    if name in ("", ".", "..") or any(letter in "/\\" or not letter.isprintable() for letter in name):
+        raise CapaxError(
+            f"experiment name = {name!r}: a run is kept in a folder of this name; leave / and \\ out of it."
+        )
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -204,7 +218,7 @@ def task_and_option(key: str) -> tuple[str, str]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return [_value(part.strip()) for part in text.split(",")] if "," in text else text
 
 
@@ -219,15 +233,24 @@ def _read(name_or_file: str) -> dict[str, Any]:
             f"unknown experiment '{name_or_file}'{closest(name_or_file, known)}; choose of {', '.join(known)}, or name a .toml file."
         )
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = _parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CapaxError(f"experiment file {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise CapaxError(f"experiment file {path} is not a text file.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML, a number of thousands of digits, nested without end
         raise CapaxError(f"experiment file {path} is not valid TOML: {error}.") from None
     table.setdefault("name", path.stem)
     return table
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The table of a TOML text. A key of very many parts is refused here: Python's parser needs
+    memory by the square of their number. Raises `ValueError` or `RecursionError`.
+    """
+    if any(part.count(".") > MOST_DOTS for part in re.split(r"[={},\[\]\n]", text)):
+        raise ValueError(f"a key has more than {MOST_DOTS} parts")
+    return tomllib.loads(text)
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:

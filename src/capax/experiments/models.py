@@ -5,7 +5,7 @@ trained on.
 import json
 from pathlib import Path
 
-from capax import contents, tasks
+from capax import contents, tasks, user_code
 from capax.errors import CapaxError
 from capax.experiments.record import RunRecord, from_json
 from capax.search.store import EXPERIMENT
@@ -19,6 +19,7 @@ def task_of(path: Path, card: Card) -> Task | None:
 
     Raises `CapaxError` where the task itself cannot be had, as a user's own without its module.
     """
+    user_code.check_trusted(card.task, "task")
     options = dict(card.task_options)
     for content in card.contents:
         found = _where(path, content)

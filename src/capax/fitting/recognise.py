@@ -4,10 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from capax.data import table
-from capax.data.arrays import SUFFIXES
+from capax.data.arrays import SUFFIXES, loaded
 from capax.data.label_roles import TARGETS
 from capax.data.numerals import signed
 from capax.data.table import Table
@@ -63,14 +61,11 @@ def _by_name(path: Path) -> tuple[str, str] | None:
 
 
 def _by_arrays(path: Path) -> tuple[str, str]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            named = next((name for name in arrays.files if name.lower() in LABELS), None)
-            whole = named is None or arrays[named].ndim == 1
-            steps = max((len(arrays[name]) for name in arrays.files if name in ("values",)), default=-1)
-            of_steps = named is not None and len(arrays[named]) == steps and "offsets" in arrays.files
-    except (OSError, ValueError) as error:
-        raise CapaxError(f"{path} cannot be read as a NumPy array: {str(error).splitlines()[0].rstrip('.')}.") from None
+    arrays = loaded(path)
+    named = next((name for name in arrays if name.lower() in LABELS), None)
+    whole = named is None or arrays[named].ndim == 1
+    steps = arrays["values"].shape[:1] if "values" in arrays else None
+    of_steps = named is not None and arrays[named].shape[:1] == steps and "offsets" in arrays
     if named is None:
         return "forecast", "arrays of numbers without labels"
     if whole and not of_steps:

@@ -8,10 +8,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from capax.files import write_atomically
+from capax.training import arrays as reading
 from capax.training.program import State
 
 FIELDS = ("parameters", "m", "v", "bases", "step", "fault", "curve")
@@ -27,10 +27,9 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | No
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no mapping)
-            manifest = json.loads((file.metadata() or {}).get("manifest", "null"))
-    except (SafetensorError, json.JSONDecodeError):
+        arrays, words = reading.read(path)
+        manifest = reading.parsed(words.get("manifest", "null"))
+    except reading.NoArrays:
         return None
     return (arrays, manifest) if isinstance(manifest, dict) else None
 
@@ -40,16 +39,23 @@ def save_state(path: Path, state: State, manifest: dict[str, Any]) -> None:
     save_arrays(path, {name: np.asarray(getattr(state, name)) for name in FIELDS}, manifest)
 
 
-def load_state(path: Path, manifest: dict[str, Any], parameters: int) -> tuple[State, dict[str, Any]] | None:
-    """A trial's state and manifest, None where there is no checkpoint of this very trial:
-    `manifest`'s entries must be the same.
+def load_state(path: Path, manifest: dict[str, Any], fresh: State) -> tuple[State, float] | None:
+    """A trial's state and how many seconds it was trained, None where there is no checkpoint of
+    this very trial: `manifest`'s entries must be the same, and all arrays like those of a `fresh`
+    state.
     """
     loaded = load_arrays(path)
     if loaded is None:
         return None
     arrays, found = loaded
-    if any(found.get(name) != value for name, value in manifest.items()) or set(arrays) != set(FIELDS):
+    seconds = found.get("seconds")
+    if any(found.get(name) != value for name, value in manifest.items()) or not isinstance(seconds, int | float):
         return None
-    if arrays["parameters"].shape != (parameters,):
+    expected = {name: getattr(fresh, name) for name in FIELDS}
+    if arrays.keys() != expected.keys() or any(_kind(arrays[name]) != _kind(like) for name, like in expected.items()):
         return None
-    return State(**{name: jnp.asarray(array) for name, array in arrays.items()}), found
+    return State(**{name: jnp.asarray(array) for name, array in arrays.items()}), float(seconds)
+
+
+def _kind(array: Any) -> tuple[Any, ...]:
+    return tuple(array.shape), np.dtype(array.dtype)

@@ -10,22 +10,23 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pydantic
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from capax import user_code
 from capax.architecture import Architecture
 from capax.cells import registry
 from capax.contents import Content
 from capax.errors import CapaxError
 from capax.files import write_atomically
 from capax.networks.assembling import AnyNetwork
+from capax.training import arrays as reading
 from capax.training import environment
 from capax.training.template import Template
 from capax.training.trial import NetworkShape, Result, Trial
@@ -60,7 +61,7 @@ class Card:
     preprocessing: dict[str, Any] | None
     task: str
     task_options: dict[str, Any]
-    contents: tuple[Content, ...]
+    contents: Annotated[tuple[Content, ...], pydantic.FailFast()]
     hyperparameters: dict[str, Any]
     steps: int
     seed: int
@@ -68,7 +69,7 @@ class Card:
     validation: dict[str, float]
     evaluation: dict[str, float]
     versions: dict[str, str]
-    scores: tuple[dict[str, Any], ...] = ()
+    scores: Annotated[tuple[dict[str, Any], ...], pydantic.FailFast()] = ()
     sha256: str = ""
 
 
@@ -138,13 +139,14 @@ def load(path: str | Path) -> Model:
     """The network of a model file, such as `models/STUDY.safetensors` in a run directory.
 
     It needs neither what the network was trained on nor a compiler; of a user's own cell it needs
-    the module.
+    the module, which is not imported on the word of the file: `user_code.check_trusted`.
 
     Raises `CapaxError` for a file that is no model, is damaged, or was written by a newer capax.
     """
     path = Path(path)
     card, arrays = read(path)
     try:
+        user_code.check_trusted(card.cell, "cell")
         registry.get(card.cell)
     except CapaxError as error:
         raise CapaxError(f"{path} holds a network of a cell that is needed to run it: {error}") from error
@@ -155,6 +157,8 @@ def load(path: str | Path) -> Model:
         sum(array.size for array in arrays.values()),
         architecture=card.architecture,
     )
+    if card.depth > len(arrays):
+        raise CapaxError(f"{path} is damaged: {card.depth:,} layers cannot have {len(arrays):,} arrays.")
     template = _template(shape, card.hyperparameters, card.inputs, card.outputs)
     found, structure = jax.tree_util.tree_flatten_with_path(template.shapes)
     expected = {_name(place): leaf for place, leaf in found}
@@ -171,8 +175,8 @@ def read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
     """The card and the arrays of a model file, which is checked. Raises as `load`."""
     entry, arrays = _opened(path)
     try:
-        table = json.loads(entry)
-    except json.JSONDecodeError:
+        table = reading.parsed(entry)
+    except reading.NoArrays:
         raise CapaxError(f"{path} is damaged: its card is no JSON.") from None
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         written = table.get("format") if isinstance(table, dict) else None
@@ -198,10 +202,8 @@ def _opened(path: Path) -> tuple[str, dict[str, np.ndarray]]:
     if not path.exists():
         raise CapaxError(f"{path} does not exist; a run keeps its best networks in models/.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            entries = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no mapping)
-    except (SafetensorError, OSError) as error:
+        arrays, entries = reading.read(path)
+    except reading.NoArrays as error:
         raise CapaxError(f"{path} is no safetensors file, or is cut short ({error}).") from None
     if ENTRY not in entries:
         if "manifest" in entries:

@@ -82,9 +82,9 @@ class Population:
         self._idle = self._idle or (dataclasses.replace(state, fault=jnp.asarray(1, jnp.int32)), settings)
         seconds = 0.0
         if trial.checkpoint is not None:
-            found = load_state(trial.checkpoint, identity(trial), state.parameters.shape[0])
+            found = load_state(trial.checkpoint, identity(trial), state)
             if found is not None:
-                state, seconds = found[0], found[1]["seconds"]
+                state, seconds = found
         seconds += time.perf_counter() - started
         self._slots[self._slots.index(None)] = _Slot(trial, state, settings, seconds)
 
