@@ -134,6 +134,13 @@ def test_several_answers_are_a_row_each_the_likeliest_first(predictor, task):
         assert float(logs.sum()) == pytest.approx(row["log probability"], rel=1e-3)
 
 
+def test_columns_of_the_data_that_are_called_as_answers_are_kept(predictor):
+    found = predictor.predict(pd.DataFrame({"answer": ["mine"], "word": ["ab"], "rank": [7]}), beam=2, best=2)
+    assert list(found) == ["answer", "word", "rank", "predicted answer", "predicted rank", "log probability"]
+    assert found["answer"].tolist() == ["mine"] * 2 and found["predicted rank"].tolist() == [1, 2]
+    assert found.attrs["answers"] == ["predicted answer", "predicted rank", "log probability"]
+
+
 def test_odd_sources_have_answers(predictor, tmp_path):
     path = tmp_path / "new.txt"
     path.write_bytes("\ufeffabc\r\n\r\nя👍e\u0301\r\n".encode())

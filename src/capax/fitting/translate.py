@@ -176,8 +176,9 @@ class TranslatePredictor(Predictor):
         - `beam`: beginnings of targets that are kept; 1 is greedy. `best`: how many answers are
           given for each source, at most `beam`.
 
-        **Returns** the data's own columns, "answer", and "log probability", the natural logarithm
-        of that of the answer given the source; with `best` above 1, a row for each answer, and
+        **Returns** the data's own columns, "answer" ("predicted answer" and so on where the data
+        have such a column), and "log probability", the natural logarithm of that of the answer
+        given the source; with `best` above 1, a row for each answer, and
         "rank", from 1. Symbols that training has not seen count as unknown. An empty source has an
         empty answer.
 
@@ -193,11 +194,14 @@ class TranslatePredictor(Predictor):
         answers = [[((), float("nan"))] if none else next(rest) for none in empty]
         rows = np.repeat(np.arange(len(texts)), [len(each) for each in answers])
         result = frame.iloc[rows].reset_index(drop=True)
-        result["answer"] = [joined(symbols, target.kind) for each in answers for symbols, _ in each]
+        columns: dict[str, Any] = {"answer": [joined(symbols, target.kind) for each in answers for symbols, _ in each]}
         if best > 1:
-            result["rank"] = [rank for each in answers for rank in range(1, len(each) + 1)]
-        result["log probability"] = [log for each in answers for _, log in each]
-        result.attrs[ANSWERS] = ["answer", *(["rank"] if best > 1 else []), "log probability"]
+            columns["rank"] = [rank for each in answers for rank in range(1, len(each) + 1)]
+        columns["log probability"] = [log for each in answers for _, log in each]
+        taken = {str(name) for name in result}
+        named = {f"predicted {name}" if name in taken else name: values for name, values in columns.items()}
+        result = result.assign(**named)
+        result.attrs[ANSWERS] = list(named)
         return result
 
 
