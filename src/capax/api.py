@@ -35,6 +35,7 @@ from capax.report.complexity import ComplexityReport
 from capax.report.complexity import report as complexity_report
 from capax.report.costs import CostReport
 from capax.report.fit_section import FitSection
+from capax.sinks import sink
 from capax.training import backend, model
 from capax.training import engine as engines
 from capax.workers import Workers
@@ -47,6 +48,7 @@ def run(
     engine: str = "local",
     address: str | None = None,
     store: str | None = None,
+    sinks: Sequence[str] = (),
     display: Display | None = None,
     **settings: Any,
 ) -> Report:
@@ -61,6 +63,8 @@ def run(
     - `store`: the URL of a database that keeps the trials in place of a file in the directory, such
       as `postgresql+psycopg://user@host/database`. A run that goes on may leave it out. A password
       in it is not kept.
+    - `sinks`: programs that are told of each trial, "tensorboard" or "mlflow" (extras of these
+      names), others may be installed.
     - `display`: told of the progress.
     - `settings`: keys of the experiment to replace, such as `cells=["rnn", MyCell]`,
       `budgets=[1000]`, `trials=64`. A cell may be a class at the top of a module, script, or
@@ -73,10 +77,10 @@ def run(
     Raises `CapaxError` for bad input, before anything is written.
     """
     backend.configure()
-    found = engines.get(engine)
+    found, told = engines.get(engine), {name: sink.get(name) for name in sinks}
     chosen = plan(load(experiment, {key: _named(key, value) for key, value in settings.items()}))
     directory = Path(out) if out is not None else Path("runs") / chosen.experiment.name
-    execute(chosen, directory, lambda: found.begin(chosen.experiment.workers, address), display, store)
+    execute(chosen, directory, lambda: found.begin(chosen.experiment.workers, address), display, store, told)
     return build(directory, store)
 
 

@@ -149,6 +149,10 @@ def run(
             "next time, but for a password (PGPASSWORD)."
         ),
     ] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(help="A program to be told of each trial: tensorboard, mlflow (extras); may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment, or go on with it; ends with the table and the path of report.html."""
@@ -159,7 +163,9 @@ def run(
     from capax.api import run as run_experiment
 
     with display.choose(quiet=as_json) as shown:
-        report = run_experiment(experiment, out, engine=engine, address=address, store=store, display=shown, **settings)
+        report = run_experiment(
+            experiment, out, engine=engine, address=address, store=store, sinks=sink or (), display=shown, **settings
+        )
     output.results(report, as_json)
 
 

@@ -4,8 +4,10 @@ What is done next in a study is decided in `decisions`, from its ledger alone, a
 `StudyRun`; this loop carries trials to the engine and events back.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from capax import user_code
@@ -15,7 +17,10 @@ from capax.experiments.plan import Plan
 from capax.experiments.progress import Display, Kept, Progress, Silent
 from capax.experiments.restoring import restore
 from capax.experiments.study import StudyRun
+from capax.experiments.telling import Telling
 from capax.files import DiskFull
+from capax.search.store import Store
+from capax.sinks.sink import Sink
 from capax.training.engine import Compiled, Compiling, Engine, Event, Failed, Finished, Joined, Lost, Progressed
 from capax.training.trial import Trial
 
@@ -26,10 +31,11 @@ def execute(
     make_engine: Callable[[], Engine],
     display: Display | None = None,
     store: str | None = None,
+    sinks: Mapping[str, type[Sink]] = types.MappingProxyType({}),
 ) -> None:
     """Run or resume an experiment in a directory, to its end. The engine is made once the directory
     is ours. Where the disk is full in between, it waits for room. `store`: the URL of a database
-    that keeps the trials.
+    that keeps the trials. `sinks`, by name, are told of each trial.
 
     Raises `CapaxError` for a directory that cannot be used; on KeyboardInterrupt the checkpoints of
     trials in training are kept.
@@ -37,25 +43,57 @@ def execute(
     display = display or Silent()
     while True:
         try:
-            return _to_the_end(plan, directory, make_engine, display, store)
+            return _to_the_end(plan, directory, make_engine, display, store, sinks)
         except DiskFull as full:  # all is closed: what follows is the same command again
             room.wait(directory, full, display.note)
 
 
 def _to_the_end(
-    plan: Plan, directory: Path, make_engine: Callable[[], Engine], display: Display, url: str | None
+    plan: Plan,
+    directory: Path,
+    make_engine: Callable[[], Engine],
+    display: Display,
+    url: str | None,
+    sinks: Mapping[str, type[Sink]],
 ) -> None:
     store = open_run(plan, directory, display.note, url)
     try:
-        runs = [StudyRun(study, store, plan.of(study.label)) for study in plan.studies]
-        engine = make_engine()
-        try:
-            _Loop(plan, runs, engine, Kept(directory, display)).run()
-            restore(runs, engine, display.note)
-        finally:
-            engine.stop()
+        with _telling(sinks, plan, store, display) as telling:
+            _run(plan, directory, make_engine, display, store, telling)
     finally:
         store.close()
+
+
+@contextlib.contextmanager
+def _telling(sinks: Mapping[str, type[Sink]], plan: Plan, store: Store, display: Display) -> Iterator[Telling]:
+    """Sinks that are told to the end, or dropped where the run is interrupted."""
+    telling = Telling(sinks, plan.experiment.name, store, display.note)
+    try:
+        yield telling
+    except BaseException:
+        telling.drop()
+        raise
+    telling.close()
+
+
+def _run(
+    plan: Plan,
+    directory: Path,
+    make_engine: Callable[[], Engine],
+    display: Display,
+    store: Store,
+    telling: Telling,
+) -> None:
+    runs = [StudyRun(study, store, plan.of(study.label), telling.tell) for study in plan.studies]
+    if telling.is_asked:
+        for run in runs:
+            run.tell_all()
+    engine = make_engine()
+    try:
+        _Loop(plan, runs, engine, Kept(directory, display)).run()
+        restore(runs, engine, display.note)
+    finally:
+        engine.stop()
 
 
 class _Loop:

@@ -1,6 +1,7 @@
 """One study of a run: its decisions carried out, its trials handed out, their results kept."""
 
 import dataclasses
+from collections.abc import Callable
 
 from capax.errors import CapaxError
 from capax.experiments import decisions
@@ -20,11 +21,18 @@ class StudyRun:
     """A study in a store. What it does next is decided in `decisions`; here it is done.
 
     `next_trials` gives the trials to be trained that are not in training; each comes back in
-    `finish`.
+    `finish`. `tell` is told of each trial that has ended or paused: study, entry, whether it is a
+    rerun.
     """
 
-    def __init__(self, plan: StudyPlan, store: Store, experiment: Experiment):
-        self.plan, self._store, self._seed = plan, store, experiment.seed
+    def __init__(
+        self,
+        plan: StudyPlan,
+        store: Store,
+        experiment: Experiment,
+        tell: Callable[[str, Entry, bool], None] = lambda study, entry, rerun: None,
+    ):
+        self.plan, self._store, self._seed, self._tell = plan, store, experiment.seed, tell
         self.rules = Rules.of(
             plan.trials, plan.reruns, experiment.batch, experiment.stopping, plan.task.reporting.direction == "maximise"
         )
@@ -86,6 +94,7 @@ class StudyRun:
         self._tuning.end(number, dataclasses.replace(entry.paused, stopped=True))
         self._store.checkpoint(self.plan.name, number).unlink(missing_ok=True)
         self.progress.running.pop(self._name(Due(number)), None)
+        self._tell(self.plan.name, self._entry(Due(number)), False)
 
     def _name(self, due: Due) -> str:
         return f"{self._study(due.rerun)}/{due.number}"
@@ -131,6 +140,14 @@ class StudyRun:
             else:
                 self._end(trial, due, dataclasses.replace(record, converged=result.paused), result)
         self._read()
+        self._tell(self.plan.name, self._entry(due), due.rerun)
+
+    def tell_all(self) -> None:
+        """Tell of all trials that have ended or paused, as earlier processes left them."""
+        ledger = self._tuning.ledger()
+        for rerun, entries in ((False, ledger.tuned), (True, ledger.reruns)):
+            for entry in entries:
+                self._tell(self.plan.name, entry, rerun)
 
     def _end(self, trial: Trial, due: Due, record: TrialRecord, result: Result) -> None:
         is_best = not due.rerun and record.feasible and self._improves(due.number, record.score)
