@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -230,6 +231,16 @@ def test_a_sink_that_hangs_does_not_hold_a_run_up(told, tmp_path, monkeypatch):
         "a sink does not answer after 0 s; the same command tells it what is missing"
     ]
     assert len(results.trials(*results.read(tmp_path / "run"))) == len(told[1])
+
+
+def test_a_damaged_curve_is_one_line_and_the_other_trials_are_told(told, tmp_path):
+    shutil.copytree(told[0], tmp_path / "run", ignore=shutil.ignore_patterns("tensorboard", "mlruns"))
+    curve = min((tmp_path / "run" / "curves").rglob("00000.parquet"))
+    curve.write_bytes(b"no curve")
+    notes = Notes()
+    run(tmp_path / "run", sinks=("tensorboard",), display=notes)
+    (said,) = [line for line in notes.lines if "sinks are not told of trial 0" in line]
+    assert "\n" not in said and len(in_tensorboard(tmp_path / "run")) == len(told[1]) - 1
 
 
 def test_an_unknown_sink_is_one_line():

@@ -24,7 +24,7 @@ class Telling:
     def __init__(self, kinds: Mapping[str, type[Sink]], name: str, store: Store, say: Callable[[str], None]):
         self._kinds, self._store, self._say = dict(kinds), store, say
         self._name = name
-        self._trials: queue.SimpleQueue[TrialReport | None] = queue.SimpleQueue()
+        self._trials: queue.SimpleQueue[tuple[str, Entry, bool] | None] = queue.SimpleQueue()
         self._failures: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._dropped = False
         self._thread = threading.Thread(target=self._work, name="sinks", daemon=True)
@@ -39,7 +39,7 @@ class Telling:
     def tell(self, study: str, entry: Entry, rerun: bool) -> None:
         """Tell of a trial that has ended or paused; nothing of another one."""
         if self._kinds and (entry.result is not None or entry.paused is not None):
-            self._trials.put(report(self._store, study, entry, rerun))
+            self._trials.put((study, entry, rerun))
         self._say_failures()
 
     def close(self) -> None:
@@ -69,8 +69,9 @@ class Telling:
         for name, kind in self._kinds.items():
             self._try(name, functools.partial(self._begin, begun, name, kind))
         while (trial := self._trials.get()) is not None and not self._dropped:
-            for name, each in list(begun.items()):
-                if not self._try(name, functools.partial(each.take, trial)):
+            told = self._report(*trial)
+            for name, each in list(begun.items()) if told is not None else []:
+                if not self._try(name, functools.partial(each.take, told)):
                     del begun[name]
         for name, each in begun.items():
             self._try(name, each.close)
@@ -79,14 +80,25 @@ class Telling:
         assert self._store.directory is not None, "a run has a directory"
         begun[name] = kind.begin(self._name, self._store.frozen["created"], self._store.directory)
 
+    def _report(self, study: str, entry: Entry, rerun: bool) -> TrialReport | None:
+        """What is told of a trial; None, which is said, where its curve cannot be read."""
+        try:
+            return report(self._store, study, entry, rerun)
+        except Exception as error:  # whatever a damaged file raises
+            self._failures.put(f"sinks are not told of trial {entry.number} of {study}: {_line(error)}")
+            return None
+
     def _try(self, name: str, do: Callable[[], None]) -> bool:
         try:
             do()
             return True
         except Exception as error:  # whatever another program raises
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            self._failures.put(f"sink {name} failed and is told no more; the run goes on: {reason}")
+            self._failures.put(f"sink {name} failed and is told no more; the run goes on: {_line(error)}")
             return False
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def report(store: Store, study: str, entry: Entry, rerun: bool) -> TrialReport:
