@@ -128,8 +128,9 @@ def best(ledger: Ledger, rules: Rules) -> Entry | None:
 
     None where none was feasible.
     """
-    complete = [entry for entry in ledger.tuned if entry.is_complete]
-    return max(complete, key=lambda entry: _final(entry, rules), default=None)
+    sign = 1 if rules.maximise else -1
+    complete = [(entry, entry.result) for entry in ledger.tuned if entry.result and entry.is_complete]
+    return max(complete, key=lambda pair: sign * pair[1].validation["score"], default=(None, None))[0]
 
 
 def improves(ledger: Ledger, rules: Rules, number: int, score: float) -> bool:

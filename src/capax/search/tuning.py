@@ -60,7 +60,7 @@ class Tuning:
 
     def __init__(self, store: Store, name: str, direction: Literal["maximise", "minimise"], tuner: Tuner):
         self._store, self._storage, self._tuner = store, store.storage, tuner
-        self._told: dict[tuple[str, int], Entry] = {}
+        self._told: dict[str, list[Entry]] = {}  # by study
         with store.writing():
             self._tuned = _study(self._storage, name, direction, tuner.make())
             self._reruns = _study(self._storage, name + RERUNS, direction, SeededRandom(tuner.seed))
@@ -139,15 +139,14 @@ class Tuning:
             trial.set_user_attr(PROPOSED_BY, _proposed_by(study, trial.number))
 
     def _entries(self, study: optuna.Study) -> tuple[Entry, ...]:
-        found = []
-        for trial in study.get_trials(deepcopy=False):
-            if trial.state == TrialState.WAITING:
-                continue
-            known = self._told.get((study.study_name, trial.number)) or entry_of(trial)
-            if known.is_told:
-                self._told[study.study_name, trial.number] = known
-            found.append(known)
-        return tuple(found)
+        """A study's trials that were proposed. Those that the tuner was told, up to the first that
+        it was not, are read once: they are most of a long study, and change no more.
+        """
+        trials, told = study.get_trials(deepcopy=False), self._told.setdefault(study.study_name, [])
+        while len(told) < len(trials) and trials[len(told)].state.is_finished():
+            told.append(entry_of(trials[len(told)]))
+        open_ = (entry_of(trial) for trial in trials[len(told) :] if trial.state != TrialState.WAITING)
+        return *told, *open_
 
     def _id(self, study: optuna.Study, number: int) -> int:
         study_id = self._storage.get_study_id_from_name(study.study_name)
