@@ -70,7 +70,9 @@ class Telling:
             self._try(name, functools.partial(self._begin, begun, name, kind))
         while (trial := self._trials.get()) is not None and not self._dropped:
             told = self._report(*trial)
-            for name, each in list(begun.items()) if told is not None else []:
+            if told is None:
+                continue
+            for name, each in list(begun.items()):
                 if not self._try(name, functools.partial(each.take, told)):
                     del begun[name]
         for name, each in begun.items():
@@ -106,7 +108,9 @@ def report(store: Store, study: str, entry: Entry, rerun: bool) -> TrialReport:
     record = entry.result or entry.paused
     assert record is not None, f"trial {entry.number} has neither ended nor paused"
     curve = store.curve(study + RERUNS if rerun else study, entry.number)
-    points = () if curve is None else zip(curve["step"].tolist(), curve["loss"].tolist(), strict=True)
+    points = [] if curve is None else zip(curve["step"].tolist(), curve["loss"].tolist(), strict=True)
+    if entry.result is None:  # its file may be further by now, and its last interval may not be whole
+        points = [(step, loss) for step, loss in points if step <= record.steps]
     return TrialReport(
         study=study,
         number=entry.number,
