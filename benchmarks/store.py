@@ -4,10 +4,9 @@
 
 The workers are threads that "train" for a while; the driver proposes by random search, keeps
 results and curves, and decides, by the code of a run. "ask" and "tell" are what a worker waits for
-a trial, and for its result to be kept, others before it included (trials are proposed in groups:
-one worker in a group waits for all of it); "driver" is the driver's own time
-a trial, all in all. "open" reads the whole study at the beginning, "look" is what `capax status`
-reads.
+a trial, and for its result to be kept, others before it included, group proposals too; "driver" is
+the driver's own time a trial, all in all. "open" reads the whole study at the beginning, "look" is
+what `capax status` reads.
 """
 
 import argparse
@@ -59,15 +58,19 @@ class Driver:
         while True:
             asked = time.perf_counter()
             with self._lock:
-                began = time.perf_counter()
-                if not self._left:
-                    self._left = self._study.next_trials(may_propose=True)
-                self.seconds += time.perf_counter() - began
                 if self._left:
                     return self._left.pop(0), time.perf_counter() - asked
             time.sleep(0.05)
 
+    def propose(self) -> None:
+        """As many as the rule of groups allows; as in a run, before a worker asks for them."""
+        with self._lock:
+            began = time.perf_counter()
+            self._left += self._study.next_trials(may_propose=True)
+            self.seconds += time.perf_counter() - began
+
     def tell(self, trial: Trial, result: Result) -> None:
+        """Keep a result."""
         with self._lock:
             began = time.perf_counter()
             self._study.finish(trial, result)
@@ -116,6 +119,7 @@ def measure(url: str | None, workers: int, trials: int, timed: int, seconds: flo
         store = Store.create(directory, lambda _: frozen, url=url)
         driver = Driver(planned, store)
         times = Times([], [], opened=time.perf_counter() - began)
+        driver.propose()
         work(driver, times, workers, timed, seconds)
         store.close()
         times.driver = driver.seconds / timed
@@ -139,6 +143,7 @@ def work(driver: Driver, times: Times, workers: int, timed: int, seconds: float)
             began = time.perf_counter()
             driver.tell(trial, result)
             times.tell.append(time.perf_counter() - began)
+            driver.propose()
 
     threads = [threading.Thread(target=one) for _ in range(workers)]
     for thread in threads:
