@@ -4,9 +4,9 @@
 
 The workers are threads that "train" for a while; the driver proposes by random search, keeps
 results and curves, and decides, by the code of a run. "ask" and "tell" are what a worker waits for
-a trial, and for its result to be kept, others before it included, group proposals too; "driver" is
-the driver's own time a trial, all in all. "open" reads the whole study at the beginning, "look" is
-what `capax status` reads.
+a trial, and for its result to be kept, others before it included, and proposals of groups.
+"driver" is the driver's own time a trial, all in all. "open" reads the whole study at the
+beginning, "look" is what `capax status` reads.
 """
 
 import argparse
@@ -79,7 +79,7 @@ class Driver:
 
 def planned_of(trials: int) -> Plan:
     table = {"name": "store", "tasks": ["text"], "cells": ["rnn"], "budgets": [400], "trials": trials}
-    table |= {"batch": 64, "sampler": "random", "stopping": "none", "reruns": 0, "steps": [5, 60]}
+    table |= {"batch": 256, "sampler": "random", "stopping": "none", "reruns": 0, "steps": [5, 60]}
     return plan(Experiment.model_validate(table, strict=False))
 
 
@@ -138,7 +138,7 @@ def work(driver: Driver, times: Times, workers: int, timed: int, seconds: float)
         for _ in left:
             trial, waited = driver.ask()
             times.ask.append(waited)
-            time.sleep(random.expovariate(1 / seconds))
+            time.sleep(seconds * random.uniform(0.5, 1.5))
             result = Result(None, trial.steps, seconds, scores, scores, CURVE, 10, np.zeros(400, np.float32))
             began = time.perf_counter()
             driver.tell(trial, result)

@@ -11,7 +11,7 @@ from capax.experiments import decisions, standing
 from capax.experiments.cost import Cost
 from capax.experiments.decisions import Rules
 from capax.experiments.plan import Plan, StudyPlan
-from capax.search.ledger import Entry, Ledger
+from capax.search.ledger import Entry, Ledger, TrialRecord
 from capax.training.engine import Compiled, Compiling, Progressed
 
 TRUST_SECONDS = 5.0
@@ -37,24 +37,26 @@ class StudyProgress:
     running: dict[str, tuple[int, float]] = dataclasses.field(
         default_factory=dict
     )  # trial -> steps done, work per step
+    _counted: set[tuple[int, int]] = dataclasses.field(default_factory=set)  # trials in `work_done`: rerun, number
 
     def update(self, ledger: Ledger, rules: Rules) -> None:
         """Read off where the study stands."""
         tuned = [entry.result for entry in ledger.tuned if entry.result is not None]
-        self.done = len(tuned)
-        self.infeasible = sum(result.state == "infeasible" for result in tuned)
-        self.stopped = sum(result.state == "stopped" for result in tuned)
+        states = collections.Counter([result.state for result in tuned])
+        self.done, self.infeasible, self.stopped = len(tuned), states["infeasible"], states["stopped"]
         self.reruns = sum(entry.result is not None for entry in ledger.reruns)
         self.finished = decisions.is_done(ledger, rules)
         best = decisions.best(ledger, rules)
         self.best = best.result.score if best is not None and best.result is not None else math.nan
-        self.work_done = sum((self._work(entry) for entry in (*ledger.tuned, *ledger.reruns)), 0.0)
+        for which, entries in enumerate((ledger.tuned, ledger.reruns)):
+            for entry in entries:
+                if entry.result is not None and (which, entry.number) not in self._counted:
+                    self._counted.add((which, entry.number))
+                    self.work_done += self._work(entry, entry.result)
 
-    def _work(self, entry: Entry) -> float:
-        if entry.result is None:
-            return 0.0
+    def _work(self, entry: Entry, result: TrialRecord) -> float:
         parameters = self.plan.shape.parameters
-        return entry.result.steps * self.plan.task.work(entry.hyperparameters, parameters) * parameters
+        return result.steps * self.plan.task.work(entry.hyperparameters, parameters) * parameters
 
     @property
     def total(self) -> int:
