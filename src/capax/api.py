@@ -77,7 +77,7 @@ def run(
     Raises `CapaxError` for bad input, before anything is written.
     """
     backend.configure()
-    found, told = engines.get(engine), {name: sink.get(name) for name in sinks}
+    found, told = engines.INSTALLED.get(engine), {name: sink.INSTALLED.get(name) for name in sinks}
     chosen = plan(load(experiment, {key: _named(key, value) for key, value in settings.items()}))
     directory = Path(out) if out is not None else Path("runs") / chosen.experiment.name
     execute(chosen, directory, lambda: found.begin(chosen.experiment.workers, address), display, store, told)
@@ -161,7 +161,7 @@ def fit(
     Raises `CapaxError` for bad input, before training.
     """
     backend.configure()
-    make_engine = functools.partial(engines.get(engine).begin, Workers())
+    make_engine = functools.partial(engines.INSTALLED.get(engine).begin, Workers())
     named = data if isinstance(data, str | Path) else "data"
     directory = Path(out) if out is not None else Path("runs") / Path(named).stem
     wishes = fitting.Wishes(

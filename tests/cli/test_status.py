@@ -8,13 +8,11 @@ import sys
 import pytest
 
 from capax.cli import status
-from capax.experiments import standing
 from capax.report import build
-from capax.search import lock
-from tests.report.runs import add, scored, write_run
+from tests.report import runs
+from tests.report.runs import ONE_STUDY, add, scored, write_run
 
 MAIN = "import sys; from capax.cli.main import main; sys.argv = ['capax', *sys.argv[1:]]; main()"
-HALF = {"tasks": ["text"], "cells": ["rnn"], "task": {"text": {"budgets": [2000]}}}
 
 
 def half_done(store, study):
@@ -25,17 +23,14 @@ def half_done(store, study):
 
 @pytest.fixture
 def directory(tmp_path):
-    write_run(tmp_path / "run", half_done, **HALF)
+    write_run(tmp_path / "run", half_done, **ONE_STUDY)
     return tmp_path / "run"
 
 
 @pytest.fixture
 def running(directory):
-    """The same, with a process that has the lock and tells of trial 1."""
-    held = lock.acquire(directory)
-    standing.keep(directory, {"text-rnn-depth1-2000/1": 42}, 1234.5, 61.0)
-    yield directory
-    held.close()
+    with runs.running(directory, 1):
+        yield directory
 
 
 def answer(capsys):
@@ -52,7 +47,7 @@ def test_what_is_running_how_fast_and_for_how_long_yet(running, capsys):
     assert (found["steps_per_second"], found["seconds_left"]) == (1234.5, 61.0)
     status.once(running, as_json=False)
     shown = capsys.readouterr().out
-    assert "1 of 3 trials" in shown and "1 in training, 1,234 trial-steps/s, about 1 min 01 s left" in shown
+    assert "1 of 3 trials" in shown and "1 in training, 2 workers, 1,234 trial-steps/s, about 1 min 01 s left" in shown
     assert "text-rnn-depth1-2000/1 at step 42" in shown
 
 

@@ -4,10 +4,7 @@ memory, and no code runs.
 
 import gzip
 import io
-import json
 import struct
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -17,26 +14,10 @@ import pytest
 from capax.data import arrays, table
 from capax.data.content import content
 from capax.errors import CapaxError
+from tests.bounded import look
 
-LOOK = """
-import json, resource, sys, time
-from pathlib import Path
-from capax.data import arrays
-from capax.errors import CapaxError
-from capax.fitting.recognise import recognise
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-before, told = peak(), {}
-for name in sys.argv[1:]:
-    began = time.perf_counter()
-    try:
-        arrays.read(Path(name)) if name.endswith((".npy", ".npz")) else recognise(Path(name), None, {})
-    except CapaxError as error:
-        told[Path(name).name] = (str(error), time.perf_counter() - began)
-print(json.dumps({"told": told, "MiB": peak() - before}))
-"""
+IMPORTS = "from capax.data import arrays; from capax.fitting.recognise import recognise"
+READ = 'arrays.read(Path(name)) if name.endswith((".npy", ".npz")) else recognise(Path(name), None, {})'
 BLOCK = b"1,2,3\n" * 170_000  # 1 MB
 MANY = 500
 
@@ -68,17 +49,15 @@ def test_bombs_and_headers_that_lie_are_refused_at_once_and_in_little_memory(tmp
     rows = pd.DataFrame({"a": np.zeros(10_000_000, np.int8), "b": np.zeros(10_000_000, np.int8), "c": 0})
     rows.to_parquet(tmp_path / "bomb.parquet")
     names = sorted(map(str, tmp_path.iterdir()))
-    done = subprocess.run([sys.executable, "-c", LOOK, *names], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert len(found["told"]) == len(names) == 8
-    for name, (line, seconds) in found["told"].items():
+    found = look(names, IMPORTS, READ)
+    assert len(found.told) == len(names) == 8
+    for name, (line, seconds) in found.told.items():
         assert "\n" not in line and len(line) < 400 and seconds < 90 and name in line, line
         if "bomb" in name:
             assert "as a zip bomb does; if you trust it, unpack it" in line or "as a bomb does; if you" in line, line
         else:
             assert "cannot be read as a NumPy array" in line, line
-    assert found["MiB"] < 500, found["MiB"]
+    assert found.mebibytes < 500, found.mebibytes
 
 
 def test_what_is_packed_well_is_read_all_the_same(tmp_path):

@@ -81,48 +81,64 @@ def expected(tmp_path_factory):
 
 
 class Struck(RayEngine):
-    """An engine to whose workers something happens while they train, each when the loss before it
-    was seen."""
+    """An engine to whose workers something happens: to each once, when it has begun to train, so
+    that no trial ends before all has happened. `strokes` are told of the worker, and say whether
+    they struck it."""
 
-    strokes: tuple = ()
+    def __init__(self, cluster, strokes):
+        super().__init__(Workers(lease=10.0), cluster.address)
+        self.seen, self.left, self.struck = [], list(strokes), []
+        while len(self.workers) < 3:
+            self.next_event(0.5)
 
     def next_event(self, timeout):
         event = super().next_event(timeout)
-        self.seen = [*getattr(self, "seen", []), event]
-        done, lost = getattr(self, "done", 0), len([each for each in self.seen if isinstance(each, Lost)])
-        if isinstance(event, Progressed) and done < len(self.strokes) and lost >= done:
-            self.strokes[done](self)
-            self.done = done + 1
+        self.seen.append(event)
+        if isinstance(event, Progressed):
+            for worker in self.workers:
+                if {*worker.trials} & {*event.steps} and worker.process not in self.struck:
+                    self._strike(worker)
         return event
+
+    def _strike(self, worker):
+        done = next((stroke for stroke in self.left if stroke(worker)), None)
+        if done is not None:
+            self.left.remove(done)
+            self.struck.append(worker.process)
 
 
 def test_a_killed_a_frozen_and_a_removed_worker_cost_no_trial(cluster, expected, tmp_path):
     engine, frozen = None, []
 
-    def kill(engine):
-        os.kill(engine.processes[-1], signal.SIGKILL)
+    def remove(worker):
+        nodes = [node for node in cluster.worker_nodes if node.node_id == worker.place.node]  # not the driver's
+        for node in nodes:
+            cluster.remove_node(node, allow_graceful=False)
+        return bool(nodes)
 
-    def freeze(engine):
-        frozen.append(engine.processes[-1])
-        os.kill(frozen[0], signal.SIGSTOP)
+    def freeze(worker):
+        frozen.append(worker.process)
+        os.kill(worker.process, signal.SIGSTOP)
+        return True
 
-    def remove(engine):
-        cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+    def kill(worker):
+        os.kill(worker.process, signal.SIGKILL)
+        return True
 
     def make():
         nonlocal engine
-        engine = Struck(Workers(lease=10.0), cluster.address)
-        engine.strokes = (kill, freeze, remove)
+        engine = Struck(cluster, (remove, freeze, kill))
         return engine
 
     try:
         found, said = run(tmp_path / "run", TABLE, make)
     finally:
-        with contextlib.suppress(ProcessLookupError):  # Ray has killed it
-            os.kill(frozen[0], signal.SIGCONT)
+        for process in frozen:
+            with contextlib.suppress(ProcessLookupError):  # Ray has killed it
+                os.kill(process, signal.SIGCONT)
     assert found.equals(expected)
     lost = [event for event in engine.seen if isinstance(event, Lost)]
-    assert engine.done == 3 and len(lost) >= 3
+    assert not engine.left and len(lost) >= 3
     assert any("no sign of life" in event.why for event in lost)
     assert any(text.startswith("a worker is lost: ") for text in said)
     assert not list((tmp_path / "run" / "checkpoints").rglob("*.safetensors"))

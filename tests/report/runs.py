@@ -1,6 +1,7 @@
 """Run directories as the runner leaves them, written without any training."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,18 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from capax.experiments import standing
 from capax.experiments.describe import open_run
 from capax.experiments.design import Experiment
 from capax.experiments.plan import Plan, StudyPlan, plan
+from capax.search import lock
 from capax.search.ledger import RERUNS
 from capax.search.store import JOURNAL, Store
 from capax.tasks.capacity import Capacity
+
+ONE_STUDY = {"tasks": ["text"], "cells": ["rnn"], "task": {"text": {"budgets": [2000]}}}
+STUDY = "text-rnn-depth1-2000"
+"""The study of `ONE_STUDY`."""
 
 
 def design(**keys: Any) -> Experiment:
@@ -107,3 +114,17 @@ def write_run(directory: Path, fill: Callable[[Store, StudyPlan], None] = finish
     finally:
         store.close()
     return planned
+
+
+@contextlib.contextmanager
+def running(directory: Path, number: int) -> Iterator[Path]:
+    """This process has the lock of the run, and tells of this trial of `STUDY`."""
+    held = lock.acquire(directory)
+    told_of(directory, number)
+    yield directory
+    held.close()
+
+
+def told_of(directory: Path, number: int) -> None:
+    """What a process that runs tells of this trial of `STUDY`, at step 42."""
+    standing.keep(directory, {f"{STUDY}/{number}": 42}, 2, 1234.5, 61.0)

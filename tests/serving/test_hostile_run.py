@@ -7,12 +7,12 @@ import subprocess
 import sys
 
 from capax.serving.view import View
-from tests.report.runs import write_run
+from tests.report.runs import ONE_STUDY, write_run
 
 NAME = "<script>alert(1)</script>"
 STUDY = 'evil"><img src=x onerror=alert(1)>'
 SCORE = '<a href="javascript:alert(1)">bits</a>'
-ONE = {"tasks": ["text"], "cells": ["rnn"], "task": {"text": {"budgets": [2000]}}}
+
 
 LOOK = """
 import json, sys
@@ -56,7 +56,7 @@ def hostile(directory, blown):
     """A run directory with a hostile name and study, the cell of a file of its own, and pickles
     where there are data.
     """
-    (study,) = write_run(directory, **ONE).studies
+    (study,) = write_run(directory, **ONE_STUDY).studies
     text = (directory / "experiment.json").read_text()
     record = json.loads(text.replace(json.dumps(study.name), json.dumps(STUDY)).replace('"rnn"', '"evil:Cell"'))
     record["experiment"] |= {"name": NAME, "question": NAME}

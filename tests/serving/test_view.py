@@ -14,10 +14,10 @@ from capax.search import lock
 from capax.search.store import JOURNAL, Store
 from capax.serving import view as viewing
 from capax.serving.view import UnknownStudy, View
-from tests.report.runs import add, scored, write_run
+from tests.report import runs
+from tests.report.runs import ONE_STUDY, STUDY, add, scored, write_run
 
-HALF = {"tasks": ["text"], "cells": ["rnn"], "task": {"text": {"budgets": [2000]}}, "stopping": "halving"}
-STUDY = "text-rnn-depth1-2000"
+HALF = {**ONE_STUDY, "stopping": "halving"}
 
 
 def half_done(store, study):
@@ -36,11 +36,8 @@ def directory(tmp_path):
 
 @pytest.fixture
 def running(directory):
-    """The same, with a process that has the lock and tells of trial 2."""
-    held = lock.acquire(directory)
-    standing.keep(directory, {f"{STUDY}/2": 42}, 1234.5, 61.0)
-    yield directory
-    held.close()
+    with runs.running(directory, 2):
+        yield directory
 
 
 def test_a_finished_run(finished, client):
@@ -59,13 +56,13 @@ def test_a_running_one_says_who_runs_it_how_fast_and_for_how_long_yet(running):
     found = View(running).run()
     assert found["state"] == "running" and found["holder"].startswith(f"process {os.getpid()} on host ")
     assert found["training"] == [{"trial": f"{STUDY}/2", "step": 42, "most": 200}]
-    assert (found["steps_per_second"], found["seconds_left"]) == (1234.5, 61.0)
+    assert (found["workers"], found["steps_per_second"], found["seconds_left"]) == (2, 1234.5, 61.0)
     assert (found["trials"], found["planned"], found["infeasible"]) == (2, 3, 1)
     assert found["studies"][0]["best"] is None and found["studies"][0]["interval"] == "no rerun yet"
 
 
 def test_one_that_nobody_runs_is_interrupted_and_what_it_told_last_is_old(directory):
-    standing.keep(directory, {f"{STUDY}/2": 42}, 1234.5, 61.0)
+    runs.told_of(directory, 2)
     found = View(directory).run()
     assert found["state"] == "interrupted" and found["training"] == [] and found["waiting"] == 1
     assert found["steps_per_second"] is None and found["seconds_left"] is None

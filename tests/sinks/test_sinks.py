@@ -53,7 +53,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 
 def run(directory, sinks=NAMES, display=None):
     planned = plan(Experiment.model_validate(TABLE, strict=False))
-    kinds = {name: sink.get(name) if isinstance(name, str) else name for name in sinks}
+    kinds = {name: sink.INSTALLED.get(name) if isinstance(name, str) else name for name in sinks}
     execute(planned, directory, lambda: LocalEngine(2, resident=RESIDENT), display, sinks=kinds)
     frame = results.trials(*results.read(directory))
     return frame.drop(columns="seconds").sort_values(["study", "rerun", "number"]).reset_index(drop=True)
@@ -149,7 +149,7 @@ def test_what_a_run_without_sinks_or_an_interrupted_one_did_is_told_later(told, 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trial_that_pauses_and_goes_on_is_one_with_each_point_once(tmp_path, name):
-    made = sink.get(name).begin("told", "then", tmp_path)
+    made = sink.INSTALLED.get(name).begin("told", "then", tmp_path)
     for trial in (PAUSED, PAUSED, TRIAL, TRIAL):
         made.take(trial)
     (scalars,) = (
@@ -179,13 +179,13 @@ def test_runs_with_a_server_of_their_own_are_told_apart(tmp_path, monkeypatch):
     from mlflow.tracking import MlflowClient
 
     for identity in ("one", "other", "one"):
-        sink.get("mlflow").begin("told", identity, tmp_path / identity).take(TRIAL)
+        sink.INSTALLED.get("mlflow").begin("told", identity, tmp_path / identity).take(TRIAL)
     client = MlflowClient(tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
     assert len(client.search_runs([client.get_experiment_by_name("told").experiment_id])) == 2
 
 
 def test_names_in_a_study_lead_out_of_no_folder(tmp_path):
-    made = sink.get("tensorboard").begin("told", "then", tmp_path / "run")
+    made = sink.INSTALLED.get("tensorboard").begin("told", "then", tmp_path / "run")
     made.take(dataclasses.replace(TRIAL, study="../../../<b>"))
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -214,7 +214,7 @@ def test_a_sink_that_fails_is_one_line_and_the_run_is_as_without(told, tmp_path)
         tmp_path / "run",
         lambda: LocalEngine(2, resident=RESIDENT),
         notes,
-        sinks={"failing": Failing, "tensorboard": sink.get("tensorboard")},
+        sinks={"failing": Failing, "tensorboard": sink.INSTALLED.get("tensorboard")},
     )
     said = [line for line in notes.lines if "sink" in line]
     assert said == ["sink failing failed and is told no more; the run goes on: no such host"]
@@ -247,7 +247,7 @@ def test_an_unknown_sink_is_one_line():
     with pytest.raises(
         CapaxError, match=r"unknown sink 'tensorbord' \(did you mean 'tensorboard'\?\); installed are: "
     ):
-        sink.get("tensorbord")
+        sink.INSTALLED.get("tensorbord")
 
 
 def test_a_sink_without_its_extra_says_how_to_install_it():

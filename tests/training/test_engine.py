@@ -120,12 +120,12 @@ def run(directory, make_engine):
 
 
 def test_the_local_engine_is_registered_like_any_other():
-    assert engine.get(engine.DEFAULT) is LocalEngine and "local" in engine.names()
+    assert engine.INSTALLED.get(engine.DEFAULT) is LocalEngine and "local" in engine.INSTALLED.names()
 
 
 def test_an_engine_from_outside_runs_an_experiment_in_another_process_with_the_same_results(outside, tmp_path):
-    assert engine.names() == ["broken", "local", "ray", "remote", "strange"]
-    remote = run(tmp_path / "remote", engine.get("remote"))
+    assert engine.INSTALLED.names() == ["broken", "local", "ray", "remote", "strange"]
+    remote = run(tmp_path / "remote", engine.INSTALLED.get("remote"))
     assert set(remote["state"]) >= {"complete", "stopped"}
     pd.testing.assert_frame_equal(remote, run(tmp_path / "local", LocalEngine))
 
@@ -134,8 +134,8 @@ def test_engines_that_cannot_be_had_are_one_line(outside):
     with pytest.raises(
         CapaxError, match=r"unknown engine 'remot' \(did you mean 'remote'\?\); installed are: broken, local"
     ):
-        engine.get("remot")
+        engine.INSTALLED.get("remot")
     with pytest.raises(CapaxError, match=r"engine 'broken' \(outside_engine:Nothing\) cannot be loaded"):
-        engine.get("broken")
+        engine.INSTALLED.get("broken")
     with pytest.raises(CapaxError, match=r"engine 'strange' .* is no subclass of capax.training.engine.Engine"):
-        engine.get("strange")
+        engine.INSTALLED.get("strange")

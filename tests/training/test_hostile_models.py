@@ -2,7 +2,6 @@
 
 import json
 import struct
-import subprocess
 import sys
 
 import jax.numpy as jnp
@@ -14,27 +13,10 @@ from capax.errors import CapaxError
 from capax.training import checkpoint, model
 from capax.training.checkpoint import load_arrays, load_state
 from capax.training.program import State
+from tests.bounded import look
 from tests.training.test_model import path, rewritten  # noqa: F401  (path is a fixture)
 
 ENTRY = b'"t":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},'
-LOOK = """
-import json, resource, sys, time
-from pathlib import Path
-from capax.errors import CapaxError
-from capax.training import model
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-before, told = peak(), {}
-for name in sys.argv[1:]:
-    began = time.perf_counter()
-    try:
-        model.load(Path(name))
-    except CapaxError as error:
-        told[Path(name).name] = (str(error), time.perf_counter() - began)
-print(json.dumps({"told": told, "MiB": peak() - before}))
-"""
 
 
 def file(place, header, data=b""):
@@ -70,17 +52,15 @@ def test_headers_that_cannot_be_are_refused_at_once_and_in_little_memory(tmp_pat
     ]
     (tmp_path / "long").write_bytes(struct.pack("<Q", 2**63) + b"{}")
     names = [str(each) for each in (*files, tmp_path / "long")]
-    done = subprocess.run([sys.executable, "-c", LOOK, *names], capture_output=True, text=True, check=False)
+    found = look(names, "from capax.training import model", "model.load(Path(name))")
     many.unlink()
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert len(found["told"]) == len(names)
-    for name, (line, seconds) in found["told"].items():
+    assert len(found.told) == len(names)
+    for name, (line, seconds) in found.told.items():
         assert "is no safetensors file" in line or "is damaged" in line, line
         assert "\n" not in line and len(line) < 400 and seconds < 60, name
-    assert found["MiB"] < 400, found["MiB"]
-    assert "header would have 530,000,001 bytes, and 16,777,216 are read at most" in found["told"]["many"][0]
-    assert "header would have 9,223,372,036,854,775,808 bytes" in found["told"]["long"][0]
+    assert found.mebibytes < 400, found.mebibytes
+    assert "header would have 530,000,001 bytes, and 16,777,216 are read at most" in found.told["many"][0]
+    assert "header would have 9,223,372,036,854,775,808 bytes" in found.told["long"][0]
 
 
 def resealed(place, **changes):

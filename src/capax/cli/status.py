@@ -84,6 +84,8 @@ def _running(now: Standing) -> str:
     if now.holder is None:
         return f"; nobody runs it{f' ({joined})' if joined else ''}: the same capax run goes on with it"
     parts = [f"{len(now.training):,} in training", *waiting]
+    if now.workers is not None:
+        parts.append("1 worker" if now.workers == 1 else f"{now.workers:,} workers")
     if now.steps_per_second is not None:
         parts.append(f"{now.steps_per_second:,.0f} trial-steps/s")
     if now.seconds_left is not None:

@@ -46,8 +46,7 @@ class LocalEngine(Engine):
 
     @classmethod
     def begin(cls, workers: Workers, address: str | None = None) -> "LocalEngine":
-        if address is not None:
-            super().begin(workers, address)
+        cls.refuse_address(address)
         return cls(None if workers.most is None else min(workers.most, cores()))
 
     @property

@@ -20,14 +20,13 @@ from capax.engines.remote import Chunk, Introduction, Remote
 from capax.errors import CapaxError
 from capax.files import write_atomically
 from capax.training import proof
-from capax.training.engine import Compiling, Engine, Event, Failed, Finished, Joined, Lost, Progressed
+from capax.training.engine import Compiled, Compiling, Engine, Event, Failed, Finished, Joined, Lost
 from capax.training.processor import cores
 from capax.training.trial import Trial
 from capax.training.worker import choose, slots
 from capax.workers import Workers
 
-for _name in ("RAY_USAGE_STATS_ENABLED", "RAY_DATA_DISABLE_PROGRESS_BARS"):
-    os.environ.setdefault(_name, "0" if "USAGE" in _name else "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 try:
     import ray
@@ -35,6 +34,8 @@ try:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError as error:
     raise ImportError(f"it needs Ray: pip install 'capax[ray]' ({error})") from error
+
+_REMOTE: Any = ray.remote(concurrency_groups={"life": 1, "training": 1})(Remote)  # pyright: ignore[reportCallIssue]
 
 PING_EVERY = 2.0
 """Seconds between signs of life."""
@@ -58,22 +59,38 @@ class _Lent:
     trials: dict[str, Trial] = dataclasses.field(default_factory=dict)
     starting: list[Trial] = dataclasses.field(default_factory=list)
     proven: set[tuple[Any, ...]] = dataclasses.field(default_factory=set)
-    programs: set[Any] = dataclasses.field(default_factory=set)
+    programs: set[str] = dataclasses.field(default_factory=set)
+    compiling: set[str] = dataclasses.field(default_factory=set)  # of those, announced and not done
     task: Any = None  # the reference to what it was last asked, and what that was
     asked: str = ""
     ping: Any = None
     pinged: float = 0.0
 
+    def ask(self, what: str, *given: Any) -> None:
+        """Call a method of `Remote` that is not a sign of life."""
+        self.task = getattr(self.actor, what).options(concurrency_group="training").remote(*given)
+        self.asked = what
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerState:
+    """Where a worker is, the number of its process there, and the names of the trials that it
+    trains."""
+
+    place: Place
+    process: int
+    trials: list[str]
+
 
 class RayEngine(Engine):
     """Trains on a Ray cluster. **Arguments:** `workers`, what each has; `address` of a cluster,
-    "auto" for the one of this machine; by default RAY_ADDRESS, or a cluster of this machine alone,
-    which ends with the run.
+    "auto" for the one of this machine; None for that of RAY_ADDRESS, or a cluster of this machine
+    alone, which ends with the run.
 
     Raises `CapaxError` where the cluster cannot be reached, or has no room for a worker.
     """
 
-    def __init__(self, workers: Workers = Workers(), address: str | None = None):  # noqa: B008 - it is frozen
+    def __init__(self, workers: Workers, address: str | None):
         self._wanted = workers
         self._own = not ray.is_initialized()
         if self._own:
@@ -85,6 +102,7 @@ class RayEngine(Engine):
         self._looked = -LOOK_EVERY
         self._listened = time.monotonic()
         self._mine = proof.of_installation()
+        self._own_proofs: dict[tuple[Any, ...], proof.Proof] = {}
         self._slots = 1
         self._hire()
         if not self._lent:
@@ -98,9 +116,9 @@ class RayEngine(Engine):
         return cls(workers, address)
 
     @property
-    def processes(self) -> list[int]:
-        """The numbers of the workers' processes, each on its own machine."""
-        return [each.process for each in self._lent if each.batching is not None]
+    def workers(self) -> list[WorkerState]:
+        """Those that have introduced themselves, and what each does."""
+        return [WorkerState(each.place, each.process, [*each.trials]) for each in self._lent if each.batching]
 
     @property
     def lanes(self) -> int:
@@ -163,15 +181,12 @@ class RayEngine(Engine):
         taken = [each.place for each in self._lent]
         free = [place for place in places(ray.nodes(), self._wanted) if place not in taken]
         most = len(taken) + len(free) if self._wanted.most is None else self._wanted.most
+        paths = [os.getcwd(), *[path for path in sys.path if path]]
         for place in free[: max(0, most - len(taken))]:
-            options = place.options(self._wanted)
             strategy = NodeAffinitySchedulingStrategy(place.node, soft=False)
-            made: Any = ray.remote(concurrency_groups={"life": 1, "training": 1})(Remote)  # pyright: ignore[reportCallIssue]
-            made = made.options(scheduling_strategy=strategy, max_restarts=0, **options)
-            paths = [os.getcwd(), *[path for path in sys.path if path]]
-            actor = made.remote(paths)
-            lent = _Lent(actor, place, now)
-            lent.task, lent.asked = actor.introduce.options(concurrency_group="training").remote(), "introduce"
+            options = {"scheduling_strategy": strategy, "max_restarts": 0, **place.options(self._wanted)}
+            lent = _Lent(_REMOTE.options(**options).remote(paths), place, now)
+            lent.ask("introduce")
             self._lent.append(lent)
 
     def _lose(self, lent: _Lent, why: str, died: bool = False) -> None:
@@ -183,7 +198,7 @@ class RayEngine(Engine):
         for trial in trials:
             self._losses[trial.name] = self._losses.get(trial.name, 0) + died
         self._looked = -LOOK_EVERY
-        self._events.append(Lost(trials, f"{lent.place.name}: {why}"))
+        self._events.append(Lost(trials, f"{lent.place.name}: {why}", tuple(lent.compiling)))
         often = [trial for trial in trials if self._losses[trial.name] >= MOST_LOSSES]
         if often:
             text = (
@@ -227,17 +242,17 @@ class RayEngine(Engine):
         """For a proof of what it has not shown yet, else for the next chunk."""
         unproven = next((trial for trial in lent.starting if _what(trial) not in lent.proven), None)
         if unproven is not None:
-            lent.task, lent.asked = lent.actor.prove.options(concurrency_group="training").remote(unproven), "prove"
+            lent.ask("prove", unproven)
             return
-        for key in {trial.program_key for trial in lent.starting} - lent.programs:
-            lent.programs.add(key)
-            self._events.append(Compiling(str(key)))
+        for program in {str(trial.program_key) for trial in lent.starting} - lent.programs:
+            lent.programs.add(program)
+            lent.compiling.add(program)
+            self._events.append(Compiling(program))
         kept = {trial.name: content for trial in lent.starting if (content := _checkpoint(trial)) is not None}
         bare = [dataclasses.replace(trial, checkpoint=None) for trial in lent.starting]
         lent.trials |= {trial.name: trial for trial in lent.starting}
         lent.starting = []
-        lent.task = lent.actor.chunk.options(concurrency_group="training").remote(bare, kept)
-        lent.asked = "chunk"
+        lent.ask("chunk", bare, kept)
 
     def _hear(self, timeout: float) -> None:
         asked = {each.task: each for each in self._lent if each.task is not None}
@@ -282,12 +297,19 @@ class RayEngine(Engine):
                     self._pass_on(lent, event)
             case _:
                 trial = next(each for each in lent.starting if _what(each) not in lent.proven)
-                different = proof.differences(proof.of_trial(trial.shape.cell, trial.task), found)
+                different = proof.differences(self._due(trial), found)
                 if different:
                     self._refuse(lent, different)
                     return
                 lent.proven.add(_what(trial))
                 self._ask(lent)
+
+    def _due(self, trial: Trial) -> proof.Proof:
+        """What a worker is to prove for a trial, from what is here."""
+        what = _what(trial)
+        if what not in self._own_proofs:
+            self._own_proofs[what] = proof.of_trial(trial.shape.cell, trial.task)
+        return self._own_proofs[what]
 
     def _refuse(self, lent: _Lent, different: list[str]) -> None:
         """A worker that has other code or data: results would be mixed."""
@@ -300,7 +322,8 @@ class RayEngine(Engine):
                 own = lent.trials.pop(trial.name)
                 self._losses.pop(trial.name, None)
                 self._events.append(Finished(own, result))
-            case Progressed():
+            case Compiled(program):
+                lent.compiling.discard(program)
                 self._events.append(event)
             case _:
                 self._events.append(event)

@@ -12,7 +12,7 @@ from capax.experiments.cost import Cost
 from capax.experiments.decisions import Rules
 from capax.experiments.plan import Plan, StudyPlan
 from capax.search.ledger import Entry, Ledger, TrialRecord
-from capax.training.engine import Compiled, Compiling, Progressed
+from capax.training.engine import Compiled, Compiling, Lost, Progressed
 
 TRUST_SECONDS = 5.0
 """After so many seconds of training, the measured speed counts as much as the announced one."""
@@ -95,7 +95,7 @@ class Progress:
     compile_seconds: list[float] = dataclasses.field(default_factory=list)  # of programs that are compiled
     compiling: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # what, in words
 
-    def note(self, event: Compiling | Compiled | Progressed) -> None:
+    def note(self, event: Compiling | Compiled | Lost | Progressed) -> None:
         """Take what an engine tells of its workers."""
         match event:
             case Compiling(program):
@@ -103,6 +103,8 @@ class Progress:
             case Compiled(program, seconds):
                 self.compiling -= collections.Counter([program])
                 self.compile_seconds.append(seconds)
+            case Lost(compiling=programs):
+                self.compiling -= collections.Counter(programs)
             case Progressed(trial_steps=steps, seconds=seconds, work=work):
                 self.steps += steps
                 self.trained_seconds += seconds
@@ -175,7 +177,8 @@ class Kept:
             self._last = time.monotonic()
             studies = progress.studies.values()
             running = {name: steps for study in studies for name, (steps, _) in study.running.items()}
-            standing.keep(self._directory, running, progress.steps_per_second, progress.seconds_left)
+            speed = progress.steps_per_second
+            standing.keep(self._directory, running, progress.lanes, speed, progress.seconds_left)
 
     def note(self, text: str) -> None:
         """Show it."""

@@ -155,6 +155,7 @@ class _Loop:
                 self._progress.lanes = lanes
                 self._display.note(f"worker on {where}; {lanes} in all")
             case Lost(trials, why):
+                self._progress.note(event)
                 self._progress.lanes = self._engine.lanes
                 left = f"; {len(trials)} of its trials go on from their last checkpoints" if trials else ""
                 self._display.note(f"a worker is lost: {why}{left}")

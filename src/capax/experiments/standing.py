@@ -25,14 +25,15 @@ class Standing:
 
     `holder`: who runs it, such as "process 71 on host atlas", None where nobody does. `training`:
     the trials in training with the step that each has reached; `paused`: how many wait at a rung to
-    be compared; `waiting`: how many are proposed and neither. The speed and the time left are None
-    where the run does not say them (yet).
+    be compared; `waiting`: how many are proposed and neither. How many workers train, the speed,
+    and the time left are None where the run does not say them (yet).
     """
 
     holder: str | None
     training: dict[str, int]
     paused: int
     waiting: int
+    workers: int | None = None
     steps_per_second: float | None = None
     seconds_left: float | None = None
 
@@ -41,11 +42,11 @@ class Standing:
         return {"running": self.holder is not None, **dataclasses.asdict(self)}
 
 
-def keep(directory: Path, running: dict[str, int], steps_per_second: float, seconds_left: float) -> None:
+def keep(directory: Path, running: dict[str, int], workers: int, steps_per_second: float, seconds_left: float) -> None:
     """Write down how a run stands, for those who watch it."""
     numbers = {"steps_per_second": steps_per_second, "seconds_left": seconds_left}
     said = {name: None if math.isnan(value) else value for name, value in numbers.items()}
-    write_atomically(directory / PROGRESS, json.dumps({"running": running, **said}))
+    write_atomically(directory / PROGRESS, json.dumps({"running": running, "workers": workers, **said}))
 
 
 def read(store: Store, run: RunRecord) -> Standing:
@@ -62,6 +63,7 @@ def read(store: Store, run: RunRecord) -> Standing:
         training,
         paused=sum(name in paused for name in left),
         waiting=sum(name not in paused for name in left),
+        workers=told.get("workers"),
         steps_per_second=told.get("steps_per_second"),
         seconds_left=told.get("seconds_left"),
     )

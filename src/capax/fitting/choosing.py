@@ -41,19 +41,13 @@ def choose(
     values = {name: judge.scores(answers[name])[score.name] for name, judge in judges.items()}
     best = (min if score.less_is_better else max)(firsts, key=lambda name: values[name].value)
     shown = "; ".join(f"{name} {values[name]}" for name in firsts)
-    said = f"on the validation part, {score.name}: {shown}"
+    said = f"On the validation part, {score.name}: {shown}"
     simpler = [name for name in firsts if fittings[name].task.simpler]
-    if not simpler or best in simpler:
-        return best, f"{best} is chosen. {_capital(said)}"
-    chosen = simpler[0]
-    more = judges[chosen].difference(answers[chosen], answers[best])
-    if (more.value if score.less_is_better else -more.value) > _standard_error(more):
-        return best, f"{best} is chosen. {_capital(said)}"
-    return chosen, f"{chosen} is chosen, the simpler of two that are alike. {_capital(said)}"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+    if simpler and best not in simpler:
+        more = judges[simpler[0]].difference(answers[simpler[0]], answers[best])
+        if (more.value if score.less_is_better else -more.value) <= _standard_error(more):
+            return simpler[0], f"{simpler[0]} is chosen, the simpler of two that are alike. {said}"
+    return best, f"{best} is chosen. {said}"
 
 
 def _standard_error(of: Estimate) -> float:

@@ -49,6 +49,7 @@ def summary(store: Store, run: RunRecord, studies: pd.DataFrame, now: Standing) 
         "paused": now.paused,
         "waiting": now.waiting,
         "training": _training(run, now),
+        "workers": number(now.workers),
         "steps_per_second": number(now.steps_per_second),
         "seconds_left": number(now.seconds_left),
         "environments": [_environment(each) for each in run.environments],

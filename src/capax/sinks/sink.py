@@ -9,13 +9,10 @@ A sink is one file and an entry point of the group "capax.sinks", in any install
 import abc
 import dataclasses
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from capax.errors import CapaxError, closest
-
-GROUP = "capax.sinks"
+from capax.installed import Installed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,23 +69,5 @@ class Sink(abc.ABC):
         """No more trials will come."""
 
 
-def names() -> list[str]:
-    """The sinks that are installed."""
-    return sorted({point.name for point in metadata.entry_points(group=GROUP)})
-
-
-def get(name: str) -> type[Sink]:
-    """A sink by name. Raises `CapaxError` where there is none, or its extra is not installed."""
-    known = names()
-    if name not in known:
-        raise CapaxError(f"unknown sink '{name}'{closest(name, known)}; installed are: {', '.join(known) or 'none'}.")
-    point = next(iter(metadata.entry_points(group=GROUP, name=name)))
-    try:
-        found = point.load()
-    except (ImportError, AttributeError) as error:
-        raise CapaxError(
-            f"sink '{name}' ({point.value}) cannot be loaded: {error}; one of capax's own needs: pip install 'capax[{name}]'."
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Sink)):
-        raise CapaxError(f"sink '{name}' ({point.value}) is no subclass of capax.sinks.sink.Sink.")
-    return found
+INSTALLED = Installed("capax.sinks", "sink", Sink, "; one of capax's own needs: pip install 'capax[{name}]'")
+"""The sinks that are installed, by name."""

@@ -13,13 +13,12 @@ engine has one worker a thread; an engine for a cluster has one a remote process
 
 import abc
 import dataclasses
-from importlib import metadata
 
-from capax.errors import CapaxError, closest
+from capax.errors import CapaxError
+from capax.installed import Installed
 from capax.training.trial import Result, Trial
 from capax.workers import Workers
 
-GROUP = "capax.engines"
 DEFAULT = "local"
 
 
@@ -72,10 +71,11 @@ class Failed:
 @dataclasses.dataclass(frozen=True)
 class Lost:
     """A worker is gone, or was given up: `why`, in words. Its trials go on with another one, from
-    their last checkpoints."""
+    their last checkpoints. `compiling`: programs that it has begun to compile and not ended."""
 
     trials: list[Trial]
     why: str
+    compiling: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +102,14 @@ class Engine(abc.ABC):
         `CapaxError` for an address that it does not take, or cannot reach.
         """
         del workers
+        cls.refuse_address(address)
+        return cls()
+
+    @classmethod
+    def refuse_address(cls, address: str | None) -> None:
+        """What an engine that reaches no cluster says of an address: `CapaxError`."""
         if address is not None:
             raise CapaxError(f"--address is for engines of clusters, such as ray; {cls.__name__} takes none.")
-        return cls()
 
     @property
     @abc.abstractmethod
@@ -138,21 +143,5 @@ class Engine(abc.ABC):
         """Let the workers finish their chunk, keep their checkpoints, and end."""
 
 
-def names() -> list[str]:
-    """The engines that are installed."""
-    return sorted({point.name for point in metadata.entry_points(group=GROUP)})
-
-
-def get(name: str) -> type[Engine]:
-    """An engine by name. Raises `CapaxError` where there is none, or it cannot be loaded."""
-    known = names()
-    if name not in known:
-        raise CapaxError(f"unknown engine '{name}'{closest(name, known)}; installed are: {', '.join(known)}.")
-    point = next(iter(metadata.entry_points(group=GROUP, name=name)))
-    try:
-        found = point.load()
-    except (ImportError, AttributeError) as error:
-        raise CapaxError(f"engine '{name}' ({point.value}) cannot be loaded: {error}.") from error
-    if not (isinstance(found, type) and issubclass(found, Engine)):
-        raise CapaxError(f"engine '{name}' ({point.value}) is no subclass of capax.training.engine.Engine.")
-    return found
+INSTALLED = Installed("capax.engines", "engine", Engine)
+"""The engines that are installed, by name."""

@@ -94,6 +94,7 @@ function showFacts(run) {
     facts.push(["In training", count(run.training.length), waiting.map(([number, what]) => `${count(number)} ${what}`).join(", ")]);
   }
   if (run.state === "running") {
+    facts.push(["Workers", score(run.workers), ""]);
     facts.push(["Throughput", score(run.steps_per_second), "trial-steps/s"]);
     const end = run.seconds_left === null ? "" : `about ${moment(new Date(Date.now() + 1000 * run.seconds_left))}`;
     facts.push(["Time left", duration(run.seconds_left), end]);
