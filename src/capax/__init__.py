@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from capax import tasks as tasks
     from capax import testing as testing
     from capax import theory as theory
-    from capax.api import complexity as complexity
-    from capax.api import cost as cost
-    from capax.api import fit as fit
-    from capax.api import probe as probe
-    from capax.api import run as run
+    from capax.api.costing import complexity as complexity
+    from capax.api.costing import cost as cost
+    from capax.api.fitting import fit as fit
+    from capax.api.probing import probe as probe
+    from capax.api.running import run as run
     from capax.cells import Affine as Affine
     from capax.cells import Cell as Cell
     from capax.cells import Demands as Demands
@@ -67,10 +67,10 @@ _WHERE = {
     "tasks": "capax.tasks",
     "testing": "capax.testing",
     "theory": "capax.theory",
-    "fit": "capax.api:fit",
+    "fit": "capax.api.fitting:fit",
     "load": "capax.fitting.loaded:load",
-    "probe": "capax.api:probe",
-    "run": "capax.api:run",
+    "probe": "capax.api.probing:probe",
+    "run": "capax.api.running:run",
     "Cell": "capax.cells:Cell",
     "Layer": "capax.cells:Layer",
     "LinearCell": "capax.cells:LinearCell",
@@ -89,8 +89,8 @@ _WHERE = {
     "CapaxError": "capax.errors:CapaxError",
     "Network": "capax.networks:Network",
     "size": "capax.networks:size",
-    "complexity": "capax.api:complexity",
-    "cost": "capax.api:cost",
+    "complexity": "capax.api.costing:complexity",
+    "cost": "capax.api.costing:cost",
 }
 _ESTIMATORS = ("Forecaster", "Labeller", "LanguageModel", "Seq2Seq", "SequenceClassifier")
 """They need scikit-learn; without it the names are not listed, and say what to install."""

@@ -283,7 +283,7 @@ def test_an_interrupt_is_said_and_ends_with_130(capax, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("capax.api.run", interrupted)
+    monkeypatch.setattr("capax.api.running.run", interrupted)
     code, _, err = capax("run", "capacity")
     assert (
         code == 130 and err == "capax: interrupted; what was done is kept, and the same command goes on from there.\n"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import capax
-from capax.api import complexity
+from capax.api.costing import complexity
 from capax.cli import main
 from capax.errors import CapaxError
 

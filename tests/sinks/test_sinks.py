@@ -264,7 +264,7 @@ def test_a_sink_without_its_extra_says_how_to_install_it():
 
 def test_tensorboard_needs_neither_tensorflow_nor_torch_and_nothing_loads_a_sink_unasked():
     code = (
-        "import sys, capax.api, capax.sinks.sink\n"
+        "import sys, capax.api.running, capax.api.fitting, capax.sinks.sink\n"
         "assert not {'tensorboard', 'mlflow'} & set(sys.modules)\n"
         "import capax.sinks.tensorboard\n"
         "assert not {'tensorflow', 'torch'} & set(sys.modules)\n"

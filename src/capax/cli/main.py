@@ -156,16 +156,17 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment, or go on with it; ends with the table and the path of report.html."""
-    from capax.cli import display, output
+    from capax.api.running import run as run_experiment
+    from capax.cli import display
     from capax.experiments.design import parse_setting
 
     settings = dict(parse_setting(text) for text in set_ or [])
-    from capax.api import run as run_experiment
-
     with display.choose(quiet=as_json) as shown:
         report = run_experiment(
             experiment, out, engine=engine, address=address, store=store, sinks=sink or (), display=shown, **settings
         )
+    from capax.cli import output  # what a report needs, which a run does not wait for
+
     output.results(report, as_json)
 
 
@@ -253,7 +254,7 @@ def fit(
     """From a file of your own to a compared, tuned, saved model and its report; the same command
     goes on with it.
     """
-    from capax.api import fit as fit_file
+    from capax.api.fitting import fit as fit_file
     from capax.cli import display, own
 
     options = {"time": time, "series": series, "covariates": covariates, "future": future, "horizon": horizon}
@@ -341,7 +342,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """A model for another program, checked where that program's runtime is installed."""
-    from capax.api import export as export_model
+    from capax.api.exporting import export as export_model
 
     checked = export_model(model, to, out)
     files = [str(each.file) for each in checked]
@@ -399,7 +400,7 @@ def probe(
 
     names.check(name)
     names.check_task(name, task is not None or subject.endswith(".safetensors"))
-    from capax.api import probe as run_probe
+    from capax.api.probing import probe as run_probe
     from capax.cli import output
 
     options, of_task, hyperparameters = output.probe_settings(set_ or [], task)
@@ -445,7 +446,7 @@ def bounds(
     """What layers and units do to a network's complexity: what is proven, what is an order, what is
     measured.
     """
-    from capax.api import complexity
+    from capax.api.costing import complexity
     from capax.cli import costs, output
 
     found = complexity(
@@ -485,7 +486,7 @@ def cost(
     """What networks cost: parameters, operations, bytes, time by roofline and as measured, and
     where one gets dearer than another.
     """
-    from capax.api import cost as cost_of
+    from capax.api.costing import cost as cost_of
     from capax.cli import costs, output
 
     found = cost_of(

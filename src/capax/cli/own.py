@@ -13,7 +13,7 @@ import pandas as pd
 import rich.table
 from rich.text import Text
 
-from capax.api import Fitted, fit
+from capax.api.fitting import Fitted, fit
 from capax.cli import terminal
 from capax.errors import CapaxError, counted
 from capax.experiments.design import parse_setting

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from capax import api
+from capax.api.fitting import fit
 from capax.errors import CapaxError
 from capax.estimators.errors import as_wrong_input
 from capax.estimators.showing import Lines
@@ -68,7 +68,7 @@ class Estimator(BaseEstimator):
         """
         shown = Lines() if self.verbose else None
         with self._directory() as directory, as_wrong_input():
-            found = api.fit(
+            found = fit(
                 put(directory),
                 job=job,
                 out=directory,
