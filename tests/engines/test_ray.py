@@ -41,6 +41,16 @@ TABLE = {
     "task": {"capacity": {"bits": 12}},
 }
 MAIN = "from capax.cli.main import main; main()"
+GUIDED = {
+    **TABLE,
+    "sampler": "bandit",
+    "stopping": "halving",
+    "trials": 16,
+    "batch": 4,
+    "steps": [2000, 4000],
+    "reruns": 2,
+}
+"""The tuner's model proposes, and trials are stopped."""
 QUICK = {**TABLE, "steps": [40, 90], "trials": 3}
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -75,11 +85,6 @@ def cluster():
         made.shutdown()
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("local") / "run", TABLE, LocalEngine)[0]
-
-
 class Struck(RayEngine):
     """An engine to whose workers something happens: to each once, when it has begun to train, so
     that no trial ends before all has happened. `strokes` are told of the worker, and say whether
@@ -107,7 +112,8 @@ class Struck(RayEngine):
             self.struck.append(worker.process)
 
 
-def test_a_killed_a_frozen_and_a_removed_worker_cost_no_trial(cluster, expected, tmp_path):
+def test_a_killed_a_frozen_and_a_removed_worker_cost_no_trial(cluster, tmp_path):
+    expected, _ = run(tmp_path / "local", TABLE, LocalEngine)
     engine, frozen = None, []
 
     def remove(worker):
@@ -145,12 +151,15 @@ def test_a_killed_a_frozen_and_a_removed_worker_cost_no_trial(cluster, expected,
     cluster.add_node(num_cpus=1)
 
 
-def test_a_killed_driver_goes_on_anywhere(cluster, expected, tmp_path):
-    """Begun on the cluster, killed, and ended by the local engine: nothing is lost."""
+@pytest.mark.parametrize("table", [GUIDED, pytest.param(TABLE, marks=pytest.mark.slow)], ids=["guided", "random"])
+def test_a_killed_driver_goes_on_anywhere(cluster, table, tmp_path):
+    """Begun on the cluster, killed, and ended by the local engine: nothing is lost, and the trials
+    are those of the local engine alone."""
+    expected, _ = run(tmp_path / "local", table, LocalEngine)
     design, directory = tmp_path / "cluster.toml", tmp_path / "run"
     rows = [
         f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
-        for key, value in TABLE.items()
+        for key, value in table.items()
         if key != "task"
     ]
     design.write_text("\n".join(rows) + "\n[task.capacity]\nbits = 12\n")
@@ -167,7 +176,10 @@ def test_a_killed_driver_goes_on_anywhere(cluster, expected, tmp_path):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert run(directory, TABLE, LocalEngine)[0].equals(expected)
+    found = run(directory, table, LocalEngine)[0]
+    assert found.equals(expected)
+    if table is GUIDED:
+        assert {"stopped", "complete"} <= {*found["state"]} and "model" in {*found["proposed_by"]}
 
 
 def test_a_worker_with_other_code_is_refused_before_it_trains(cluster, tmp_path, monkeypatch):
