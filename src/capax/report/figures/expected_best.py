@@ -48,7 +48,9 @@ def _lines(axes: Axes, view: TaskView, panel: Panel) -> np.ndarray:
         best = expected_best(scores, view.sign)
         low, high = expected_best_band(scores, view.sign)
         axes.plot(np.arange(1, len(best) + 1), best, color=style.colour, linestyle=style.line)
-        axes.fill_between(np.arange(1, len(low) + 1), low, high, color=style.colour, alpha=0.15, linewidth=0)
+        axes.fill_between(np.arange(1, len(low) + 1), low, high, color=style.colour, alpha=0.08, linewidth=0)
+        for edge in (low, high):
+            axes.plot(np.arange(1, len(edge) + 1), edge, color=style.colour, alpha=0.5, linewidth=0.6)
         every.append(best)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))

@@ -25,9 +25,9 @@ LOG = "(log scale)"
 
 
 def grid_of(panels: int, most: int, *, share_x: bool, share_y: bool = True) -> tuple[Figure, np.ndarray]:
-    """A figure with so many panels, at most `most` in a row."""
-    columns = min(most, panels)
-    rows = math.ceil(panels / columns)
+    """A figure with so many panels, at most `most` in a row, the rows as even as can be."""
+    rows = math.ceil(panels / most)
+    columns = math.ceil(panels / rows)
     figure = Figure(figsize=(WIDTH, 1.2 + 2.8 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
     drop_unused(grid, panels)

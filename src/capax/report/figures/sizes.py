@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from capax.report import formatting
 from capax.report.figures.drawing import Drawing, FigureKind, slug
@@ -233,7 +233,9 @@ def _make_room(figure: Figure, axes: Axes) -> None:
     if len(figure.axes) > 1 and len(axes.texts):
         for text in axes.texts:
             text.set_in_layout(False)
-        figure.set_layout_engine("constrained", rect=(0, 0, 0.79, 1))
+        longest = max(len(text.get_text()) for text in axes.texts)
+        width = 0.3 + 0.85 * INCHES_A_LETTER * longest
+        figure.set_layout_engine("constrained", rect=(0, 0, 1 - width / figure.get_figwidth(), 1))
 
 
 def _least_score(axes: Axes, view: TaskView, *, first: bool) -> list[Line2D]:
@@ -266,7 +268,7 @@ def _points(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, shown: dict[str
 
 
 def _sizes_axis(axes: Axes, rows: pd.DataFrame, shown: dict[str, Style], quantity: _Quantity, sizes: _Sizes) -> None:
-    """Ticks at the sizes, as many as there is room for; from zero where a slope is what matters."""
+    """Ticks at the sizes, numbered where there is room; from zero where a slope is what matters."""
     del shown
     least, most = float(min(rows[sizes.column])), float(max(sizes.ticks))
     if quantity.proportional and not sizes.wide:
@@ -275,8 +277,10 @@ def _sizes_axis(axes: Axes, rows: pd.DataFrame, shown: dict[str, Style], quantit
         margin = (most / least) ** 0.08
         axes.set_xscale("log")
         axes.set_xlim(least / margin, most * margin)
-    axes.xaxis.set_major_locator(FixedLocator(_apart(axes, sorted(sizes.ticks))))
-    axes.xaxis.set_minor_locator(NullLocator())
+    labelled = _apart(axes, sorted(sizes.ticks))
+    axes.xaxis.set_major_locator(FixedLocator(labelled))
+    axes.xaxis.set_minor_locator(FixedLocator([size for size in sizes.ticks if size not in labelled]))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(float(value))))
 
 
@@ -295,13 +299,16 @@ def _cells_axis(axes: Axes, rows: pd.DataFrame, shown: dict[str, Style], quantit
     del quantity
     parameters = dict(zip(rows["cell"], rows[sizes.column], strict=True))
     texts = [
-        f"{style.label}\n{formatting.count(parameters[cell]) if cell in parameters else 'left out'}"
+        (style.label, formatting.count(parameters[cell]) if cell in parameters else "left out")
         for cell, style in shown.items()
     ]
-    lengths = [len(text.split("\n")[0]) for text in texts]
+    lengths = [max(map(len, text)) for text in texts]
     widest = max((one + other for one, other in itertools.pairwise(lengths)), default=0) / 2 * INCHES_A_LETTER
-    aslant = widest > axes.get_position().width * WIDTH * 0.85 / len(texts)
-    axes.set_xticks(range(len(texts)), texts, rotation=35 if aslant else 0, ha="right" if aslant else "center")
+    if widest > axes.get_position().width * WIDTH * 0.85 / len(texts):
+        labels = [", ".join(text) for text in texts]
+        axes.set_xticks(range(len(texts)), labels, rotation=40, ha="right", rotation_mode="anchor", fontsize=9)
+    else:
+        axes.set_xticks(range(len(texts)), ["\n".join(text) for text in texts])
     axes.set_xlim(-0.6, len(texts) - 0.4)
 
 
