@@ -4,8 +4,9 @@ it has cores.
     python benchmarks/engines.py [--experiment quickstart] [--set key=value ...] [--pairs 3]
 
 Each run is a process and a directory of its own, in pairs, the first of a pair taking turns. The
-rate counts from the first chunk of training to the end of the run; how long both take from the
-first second, the start of Ray and of its workers included, stands beside it. Prints a JSON object.
+rate counts from the first chunk of training to the end of the last trial; how long both take from
+the first second, the start and the end of Ray and its workers included, stands beside it. Prints a
+JSON object.
 """
 
 import argparse
@@ -36,20 +37,22 @@ def one(engine: str, experiment: str, settings: list[str]) -> dict[str, float]:
     from capax.training.engine import INSTALLED
 
     class Watch(Silent):
-        """When the first chunk was done, and what was done in the end."""
+        """When the first chunk was done and when the last trial ended."""
 
-        first, trials = 0.0, 0
+        first, last, trials = 0.0, 0.0, 0
 
         def update(self, progress: Progress) -> None:
-            self.first = self.first or (time.perf_counter() if progress.steps else 0.0)
-            self.trials = sum(study.done + study.reruns for study in progress.studies.values())
+            now, trials = time.perf_counter(), sum(each.done + each.reruns for each in progress.studies.values())
+            self.first = self.first or (now if progress.steps else 0.0)
+            if trials > self.trials:
+                self.last, self.trials = now, trials
 
     chosen, watch = plan(load(experiment, dict(parse_setting(text) for text in settings))), Watch()
     make = INSTALLED.get(engine)
     with tempfile.TemporaryDirectory() as folder:
         execute(chosen, Path(folder) / "run", lambda: make.begin(chosen.experiment.workers), watch)
     end = time.perf_counter()
-    rate = 3600 * watch.trials / (end - watch.first)
+    rate = 3600 * watch.trials / (watch.last - watch.first)
     return {
         "trials": watch.trials,
         "trials_per_hour": rate,

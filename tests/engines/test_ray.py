@@ -100,9 +100,10 @@ class Struck(RayEngine):
         event = super().next_event(timeout)
         self.seen.append(event)
         if isinstance(event, Progressed):
-            for worker in self.workers:
-                if {*worker.trials} & {*event.steps} and worker.process not in self.struck:
-                    self._strike(worker)
+            with self._lock:  # no worker is given more meanwhile
+                for worker in self.workers:
+                    if {*worker.trials} & {*event.steps} and worker.process not in self.struck:
+                        self._strike(worker)
         return event
 
     def _strike(self, worker):

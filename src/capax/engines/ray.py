@@ -1,18 +1,23 @@
 """The engine for a Ray cluster: a worker for each core or accelerator of each machine, trials lent
 to them, and taken back when a worker is lost.
 
-The driver alone writes the run directory. A worker holds a lease: it gives signs of life while it
-trains, and hands back the checkpoints of its trials after each chunk. One that dies, or is silent
-for longer than the lease, is given up: its trials go on with another worker from those checkpoints,
-and what it says later is not heard. So a trial is finished once, and at most a chunk is repeated.
+The driver alone writes the run directory. A thread of it listens to the workers and gives them
+their next chunk, so that none waits while the tuner is at work. A worker holds a lease: it gives
+signs of life while it trains, and hands back the checkpoints of its trials after each chunk. One
+that dies, or is silent for longer than the lease, is given up: its trials go on with another worker
+from those checkpoints, and what it says later is not heard. So a trial is finished once, and at
+most a chunk is repeated.
 """
 
 import dataclasses
+import math
 import os
+import queue
 import sys
+import threading
 import time
-from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from capax.engines.places import Place, places
@@ -39,6 +44,8 @@ _REMOTE: Any = ray.remote(concurrency_groups={"life": 1, "training": 1})(Remote)
 
 PING_EVERY = 2.0
 """Seconds between signs of life."""
+TURN = 0.5
+"""Seconds at most between two turns of the thread that listens."""
 LOOK_EVERY = 5.0
 """Seconds between looks for machines that have come or gone."""
 MOST_LOSSES = 3
@@ -66,11 +73,6 @@ class _Lent:
     ping: Any = None
     pinged: float = 0.0
 
-    def ask(self, what: str, *given: Any) -> None:
-        """Call a method of `Remote` that is not a sign of life."""
-        self.task = getattr(self.actor, what).options(concurrency_group="training").remote(*given)
-        self.asked = what
-
 
 @dataclasses.dataclass(frozen=True)
 class WorkerState:
@@ -96,7 +98,10 @@ class RayEngine(Engine):
         if self._own:
             _connect(address)
         self._waiting: list[Trial] = []
-        self._events: deque[Event] = deque()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[_Lent, Any, Future[Any]]] = queue.SimpleQueue()
+        self._lock = threading.RLock()  # for all that follows: two threads use it
+        self._stopping = False
         self._lent: list[_Lent] = []
         self._losses: dict[str, int] = {}
         self._looked = -LOOK_EVERY
@@ -110,6 +115,8 @@ class RayEngine(Engine):
                 f"no machine of the Ray cluster has room for a worker with {workers.cpus:g} cores"
                 f"{f' and {workers.gpus:g} GPUs' if workers.gpus else ''}; ask for less in [workers]."
             )
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
     @classmethod
     def begin(cls, workers: Workers, address: str | None = None) -> "RayEngine":
@@ -118,7 +125,8 @@ class RayEngine(Engine):
     @property
     def workers(self) -> list[WorkerState]:
         """Those that have introduced themselves, and what each does."""
-        return [WorkerState(each.place, each.process, [*each.trials]) for each in self._lent if each.batching]
+        with self._lock:
+            return [WorkerState(each.place, each.process, [*each.trials]) for each in self._lent if each.batching]
 
     @property
     def lanes(self) -> int:
@@ -134,29 +142,27 @@ class RayEngine(Engine):
 
     def submit(self, trials: list[Trial]) -> None:
         """Queue trials; within one call, long ones start first."""
-        self._waiting += sorted(trials, key=lambda trial: -trial.work)
-        batching = next((each.batching for each in self._lent if each.batching), "mapped")
-        self._slots = max([slots(trial, batching) for trial in trials], default=self._slots)
+        with self._lock:
+            self._waiting += sorted(trials, key=lambda trial: -trial.work)
+            batching = next((each.batching for each in self._lent if each.batching), "mapped")
+            self._slots = max([slots(trial, batching) for trial in trials], default=self._slots)
+            self._assign()
 
     def release(self, study: str) -> None:
-        for each in self._lent:
-            each.actor.release.remote(study)
+        with self._lock:
+            for each in self._lent:
+                each.actor.release.remote(study)
 
     def next_event(self, timeout: float) -> Event | None:
-        end = time.monotonic() + timeout
-        while not self._events:
-            left = end - time.monotonic()
-            if left <= 0:
-                return None
-            self._hire()
-            self._assign()
-            self._ping()
-            self._hear(min(left, PING_EVERY))
-            self._give_up_the_silent()
-        return self._events.popleft()
+        try:
+            return self._events.get(timeout=timeout)
+        except queue.Empty:
+            return None
 
     def stop(self) -> None:
         """Let the workers finish their chunk, keep their checkpoints, and end."""
+        self._stopping = True
+        self._thread.join()
         asked = {each.task: each for each in self._lent if each.task is not None and each.asked == "chunk"}
         try:
             ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LAST_CHUNK) if asked else ([], [])
@@ -170,6 +176,38 @@ class RayEngine(Engine):
         if self._own:
             ray.shutdown()
 
+    # -- the thread that listens
+
+    def _listen(self) -> None:
+        """Take answers and ask for more, until the engine stops."""
+        try:
+            while not self._stopping:
+                try:
+                    answers = [self._answers.get(timeout=TURN)]
+                except queue.Empty:
+                    answers = []
+                with self._lock:
+                    while not self._answers.empty():
+                        answers.append(self._answers.get())
+                    for lent, reference, answer in answers:
+                        self._hear(lent, reference, answer)
+                    self._hire()
+                    self._assign()
+                    self._ping()
+                    self._give_up_the_silent()
+        except BaseException as error:
+            self._events.put(Failed([], error))
+
+    def _call(self, lent: _Lent, group: str, what: str, *given: Any) -> Any:
+        """Ask a worker; the answer comes to the thread that listens."""
+        reference = getattr(lent.actor, what).options(concurrency_group=group).remote(*given)
+        reference.future().add_done_callback(lambda answer: self._answers.put((lent, reference, answer)))
+        return reference
+
+    def _ask(self, lent: _Lent, what: str, *given: Any) -> None:
+        """For anything but a sign of life: one thing at a time."""
+        lent.task, lent.asked = self._call(lent, "training", what, *given), what
+
     # -- workers come and go
 
     def _hire(self) -> None:
@@ -181,12 +219,13 @@ class RayEngine(Engine):
         taken = [each.place for each in self._lent]
         free = [place for place in places(ray.nodes(), self._wanted) if place not in taken]
         most = len(taken) + len(free) if self._wanted.most is None else self._wanted.most
+        threads = max(1, math.ceil(self._wanted.cpus))
         paths = [os.getcwd(), *[path for path in sys.path if path]]
         for place in free[: max(0, most - len(taken))]:
             strategy = NodeAffinitySchedulingStrategy(place.node, soft=False)
             options = {"scheduling_strategy": strategy, "max_restarts": 0, **place.options(self._wanted)}
-            lent = _Lent(_REMOTE.options(**options).remote(paths), place, now)
-            lent.ask("introduce")
+            lent = _Lent(_REMOTE.options(**options).remote(paths, threads), place, now)
+            self._ask(lent, "introduce")
             self._lent.append(lent)
 
     def _lose(self, lent: _Lent, why: str, died: bool = False) -> None:
@@ -198,14 +237,14 @@ class RayEngine(Engine):
         for trial in trials:
             self._losses[trial.name] = self._losses.get(trial.name, 0) + died
         self._looked = -LOOK_EVERY
-        self._events.append(Lost(trials, f"{lent.place.name}: {why}", tuple(lent.compiling)))
+        self._events.put(Lost(trials, f"{lent.place.name}: {why}", tuple(lent.compiling)))
         often = [trial for trial in trials if self._losses[trial.name] >= MOST_LOSSES]
         if often:
             text = (
                 f"{often[0].name} has lost {MOST_LOSSES} workers, the last on {lent.place.name}: {why}. "
                 "Is there too little memory? [workers] memory says how much each needs."
             )
-            self._events.append(Failed(often, CapaxError(text)))
+            self._events.put(Failed(often, CapaxError(text)))
 
     def _give_up_the_silent(self) -> None:
         """Those not heard for longer than the lease. Time in which nobody listened, as while this
@@ -224,7 +263,7 @@ class RayEngine(Engine):
         now = time.monotonic()
         for lent in self._lent:
             if lent.batching is not None and lent.ping is None and now - lent.pinged >= PING_EVERY:
-                lent.ping, lent.pinged = lent.actor.ping.options(concurrency_group="life").remote(), now
+                lent.ping, lent.pinged = self._call(lent, "life", "ping"), now
 
     # -- trials go out, events come back
 
@@ -236,50 +275,40 @@ class RayEngine(Engine):
             names = {trial.name for trial in lent.starting}
             self._waiting = [trial for trial in self._waiting if trial.name not in names]
             if lent.starting or lent.trials:
-                self._ask(lent)
+                self._train(lent)
 
-    def _ask(self, lent: _Lent) -> None:
-        """For a proof of what it has not shown yet, else for the next chunk."""
+    def _train(self, lent: _Lent) -> None:
+        """Ask for a proof of what it has not shown yet, else for the next chunk."""
         unproven = next((trial for trial in lent.starting if _what(trial) not in lent.proven), None)
         if unproven is not None:
-            lent.ask("prove", unproven)
+            self._ask(lent, "prove", unproven)
             return
         for program in {str(trial.program_key) for trial in lent.starting} - lent.programs:
             lent.programs.add(program)
             lent.compiling.add(program)
-            self._events.append(Compiling(program))
+            self._events.put(Compiling(program))
         kept = {trial.name: content for trial in lent.starting if (content := _checkpoint(trial)) is not None}
         bare = [dataclasses.replace(trial, checkpoint=None) for trial in lent.starting]
         lent.trials |= {trial.name: trial for trial in lent.starting}
         lent.starting = []
-        lent.ask("chunk", bare, kept)
+        self._ask(lent, "chunk", bare, kept)
 
-    def _hear(self, timeout: float) -> None:
-        asked = {each.task: each for each in self._lent if each.task is not None}
-        pings = {each.ping: each for each in self._lent if each.ping is not None}
-        if not asked and not pings:
-            time.sleep(min(timeout, 0.1))
-            return
-        every = [*asked, *pings]
-        if not ray.wait(every, num_returns=1, timeout=timeout)[0]:
-            return
-        for reference in ray.wait(every, num_returns=len(every), timeout=0)[0]:
-            lent = asked.get(reference) or pings[reference]
-            if lent not in self._lent:
-                continue  # given up a moment ago
-            try:
-                found = ray.get(reference)
-            except RayTaskError as error:
-                self._fail(lent, error)
-            except RayError as error:
-                self._lose(lent, _reason(error), died=True)
+    def _hear(self, lent: _Lent, reference: Any, answer: Future[Any]) -> None:
+        if lent not in self._lent:
+            return  # given up a moment ago
+        try:
+            found = answer.result()
+        except RayTaskError as error:
+            self._fail(lent, error)
+        except RayError as error:
+            self._lose(lent, _reason(error), died=True)
+        else:
+            lent.heard = time.monotonic()
+            if reference == lent.ping:
+                lent.ping = None
             else:
-                lent.heard = time.monotonic()
-                if reference in pings:
-                    lent.ping = None
-                else:
-                    lent.task = None
-                    self._take(lent, found)
+                lent.task = None
+                self._take(lent, found)
 
     def _take(self, lent: _Lent, found: Any) -> None:
         """What a worker answered to what it was asked."""
@@ -290,7 +319,7 @@ class RayEngine(Engine):
                     self._refuse(lent, different)
                     return
                 lent.batching, lent.process = batching, process
-                self._events.append(Joined(lent.place.name, len([each for each in self._lent if each.batching])))
+                self._events.put(Joined(lent.place.name, len([each for each in self._lent if each.batching])))
             case Chunk(events, checkpoints):
                 self._keep(lent, checkpoints)
                 for event in events:
@@ -302,7 +331,7 @@ class RayEngine(Engine):
                     self._refuse(lent, different)
                     return
                 lent.proven.add(_what(trial))
-                self._ask(lent)
+                self._train(lent)
 
     def _due(self, trial: Trial) -> proof.Proof:
         """What a worker is to prove for a trial, from what is here."""
@@ -314,19 +343,19 @@ class RayEngine(Engine):
     def _refuse(self, lent: _Lent, different: list[str]) -> None:
         """A worker that has other code or data: results would be mixed."""
         text = f"the worker on {lent.place.name} has {'; '.join(different)}; install the same there as here."
-        self._events.append(Failed([*lent.trials.values(), *lent.starting], CapaxError(text)))
+        self._events.put(Failed([*lent.trials.values(), *lent.starting], CapaxError(text)))
 
     def _pass_on(self, lent: _Lent, event: Event) -> None:
         match event:
             case Finished(trial, result):
                 own = lent.trials.pop(trial.name)
                 self._losses.pop(trial.name, None)
-                self._events.append(Finished(own, result))
+                self._events.put(Finished(own, result))
             case Compiled(program):
                 lent.compiling.discard(program)
-                self._events.append(event)
+                self._events.put(event)
             case _:
-                self._events.append(event)
+                self._events.put(event)
 
     def _keep(self, lent: _Lent, checkpoints: Mapping[str, bytes]) -> None:
         """Write the checkpoints of a chunk into the run directory."""
@@ -337,7 +366,7 @@ class RayEngine(Engine):
 
     def _fail(self, lent: _Lent, error: RayTaskError) -> None:
         cause = error.cause if isinstance(error.cause, CapaxError) else error
-        self._events.append(Failed([*lent.trials.values(), *lent.starting], cause))
+        self._events.put(Failed([*lent.trials.values(), *lent.starting], cause))
 
 
 def _connect(address: str | None) -> None:

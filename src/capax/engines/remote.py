@@ -36,9 +36,12 @@ class Chunk:
 
 
 class Remote:
-    """A worker. `paths`: where the driver looks for modules, for a user's own code."""
+    """A worker. `paths`: where the driver looks for modules, for a user's own code; `threads`: how
+    many threads XLA may have, whose idle ones would else keep the cores of other workers busy.
+    """
 
-    def __init__(self, paths: list[str]):
+    def __init__(self, paths: list[str], threads: int):
+        os.environ.setdefault("NPROC", str(threads))
         sys.path += [path for path in paths if path not in sys.path and os.path.isdir(path)]
         backend.configure()
         from capax.training.population import default_batching
