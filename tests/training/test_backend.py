@@ -11,7 +11,12 @@ from capax.training import backend
 
 @pytest.fixture
 def clean(monkeypatch):
-    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XLA_FLAGS"):
+    for name in (
+        "JAX_COMPILATION_CACHE_DIR",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+        "XLA_FLAGS",
+        backend.PRECISION,
+    ):
         monkeypatch.setenv(name, "x")  # so that it is restored
         monkeypatch.delenv(name)
 
@@ -125,3 +130,24 @@ def test_small_products_compile_in_little_memory():
     """JAX 0.10.2 needs more than 22 GB for some of them (docs/decisions/small-products.md)."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     subprocess.run([sys.executable, "-c", SMALL_PRODUCTS], env=environment, check=True, timeout=300)
+
+
+CONFIGURE = "from capax.training import backend; backend.configure()"
+
+
+@pytest.mark.parametrize(
+    ("lines", "own", "due"),
+    [
+        ((CONFIGURE, "import jax"), None, "highest"),
+        (("import jax", CONFIGURE), None, "highest"),
+        ((CONFIGURE, "import jax"), "tensorfloat32", "tensorfloat32"),
+        (("import jax", "jax.config.update('jax_default_matmul_precision', 'high')", CONFIGURE), None, "high"),
+    ],
+    ids=["before JAX", "after JAX", "the user's environment", "the user's configuration"],
+)
+def test_products_are_of_float32_everywhere_unless_the_user_says_otherwise(lines, own, due):
+    environment = {name: value for name, value in os.environ.items() if name != backend.PRECISION}
+    environment |= {} if own is None else {backend.PRECISION: own}
+    program = "\n".join([*lines, "print(jax.config.jax_default_matmul_precision)"])
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == due
