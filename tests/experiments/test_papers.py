@@ -12,7 +12,7 @@ from capax.experiments.cost import expected
 from capax.experiments.plan import plan
 
 PAPERS = Path(__file__).parents[2] / "papers"
-AT_DESK_ALONE = {"memory-irnn", "capacity-relu", "capacity-depth4"}
+AT_DESK_ALONE = {"memory-irnn", "capacity-relu", "capacity-depth4", "arithmetic-depths"}
 FILES = sorted(PAPERS.glob("*/*/*.toml"))
 NAMES = [str(file.relative_to(PAPERS)) for file in FILES]
 NAMED = [file for file in sorted((PAPERS / "collins2017" / "desk").glob("*.toml")) if file.stem not in AT_DESK_ALONE]
