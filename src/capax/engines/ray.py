@@ -162,7 +162,7 @@ class RayEngine(Engine):
     def stop(self) -> None:
         """Let the workers finish their chunk, keep their checkpoints, and end."""
         self._stopping = True
-        self._thread.join()
+        self._thread.join(LAST_CHUNK)
         asked = {each.task: each for each in self._lent if each.task is not None and each.asked == "chunk"}
         try:
             ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LAST_CHUNK) if asked else ([], [])
