@@ -97,11 +97,11 @@ class RayEngine(Engine):
         self._own = not ray.is_initialized()
         if self._own:
             _connect(address)
-        self._waiting: list[Trial] = []
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[_Lent, Any, Future[Any]]] = queue.SimpleQueue()
         self._lock = threading.RLock()  # for all that follows: two threads use it
         self._stopping = False
+        self._waiting: list[Trial] = []
         self._lent: list[_Lent] = []
         self._losses: dict[str, int] = {}
         self._looked = -LOOK_EVERY
@@ -319,7 +319,7 @@ class RayEngine(Engine):
                     self._refuse(lent, different)
                     return
                 lent.batching, lent.process = batching, process
-                self._events.put(Joined(lent.place.name, len([each for each in self._lent if each.batching])))
+                self._events.put(Joined(lent.place.name, len(self.workers)))
             case Chunk(events, checkpoints):
                 self._keep(lent, checkpoints)
                 for event in events:
@@ -350,12 +350,12 @@ class RayEngine(Engine):
             case Finished(trial, result):
                 own = lent.trials.pop(trial.name)
                 self._losses.pop(trial.name, None)
-                self._events.put(Finished(own, result))
+                event = Finished(own, result)
             case Compiled(program):
                 lent.compiling.discard(program)
-                self._events.put(event)
             case _:
-                self._events.put(event)
+                pass
+        self._events.put(event)
 
     def _keep(self, lent: _Lent, checkpoints: Mapping[str, bytes]) -> None:
         """Write the checkpoints of a chunk into the run directory."""
